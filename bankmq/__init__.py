@@ -1,0 +1,2 @@
+"""Queues to banks: one queue interface, ZeroMQ under it.
+"""

@@ -1,0 +1,2 @@
+"""Schema of the core database, by Alembic.
+"""

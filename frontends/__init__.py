@@ -1,0 +1,2 @@
+"""A daemon (or a pair) per bank: frame, codec, MAC, session, map to the domain.
+"""

@@ -1,0 +1,2 @@
+"""A pair of nodes per group: route, balance, flow control.
+"""

@@ -1,0 +1,2 @@
+"""The reference billing core: customers, phones, books 账本, bills, work orders 工单, write-off 销帐.
+"""

@@ -1,0 +1,2 @@
+"""Batched messages between our own daemons: one mux, authenticated at both ends, symmetric.
+"""

@@ -1,0 +1,2 @@
+"""Banks from the other end, with codecs of their own, and the traffic they make.
+"""

@@ -1,0 +1,2 @@
+"""Twisted TCP: listening and connecting with limits, bytes in and bytes out, in lists.
+"""
