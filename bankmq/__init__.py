@@ -1,2 +1,1 @@
-"""Queues to banks: one queue interface, ZeroMQ under it.
-"""
+"""Queues to banks: one queue interface, ZeroMQ under it."""

@@ -1,2 +1,1 @@
-"""The only door to the core: the journal, the gateway and its writers.
-"""
+"""The only door to the core: the journal, the gateway and its writers."""

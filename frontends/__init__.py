@@ -1,2 +1,1 @@
-"""A daemon (or a pair) per bank: frame, codec, MAC, session, map to the domain.
-"""
+"""A daemon (or a pair) per bank: frame, codec, MAC, session, map to the domain."""

@@ -1,2 +1,1 @@
-"""A pair of nodes per group: route, balance, flow control.
-"""
+"""A pair of nodes per group: route, balance, flow control."""

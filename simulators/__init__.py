@@ -1,2 +1,1 @@
-"""Banks from the other end, with codecs of their own, and the traffic they make.
-"""
+"""Banks from the other end, with codecs of their own, and the traffic they make."""

@@ -1,2 +1,1 @@
-"""Twisted TCP: listening and connecting with limits, bytes in and bytes out, in lists.
-"""
+"""Twisted TCP: listening and connecting with limits, bytes in and bytes out, in lists."""

@@ -1,2 +1,1 @@
-"""Schema of the core database, by Alembic.
-"""
+"""Schema of the core database, by Alembic."""

@@ -1,2 +1,1 @@
-"""The `qianzhi` command.
-"""
+"""The `qianzhi` command."""

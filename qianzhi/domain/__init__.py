@@ -1,2 +1,4 @@
-"""What a recharge is: requests, replies, results, business dates and money; pure, and no wire format is known here.
+"""What a recharge is: requests, replies, results, business dates and money.
+
+Pure; no wire format is known here.
 """

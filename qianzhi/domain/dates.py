@@ -1,7 +1,8 @@
-"""Business dates: whole numbers YYYYMMDD in the site's time zone, worked out from the wall time that is given.
+"""Business dates: whole numbers YYYYMMDD in the site's time zone, worked out from the wall time that is
+given.
 
-The source of each rule is the money rule it serves: MMDD means the nearest year; a date closes at a set time of the
-next day.
+The source of each rule is the money rule it serves: MMDD means the nearest year; a date closes at a set
+time of the next day.
 """
 
 from datetime import UTC, date, datetime, timedelta, tzinfo

@@ -1,7 +1,7 @@
 """Requests and replies as the platform knows them, whatever the bank's wire looks like.
 
-They travel as the body of link's envelopes (msgpack arrays): new fields go to the end and have defaults.
-Amounts are integers in fen.
+They travel as the body of link's envelopes (msgpack arrays): new fields go to the end and have
+defaults. Amounts are integers in fen.
 """
 
 from enum import IntEnum
@@ -53,8 +53,9 @@ class Key(NamedTuple):
 class Request(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """One request of a bank, normalised.
 
-    `space`, `date` and `serial` are the key; of a status query and of a reversal they are the *original's* key, and
-    `own_serial` is the query's own.  `date_ours` says that the date is not the message's but ours (time of receipt).
+    `space`, `date` and `serial` are the key; of a status query and of a reversal they are the
+    *original's* key, and `own_serial` is the query's own.  `date_ours` says that the date is not the
+    message's but ours (time of receipt).
     """
 
     kind: Kind
@@ -94,8 +95,8 @@ class Bill(msgspec.Struct, array_like=True, frozen=True, gc=False):
 class Reply(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """What the core says to one request.
 
-    `order` is our work order's number (of the original, for a status query or reversal); `stored` is true when this is
-    the kept answer of an earlier request under the same key.
+    `order` is our work order's number (of the original, for a status query or reversal); `stored` is
+    true when this is the kept answer of an earlier request under the same key.
     """
 
     result: Result

@@ -1,2 +1,1 @@
-"""Double entry in fen: accounts, transfers, limits and pending transfers; nothing of telecom in it.
-"""
+"""Double entry in fen: accounts, transfers, limits and pending transfers; nothing of telecom in it."""

@@ -1,2 +1,1 @@
-"""Batched messages between our own daemons: one mux, authenticated at both ends, symmetric.
-"""
+"""Batched messages between our own daemons: one mux, authenticated at both ends, symmetric."""

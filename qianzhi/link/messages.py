@@ -16,9 +16,10 @@ import msgspec
 class Envelope(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """One request on a hop; the interface layer reads this and never the body.
 
-    `id` is the sender's number on this connection; `to` a bank number (inward) or a bank's name (outward); `lane` the
-    hash of what limits the request; `budget_ms` what is left of its time; `priority` 1 for reversals, status queries
-    and blocks, 0 otherwise; `key` the request's key as text, for events.
+    `id` is the sender's number on this connection; `to` a bank number (inward) or a bank's name
+    (outward); `lane` the hash of what limits the request; `budget_ms` what is left of its time;
+    `priority` 1 for reversals, status queries and blocks, 0 otherwise; `key` the request's key as text,
+    for events.
     """
 
     id: int

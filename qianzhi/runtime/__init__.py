@@ -1,2 +1,4 @@
-"""What every daemon stands on: settings, clock, events, log with masking, metrics, admin socket, crash points.
+"""What every daemon stands on.
+
+Settings, clock, events, log with masking, metrics, admin socket and crash points.
 """

@@ -1,7 +1,8 @@
 """What a pure core asks its shell to do; plain data, in the order in which it is to happen.
 
-Every core answers `on_<event>(source, items, now)` and `on_time(now)` with a list of these, and says in `deadline`
-when it wants to be called next.  Order carries meaning: a `Record` that stands before a `Send` is written first.
+Every core answers `on_<event>(source, items, now)` and `on_time(now)` with a list of these, and says in
+`deadline` when it wants to be called next.  Order carries meaning: a `Record` that stands before a
+`Send` is written first.
 """
 
 from collections.abc import Hashable
@@ -60,8 +61,8 @@ class Pause(NamedTuple):
 class Event(NamedTuple):
     """One compact row of an event file.
 
-    `key` is the request's key as text (`Key.text`), empty where there is none; `trace` ties the hops of one request
-    together; `data` is small, msgpack-able and masked.
+    `key` is the request's key as text (`Key.text`), empty where there is none; `trace` ties the hops of
+    one request together; `data` is small, msgpack-able and masked.
     """
 
     wall_us: int

@@ -1,7 +1,7 @@
 """The two times that a pure core is given; never read here.
 
-A core gets `Now` as an argument: the monotonic half for deadlines, the wall half for stamps and business dates.
-Both are integers, so that a trace of a run is the same on every machine.
+A core gets `Now` as an argument: the monotonic half for deadlines, the wall half for stamps and
+business dates.  Both are integers, so that a trace of a run is the same on every machine.
 """
 
 from typing import NamedTuple

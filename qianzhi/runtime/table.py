@@ -1,7 +1,7 @@
 """`@table`: a frozen dataclass that stands for one table of a TOML file.
 
-Each package owns the dataclass of its own table; `runtime.settings` reads files into them.  Nothing is read here,
-so that pure packages can declare their tables.
+Each package owns the dataclass of its own table; `runtime.settings` reads files into them.  Nothing is
+read here, so that pure packages can declare their tables.
 """
 
 from collections.abc import Callable

@@ -1,2 +1,1 @@
-"""Bytes to fields and back: framing, codecs, MAC and keys; pure, and nothing of telecom is known here.
-"""
+"""Bytes to fields and back: framing, codecs, MAC and keys; pure, and nothing of telecom is known here."""

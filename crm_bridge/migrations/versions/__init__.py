@@ -1,2 +1,1 @@
-"""One file per schema change.
-"""
+"""One file per schema change."""
