@@ -1,0 +1,85 @@
+# The house's commands; `make help` lists them.
+#
+# One virtualenv, .venv/, made by whichever target needs it first.  `run` and `demo` need only requirements.lock;
+# `test` and `check` add requirements-dev.lock on top.  Nothing is installed outside .venv/, and nothing ever with sudo.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input --quiet
+
+# What an installation depends on: an editable install misses packages that were added after it.
+HOUSE := setup.cfg pyproject.toml $(wildcard setup.py)
+
+DEMO_SECONDS ?= 20
+DEMO_RATE ?= 100
+DEMO_KILL ?=
+
+CODE := qianzhi frontends bankmq socket_pool interface_layer crm_bridge simulators examples benchmarks tests
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help setup run demo test check lock clean
+
+help:  ## show this list
+	@echo "usage: make TARGET [PYTHON=python3.11]"
+	@echo
+	@sed -n 's/^\([a-z-]*\):.*  ## \(.*\)/  \1@\2/p' $(MAKEFILE_LIST) | awk -F@ '{printf "%-9s %s\n", $$1, $$2}'
+
+setup: $(VENV)/.dev  ## make .venv/ with everything that run, test and check need
+
+run: $(VENV)/.run  ## bring the whole path up in the foreground with two simulated banks; Ctrl-C ends it
+	@exec $(BIN)/qianzhi run --traffic
+
+demo: $(VENV)/.run  ## a bounded run that proves itself: DEMO_SECONDS=20 DEMO_RATE=100 DEMO_KILL=node|front|bridge
+	@exec $(BIN)/qianzhi demo --seconds "$(DEMO_SECONDS)" --rate "$(DEMO_RATE)" $(if $(DEMO_KILL),--kill "$(DEMO_KILL)")
+
+test: $(VENV)/.dev  ## run every test (under 8 minutes on two cores)
+	@$(BIN)/python -m pytest
+
+check: $(VENV)/.dev  ## format, lint, types, the layers' contracts and the tidiness of the tree
+	@$(BIN)/ruff format --check $(wildcard $(CODE))
+	@$(BIN)/ruff check $(wildcard $(CODE))
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache
+	@$(BIN)/python -m pytest tests/test_tidy.py
+
+lock: $(VENV)/.dev  ## work both lock files out again from setup.cfg (asks the package index)
+	@rm -rf build/lock && $(call make-venv,build/lock) && build/lock/bin/python -m pip install --quiet pip-tools
+	@for kind in "" "-dev"; do \
+	  build/lock/bin/python -m piptools compile --quiet --strip-extras --generate-hashes --allow-unsafe \
+	    --no-header --no-annotate --no-emit-index-url --no-emit-find-links --build-deps-for wheel \
+	    $$(test -z "$$kind" || echo --extra dev) --output-file requirements$$kind.lock setup.cfg || exit 1; \
+	done; rm -rf build/lock
+
+clean:  ## remove .venv/, build products, caches and var/ (the embedded core's data goes with it)
+	@rm -rf $(VENV) build dist var *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# A virtualenv with pip in it.  Debian without python3-venv has no ensurepip: then the system's pip, if there is one,
+# installs into a virtualenv made without; else say which package is missing and leave nothing half-made behind.
+define make-venv
+( $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+    || { echo "qianzhi needs Python 3.11 or newer; '$(PYTHON)' is $$($(PYTHON) -V 2>&1 || true). Say make PYTHON=/path/to/python3.11" >&2; exit 1; } ; \
+  $(PYTHON) -m venv $(1) >/dev/null 2>&1 \
+    || { rm -rf $(1); $(PYTHON) -m venv --without-pip $(1) >/dev/null 2>&1 \
+         && $(PYTHON) -m pip --version >/dev/null 2>&1 \
+         && $(PYTHON) -m pip --python $(1)/bin/python install --quiet pip >/dev/null; } \
+    || { rm -rf $(1); echo "cannot make a virtualenv; install it first: apt-get install python3-venv" >&2; exit 1; } )
+endef
+
+$(VENV)/.made:
+	@echo "making $(VENV)/ with $(PYTHON)"
+	@$(call make-venv,$(VENV))
+	@touch $@
+
+$(VENV)/.run: $(VENV)/.made requirements.lock $(HOUSE)
+	@echo "installing requirements.lock into $(VENV)/"
+	@$(PIP) install --require-hashes -r requirements.lock
+	@$(PIP) install --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.run requirements-dev.lock
+	@echo "installing requirements-dev.lock into $(VENV)/"
+	@$(PIP) install --require-hashes -r requirements-dev.lock
+	@touch $@
