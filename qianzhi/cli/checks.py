@@ -1,0 +1,126 @@
+"""The whole configuration, checked before anything starts: site, core, every bank's profile and spec, every reference.
+
+All problems are found in one go.  What one file can say of itself, its own package says; here stands what only
+the whole can say: two banks that claim one number, key references that lead nowhere, socket paths that are too long.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from qianzhi.runtime.problems import ConfigError, Problem
+
+if TYPE_CHECKING:
+    from crm_bridge.settings import CoreSettings
+    from frontends.profile import Profile
+    from qianzhi.link.tables import Site
+
+SOCKET_PATH_BYTES_MAX = 107  # sun_path of Linux, less its closing NUL
+
+
+@dataclass
+class Checked:
+    """What a configuration holds, and everything that is wrong with it; incomplete where there are problems."""
+
+    site: "Site | None" = None
+    core: "CoreSettings | None" = None
+    profiles: "dict[str, Profile]" = field(default_factory=dict)
+    problems: list[Problem] = field(default_factory=list)
+
+
+def check(config: Path, site_name: str = "") -> Checked:
+    """Read and check all of a configuration; never raises for what its files may contain."""
+    from qianzhi.link.site import load_site
+
+    site, problems = load_site(config, site_name or None)
+    found = Checked(site=site, problems=list(problems))
+    found.problems += spec_problems(config)
+    if site is None:
+        return found
+    check_core(found, site)
+    check_profiles(found, config, site)
+    found.problems += key_problems(site, config)
+    found.problems += number_problems(found.profiles, config)
+    found.problems += socket_problems(site)
+    found.problems = list(dict.fromkeys(found.problems))
+    return found
+
+
+def require(config: Path, site_name: str = "") -> Checked:
+    """Check all of a configuration; raises ConfigError with every problem when there is one."""
+    found = check(config, site_name)
+    if found.problems or found.site is None:
+        raise ConfigError(found.problems)
+    return found
+
+
+def spec_problems(config: Path) -> list[Problem]:
+    """Build every message spec of config/specs, whether a bank of this site uses it or not."""
+    from qianzhi.runtime.settings import read_toml
+    from qianzhi.wire.codec import load_codec
+
+    problems: list[Problem] = []
+    for path in sorted((config / "specs").glob("*.toml")):
+        try:
+            problems += load_codec(read_toml(path), str(path))[1]
+        except ConfigError as error:
+            problems += error.problems
+    return problems
+
+
+def check_core(found: Checked, site: "Site") -> None:
+    """Build the core's own table of the site."""
+    from crm_bridge.settings import CoreSettings
+    from qianzhi.runtime.settings import build
+
+    found.core, problems = build(CoreSettings, dict(site.core), site.file, "core")
+    found.problems += problems
+
+
+def check_profiles(found: Checked, config: Path, site: "Site") -> None:
+    """Assemble the profile of every bank that the site has."""
+    from frontends.profile import load_profile
+
+    for name in site.banks:
+        profile, problems = load_profile(config, name, site)
+        found.problems += problems
+        if profile is not None:
+            found.profiles[name] = profile
+
+
+def key_problems(site: "Site", config: Path) -> list[Problem]:
+    """Resolve the link key, so that a reference that leads nowhere is known before a daemon needs it."""
+    from qianzhi.runtime.secrets import KeyReferenceError, resolve_key
+
+    try:
+        resolve_key(site.key, production=site.production, base=config)
+    except KeyReferenceError as error:
+        return [Problem(site.file, "site.key", "a reference that gives no key", error.expected)]
+    return []
+
+
+def number_problems(profiles: "dict[str, Profile]", config: Path) -> list[Problem]:
+    """Find the bank numbers that two profiles claim; a number belongs to one bank."""
+    problems = []
+    holders: dict[str, str] = {}
+    for name, profile in profiles.items():
+        for number in profile.numbers:
+            holder = holders.setdefault(number, name)
+            if holder != name:
+                file = str(config / "banks" / f"{name}.toml")
+                problems.append(
+                    Problem(file, "numbers", f"{number!r}, which {holder} claims", "numbers of its own")
+                )
+    return problems
+
+
+def socket_problems(site: "Site") -> list[Problem]:
+    """Find data folders so deep that a daemon's admin socket could not be bound."""
+    from qianzhi.link.site import daemon_names, data_folder
+
+    folder = data_folder(site) / "run"
+    longest = max((folder / f"{name}.sock" for name in daemon_names(site)), key=lambda path: len(bytes(path)))
+    if len(bytes(longest)) <= SOCKET_PATH_BYTES_MAX:
+        return []
+    found = f"a folder that makes socket paths of {len(bytes(longest))} bytes"
+    return [Problem(site.file, "site.data", found, f"paths of at most {SOCKET_PATH_BYTES_MAX} bytes")]

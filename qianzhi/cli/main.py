@@ -1,0 +1,299 @@
+"""The command `qianzhi`: what its words are; what they do stands in the modules beside this one.
+
+Everything else is imported inside the command that needs it: `qianzhi --help` and a daemon's start pay for nothing more.
+"""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from qianzhi.cli.output import EXIT_CODES, UNREACHABLE, USAGE, Failure, end, say, show_problems
+from qianzhi.runtime.problems import ConfigError
+
+EPILOG = "Exit codes: " + "; ".join(f"{code} {meaning}" for code, meaning in EXIT_CODES) + "."
+
+app = typer.Typer(
+    name="qianzhi",
+    help="A bank front-end processor 前置: banks in their own wire formats, one recharge core.",
+    epilog=EPILOG,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+supervisor_app = typer.Typer(help="What supervisor is given: supervisor.d/.", no_args_is_help=True)
+app.add_typer(supervisor_app, name="supervisor", rich_help_panel="Running")
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The configuration that a command works with: its folder and the site's name, empty for the default site."""
+
+    config: Path
+    site: str = ""
+
+
+Json = Annotated[bool, typer.Option("--json", help="Print data as JSON.")]
+Bank = Annotated[str, typer.Argument(metavar="BANK", help="A bank of the site, such as hz_citic.")]
+
+
+def chosen(context: typer.Context) -> Chosen:
+    """Return what the global options chose."""
+    found = context.find_object(Chosen)
+    return found if found is not None else Chosen(Path("config"))
+
+
+@app.callback()
+def options(
+    context: typer.Context,
+    config: Annotated[
+        Path,
+        typer.Option("--config", envvar="QIANZHI_CONFIG", metavar="DIR", help="The configuration's folder."),
+    ] = Path("config"),
+    site: Annotated[
+        str, typer.Option("--site", envvar="QIANZHI_SITE", metavar="NAME", help="A site of config/sites/.")
+    ] = "",
+) -> None:
+    """A bank front-end processor 前置: banks in their own wire formats, one recharge core."""
+    context.obj = Chosen(config, site)
+
+
+@app.command(rich_help_panel="Running")
+def check(context: typer.Context, as_json: Json = False) -> None:
+    """Validate the whole configuration; report every problem as file, key, found, expected."""
+    from qianzhi.cli.looking import check_command
+
+    check_command(chosen(context), as_json)
+
+
+@app.command(rich_help_panel="Running")
+def run(
+    context: typer.Context,
+    machine: Annotated[
+        str, typer.Option("--machine", metavar="NAME", help="Only this machine's daemons.")
+    ] = "",
+    traffic: Annotated[
+        bool, typer.Option("--traffic", help="Let simulated banks feed it, with a live view.")
+    ] = False,
+    rate: Annotated[
+        int, typer.Option("--rate", min=1, help="Requests a second of the simulated banks.")
+    ] = 20,
+) -> None:
+    """Run this machine's daemons under supervisord in the foreground; Ctrl-C ends them all."""
+    from qianzhi.cli.running import run_command
+
+    run_command(chosen(context), machine, rate if traffic else 0)
+
+
+@app.command(rich_help_panel="Running")
+def daemon(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="node1, bridge1, front-hz_citic-1 …")],
+) -> None:
+    """Run one daemon in the foreground, after a check of the whole configuration (supervisor calls this)."""
+    from qianzhi.cli.daemons import daemon_command
+
+    daemon_command(chosen(context), name)
+
+
+@app.command(rich_help_panel="Running")
+def status(context: typer.Context, as_json: Json = False) -> None:
+    """Ask every daemon of the site on this machine how it is; exit 3 when one does not answer."""
+    from qianzhi.cli.daemons import status_command
+
+    status_command(chosen(context), as_json)
+
+
+@app.command(rich_help_panel="Running")
+def drain(context: typer.Context, name: str) -> None:
+    """Let a daemon finish what it has and take nothing new."""
+    from qianzhi.cli.daemons import drain_command
+
+    drain_command(chosen(context), name, True)
+
+
+@app.command(rich_help_panel="Running")
+def undrain(context: typer.Context, name: str) -> None:
+    """Let a drained daemon take requests again."""
+    from qianzhi.cli.daemons import drain_command
+
+    drain_command(chosen(context), name, False)
+
+
+@supervisor_app.command("render")
+def supervisor_render(
+    context: typer.Context,
+    folder: Annotated[Path, typer.Option("--to", metavar="DIR", help="The folder to write.")] = Path(
+        "supervisor.d"
+    ),
+    machine: Annotated[
+        str, typer.Option("--machine", metavar="NAME", help="Only this machine's daemons.")
+    ] = "",
+    program: Annotated[
+        Path, typer.Option("--program", metavar="PATH", help="The qianzhi command that supervisor calls.")
+    ] = Path(".venv/bin/qianzhi"),
+    only_check: Annotated[
+        bool, typer.Option("--check", help="Write nothing; exit 1 when the files differ.")
+    ] = False,
+) -> None:
+    """Render supervisor.d/ from the configuration."""
+    from qianzhi.cli.daemons import render_command
+
+    render_command(chosen(context), folder, machine, program, only_check)
+
+
+@app.command(rich_help_panel="Trying it")
+def demo(
+    context: typer.Context,
+    seconds: Annotated[int, typer.Option("--seconds", min=1, help="How long the banks send.")] = 20,
+    rate: Annotated[
+        int, typer.Option("--rate", min=1, help="Requests a second of all banks together.")
+    ] = 100,
+    kill: Annotated[
+        str, typer.Option("--kill", metavar="node|front|bridge", help="SIGKILL one in mid-run.")
+    ] = "",
+    seed: Annotated[int, typer.Option("--seed", help="What the banks do, repeatable.")] = 1,
+) -> None:
+    """Run the whole path for a while on fresh data and prove the result: records, journal and books agree."""
+    from qianzhi.cli.demo import demo_command
+
+    demo_command(chosen(context), seconds, rate, kill, seed)
+
+
+@app.command(rich_help_panel="Trying it")
+def send(
+    context: typer.Context,
+    bank: Bank,
+    what: Annotated[
+        str,
+        typer.Argument(
+            metavar="WHAT", help="owed, recharge, pay, status, reverse, sign-on, echo, key-exchange"
+        ),
+    ],
+    phone: Annotated[str, typer.Option(help="The phone, 11 digits.")] = "",
+    amount: Annotated[str, typer.Option(help="Yuan, such as 50.00.")] = "",
+    serial: Annotated[
+        str, typer.Option(help="The serial: your own, or the original's of status and reverse.")
+    ] = "",
+    bill: Annotated[str, typer.Option(help="The bill's serial, for pay.")] = "",
+    date: Annotated[str, typer.Option(help="The business date YYYYMMDD, today by default.")] = "",
+    number: Annotated[str, typer.Option(help="The bank number, the bank's first by default.")] = "",
+    repeat: Annotated[bool, typer.Option("--repeat", help="Mark the message as a repeat.")] = False,
+    seconds: Annotated[float, typer.Option(help="How long to wait for the answer.")] = 10.0,
+    as_json: Json = False,
+) -> None:
+    """Play the bank on a connection of its own: send one request and show the answer."""
+    from qianzhi.cli.banks import Wanted, send_command
+
+    wanted = Wanted(
+        what=what,
+        phone=phone,
+        amount=amount,
+        serial=serial,
+        bill=bill,
+        date=date,
+        number=number,
+        repeat=repeat,
+    )
+    send_command(chosen(context), bank, wanted, seconds, as_json)
+
+
+@app.command(rich_help_panel="Trying it")
+def traffic(
+    context: typer.Context,
+    banks: Annotated[
+        list[str] | None, typer.Argument(metavar="[BANK]...", help="All banks by default.")
+    ] = None,
+    rate: Annotated[int, typer.Option("--rate", min=1, help="Requests a second of all banks together.")] = 20,
+    seconds: Annotated[int, typer.Option("--seconds", min=0, help="How long; 0 until Ctrl-C.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", help="What the banks do, repeatable.")] = 1,
+    as_json: Json = False,
+) -> None:
+    """Let simulated banks use a running system; show rates, latencies and results."""
+    from qianzhi.cli.banks import traffic_command
+
+    traffic_command(chosen(context), banks or [], rate, seconds, seed, as_json)
+
+
+@app.command(rich_help_panel="Looking")
+def account(context: typer.Context, phone: str, as_json: Json = False) -> None:
+    """Show a phone's customer, books, bills and latest work orders."""
+    from qianzhi.cli.looking import account_command
+
+    account_command(chosen(context), phone, as_json)
+
+
+@app.command(rich_help_panel="Looking")
+def trace(
+    context: typer.Context,
+    key: Annotated[str, typer.Argument(metavar="KEY", help="space/YYYYMMDD/serial, or the serial alone.")],
+    as_json: Json = False,
+) -> None:
+    """Show one request's whole life: hops with times, masked messages, journal, work order, entries."""
+    from qianzhi.cli.tracing import trace_command
+
+    trace_command(chosen(context), key, as_json)
+
+
+@app.command(rich_help_panel="Looking")
+def describe(
+    context: typer.Context,
+    bank: Bank,
+    message: Annotated[
+        str, typer.Argument(metavar="HEX|FILE|-", help="Hex, a file of hex or bytes, or - for stdin.")
+    ],
+    as_json: Json = False,
+) -> None:
+    """Take a message of a bank apart, masked, from its length prefix, its header or its message type."""
+    from qianzhi.cli.banks import describe_command
+
+    describe_command(chosen(context), bank, message, as_json)
+
+
+@app.command(rich_help_panel="Core")
+def seed(
+    context: typer.Context,
+    subscribers: Annotated[int, typer.Option("--subscribers", min=1, help="How many phones.")] = 1000,
+    number: Annotated[int, typer.Option("--seed", help="Which population, repeatable.")] = 1,
+) -> None:
+    """Make the core's tables and fill them with subscribers, from phone 13800000000 on."""
+    from qianzhi.cli.looking import seed_command
+
+    seed_command(chosen(context), subscribers, number)
+
+
+@app.command("audit-books", rich_help_panel="Core")
+def audit_books(context: typer.Context, as_json: Json = False) -> None:
+    """Prove the books: every posting balances, every balance is the sum of its entries; exit 1 when not."""
+    from qianzhi.cli.looking import audit_command
+
+    audit_command(chosen(context), as_json)
+
+
+@app.command(rich_help_panel="Looking")
+def version() -> None:
+    """Print the version."""
+    from importlib.metadata import version as version_of
+
+    say(f"qianzhi {version_of('qianzhi')}")
+
+
+def main() -> None:
+    """Run the command; what is expected to go wrong ends with a plain text and a documented exit code."""
+    try:
+        app()
+    except Failure as failure:
+        end(failure)
+    except ConfigError as error:
+        show_problems(error.problems)
+        end(Failure(USAGE, f"{len(error.problems)} problems in the configuration", "nothing was started"))
+    except ConnectionError as error:
+        end(Failure(UNREACHABLE, f"not reachable: {error}", "is it running? see `qianzhi status`"))
+    except BrokenPipeError:
+        sys.exit(0)
+
+
+if __name__ == "__main__":
+    main()
