@@ -1,7 +1,7 @@
-"""The whole configuration, checked before anything starts: site, core, every bank's profile and spec, every reference.
+"""The whole configuration, checked before anything starts: site, core, every bank's profile and spec.
 
-All problems are found in one go.  What one file can say of itself, its own package says; here stands what only
-the whole can say: two banks that claim one number, key references that lead nowhere, socket paths that are too long.
+All problems are found in one go.  What one file can say of itself, its own package says; here stands what only the
+whole can say: two banks that claim one number, key references that lead nowhere, socket paths that are too long.
 """
 
 from dataclasses import dataclass, field
@@ -13,6 +13,7 @@ from qianzhi.runtime.problems import ConfigError, Problem
 if TYPE_CHECKING:
     from crm_bridge.settings import CoreSettings
     from frontends.profile import Profile
+
     from qianzhi.link.tables import Site
 
 SOCKET_PATH_BYTES_MAX = 107  # sun_path of Linux, less its closing NUL
@@ -20,7 +21,7 @@ SOCKET_PATH_BYTES_MAX = 107  # sun_path of Linux, less its closing NUL
 
 @dataclass
 class Checked:
-    """What a configuration holds, and everything that is wrong with it; incomplete where there are problems."""
+    """What a configuration holds and everything that is wrong with it; incomplete where there are problems."""
 
     site: "Site | None" = None
     core: "CoreSettings | None" = None
@@ -71,6 +72,7 @@ def spec_problems(config: Path) -> list[Problem]:
 def check_core(found: Checked, site: "Site") -> None:
     """Build the core's own table of the site."""
     from crm_bridge.settings import CoreSettings
+
     from qianzhi.runtime.settings import build
 
     found.core, problems = build(CoreSettings, dict(site.core), site.file, "core")

@@ -1,6 +1,7 @@
 """The command `qianzhi`: what its words are; what they do stands in the modules beside this one.
 
-Everything else is imported inside the command that needs it: `qianzhi --help` and a daemon's start pay for nothing more.
+Everything else is imported inside the command that needs it: `qianzhi --help` and a daemon's start pay for nothing
+more.
 """
 
 import sys
@@ -10,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from qianzhi.cli.output import EXIT_CODES, UNREACHABLE, USAGE, Failure, end, say, show_problems
+from qianzhi.cli.output import EXIT_CODES, UNREACHABLE, USAGE, CommandError, end, say, show_problems
 from qianzhi.runtime.problems import ConfigError
 
 EPILOG = "Exit codes: " + "; ".join(f"{code} {meaning}" for code, meaning in EXIT_CODES) + "."
@@ -29,7 +30,7 @@ app.add_typer(supervisor_app, name="supervisor", rich_help_panel="Running")
 
 @dataclass(frozen=True)
 class Chosen:
-    """The configuration that a command works with: its folder and the site's name, empty for the default site."""
+    """The configuration that a command works with: its folder, and the site (empty: the default site)."""
 
     config: Path
     site: str = ""
@@ -284,13 +285,15 @@ def main() -> None:
     """Run the command; what is expected to go wrong ends with a plain text and a documented exit code."""
     try:
         app()
-    except Failure as failure:
+    except CommandError as failure:
         end(failure)
     except ConfigError as error:
         show_problems(error.problems)
-        end(Failure(USAGE, f"{len(error.problems)} problems in the configuration", "nothing was started"))
+        end(
+            CommandError(USAGE, f"{len(error.problems)} problems in the configuration", "nothing was started")
+        )
     except ConnectionError as error:
-        end(Failure(UNREACHABLE, f"not reachable: {error}", "is it running? see `qianzhi status`"))
+        end(CommandError(UNREACHABLE, f"not reachable: {error}", "is it running? see `qianzhi status`"))
     except BrokenPipeError:
         sys.exit(0)
 

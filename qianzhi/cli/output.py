@@ -26,7 +26,7 @@ EXIT_CODES = (
 )
 
 
-class Failure(Exception):
+class CommandError(Exception):
     """An expected ending that is no success: shown as two plain lines, without a traceback."""
 
     def __init__(self, code: int, what: str, advice: str = "") -> None:
@@ -82,7 +82,7 @@ def show_problems(problems: Sequence[Any]) -> None:
     show_table(("file", "key", "found", "expected"), rows)
 
 
-def end(failure: Failure) -> NoReturn:
+def end(failure: CommandError) -> NoReturn:
     """Say what is wrong and what to do, on standard error, and end with the failure's code."""
     print(f"qianzhi: {failure.what}", file=sys.stderr)
     if failure.advice:

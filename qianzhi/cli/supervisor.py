@@ -1,8 +1,8 @@
-"""supervisor.d/ as rendered from the configuration: one program per daemon, one group per bank, node and bridge.
+"""supervisor.d/ as rendered from the configuration: a program per daemon; a group per bank, node and bridge.
 
-supervisor restarts a whole group at once, so a bank's group holds that bank's daemons and nothing else.  Every path is
-written from `%(here)s`, the folder that holds the files, so that a tree may be moved.  supervisor's own socket is a
-UNIX socket; there is no network server.  Nothing is started here.
+supervisor restarts a whole group at once, so a bank's group holds that bank's daemons and nothing else.  Every path
+is written from `%(here)s`, the folder that holds the files, so that a tree may be moved.  supervisor's own socket is
+a UNIX socket; there is no network server.  Nothing is started here.
 """
 
 import os
@@ -81,8 +81,8 @@ def group_section(group: str, programs: list[Program]) -> str:
 def program_file(layout: Layout, program: Program) -> str:
     """Return one daemon's file.
 
-    It is restarted as often as it takes: a daemon that cannot start says why in its log, and a bank whose front gave
-    up for good because its neighbour was away for a minute would be worse.
+    It is restarted as often as it takes: a daemon that cannot start says why in its log, and a bank whose front
+    gave up for good because its neighbour was away for a minute would be worse.
     """
     words = [*layout.command, "--config", str(layout.config.absolute())]
     words += ["--site", layout.site] if layout.site else []
