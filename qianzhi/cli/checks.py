@@ -1,7 +1,7 @@
 """The whole configuration, checked before anything starts: site, core, every bank's profile and spec.
 
-All problems are found in one go.  What one file can say of itself, its own package says; here stands what only the
-whole can say: two banks that claim one number, key references that lead nowhere, socket paths that are too long.
+All problems are found in one go.  What one file can say of itself, its own package says; here stands what only
+the whole can say: two banks that claim one number, key references that lead nowhere, socket paths too long.
 """
 
 from dataclasses import dataclass, field
@@ -21,7 +21,7 @@ SOCKET_PATH_BYTES_MAX = 107  # sun_path of Linux, less its closing NUL
 
 @dataclass
 class Checked:
-    """What a configuration holds and everything that is wrong with it; incomplete where there are problems."""
+    """What a configuration holds and what is wrong with it; incomplete where there are problems."""
 
     site: "Site | None" = None
     core: "CoreSettings | None" = None
