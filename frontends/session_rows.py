@@ -1,0 +1,46 @@
+"""The rows that a session keeps across restarts; pure data, so that the core and its store agree on them."""
+
+from typing import Literal, NamedTuple
+
+Slot = Literal["current", "previous", "pending"]
+
+
+class KeyRow(NamedTuple):
+    """A working key of a line, wrapped under the line's master key; an empty `wrapped` empties the slot.
+
+    `since_us` is the wall time since which the key stands in this slot.
+    """
+
+    line: str
+    slot: Slot
+    wrapped: bytes = b""
+    check_value: bytes = b""
+    since_us: int = 0
+
+
+class SignOnRow(NamedTuple):
+    """Whether the bank is signed on, and since when (wall)."""
+
+    line: str
+    signed_on: bool
+    changed_us: int
+
+
+class LeaseRow(NamedTuple):
+    """Serials from `leased_from` up to and without `leased_until` are ours; they are never given out again."""
+
+    line: str
+    leased_from: int
+    leased_until: int
+
+
+class Saved(NamedTuple):
+    """What the store kept of one line."""
+
+    keys: list[KeyRow]
+    signed_on: bool
+    leased_until: int
+
+
+SessionRow = KeyRow | SignOnRow | LeaseRow
+NOTHING_SAVED = Saved([], False, 0)

@@ -1,0 +1,113 @@
+"""The rows that must survive a restart of a front-end: wrapped working keys, sign-on state, leased serials.
+
+One SQLite file per front (WAL, synchronous=FULL).  `write` and `load` block; the shell calls `write` in a
+thread of its own and tells the core `on_stored` afterwards.  No clear key ever comes here: the caller hands over
+keys that are wrapped under the line's master key.
+"""
+
+from pathlib import Path
+
+import sqlalchemy
+from sqlalchemy import event, text
+from sqlalchemy.engine import Connection, Engine
+
+from frontends.session_rows import KeyRow, Saved, SessionRow, SignOnRow
+
+SCHEMA = (
+    """CREATE TABLE IF NOT EXISTS working_keys (
+        line TEXT NOT NULL, slot TEXT NOT NULL CHECK (slot IN ('current', 'previous', 'pending')),
+        wrapped BLOB NOT NULL, check_value BLOB NOT NULL, since_us INTEGER NOT NULL,
+        PRIMARY KEY (line, slot))""",
+    """CREATE TABLE IF NOT EXISTS lines (
+        line TEXT NOT NULL PRIMARY KEY, signed_on INTEGER NOT NULL CHECK (signed_on IN (0, 1)),
+        changed_us INTEGER NOT NULL)""",
+    """CREATE TABLE IF NOT EXISTS serials (
+        line TEXT NOT NULL PRIMARY KEY, leased_until INTEGER NOT NULL CHECK (leased_until >= 0))""",
+)
+KEEP_KEY = text(
+    "INSERT INTO working_keys (line, slot, wrapped, check_value, since_us)"
+    " VALUES (:line, :slot, :wrapped, :check_value, :since_us) ON CONFLICT (line, slot) DO UPDATE SET"
+    " wrapped = excluded.wrapped, check_value = excluded.check_value, since_us = excluded.since_us"
+)
+DROP_KEY = text("DELETE FROM working_keys WHERE line = :line AND slot = :slot")
+KEEP_SIGN_ON = text(
+    "INSERT INTO lines (line, signed_on, changed_us) VALUES (:line, :signed_on, :changed_us)"
+    " ON CONFLICT (line) DO UPDATE SET signed_on = excluded.signed_on, changed_us = excluded.changed_us"
+)
+LEASE_FIRST = text("INSERT INTO serials (line, leased_until) VALUES (:line, 0) ON CONFLICT DO NOTHING")
+LEASE = text(
+    "UPDATE serials SET leased_until = :leased_until WHERE line = :line AND leased_until = :leased_from"
+)
+
+
+class LeaseConflictError(Exception):
+    """Somebody else leased serials of this line; nothing of this write was kept."""
+
+
+class FrontStore:
+    """The file of one front-end daemon; safe to call from one other thread at a time."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._engine = open_engine(path)
+        with self._engine.begin() as connection:
+            for statement in SCHEMA:
+                connection.execute(text(statement))
+
+    def load(self, line: str) -> Saved:
+        """Return what is kept of a line; an unknown line is signed off and has no key."""
+        with self._engine.begin() as connection:
+            keys = connection.execute(
+                text(
+                    "SELECT line, slot, wrapped, check_value, since_us FROM working_keys WHERE line = :line"
+                ),
+                {"line": line},
+            )
+            rows = [KeyRow(*row) for row in keys]
+            signed_on = scalar(connection, "SELECT signed_on FROM lines WHERE line = :line", line)
+            leased = scalar(connection, "SELECT leased_until FROM serials WHERE line = :line", line)
+        return Saved(rows, bool(signed_on), leased)
+
+    def write(self, rows: list[SessionRow]) -> None:
+        """Write all rows in one transaction; a key row without a key deletes its slot.
+
+        Raises LeaseConflictError when the serials were leased by somebody else meanwhile.
+        """
+        with self._engine.begin() as connection:
+            for row in rows:
+                write_row(connection, row)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._engine.dispose()
+
+
+def open_engine(path: Path) -> Engine:
+    """Return an engine whose connections write ahead and sync every commit."""
+    engine = sqlalchemy.create_engine(f"sqlite:///{path}", connect_args={"timeout": 5})
+
+    @event.listens_for(engine, "connect")
+    def prepare(connection: sqlalchemy.engine.interfaces.DBAPIConnection, _record: object) -> None:
+        cursor = connection.cursor()
+        cursor.execute("PRAGMA journal_mode=WAL")
+        cursor.execute("PRAGMA synchronous=FULL")
+        cursor.close()
+
+    return engine
+
+
+def write_row(connection: Connection, row: SessionRow) -> None:
+    """Write one row by its kind."""
+    if isinstance(row, KeyRow):
+        connection.execute(KEEP_KEY if row.wrapped else DROP_KEY, row._asdict())
+    elif isinstance(row, SignOnRow):
+        connection.execute(KEEP_SIGN_ON, row._asdict())
+    else:
+        connection.execute(LEASE_FIRST, {"line": row.line})
+        if connection.execute(LEASE, row._asdict()).rowcount != 1:
+            raise LeaseConflictError(f"serials of line {row.line} are not free from {row.leased_from} on")
+
+
+def scalar(connection: Connection, statement: str, line: str) -> int:
+    """Return one number of a line's row, 0 when there is no row."""
+    return connection.execute(text(statement), {"line": line}).scalar() or 0

@@ -1,0 +1,51 @@
+"""The front's file: what was written is there after a restart, and a serial is never leased twice."""
+
+from pathlib import Path
+
+import pytest
+
+from frontends.session_rows import NOTHING_SAVED, KeyRow, LeaseRow, SignOnRow
+from frontends.store import FrontStore, LeaseConflictError
+
+WRAPPED, CHECK = bytes(range(16)), b"\x01\x02\x03\x04"
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "fronts" / "front-x-1.db"
+
+
+def test_rows_survive_a_restart_and_lines_are_apart(path: Path) -> None:
+    store = FrontStore(path)
+    rows = [KeyRow("x", "current", WRAPPED, CHECK, 7), KeyRow("x", "previous", CHECK * 4, CHECK, 5)]
+    store.write([*rows, SignOnRow("x", True, 9), LeaseRow("x", 0, 100)])
+    store.close()
+    again = FrontStore(path)
+    saved = again.load("x")
+    assert sorted(saved.keys) == sorted(rows)
+    assert saved.signed_on
+    assert saved.leased_until == 100
+    assert again.load("y") == NOTHING_SAVED
+    again.close()
+
+
+def test_a_slot_is_replaced_and_emptied(path: Path) -> None:
+    store = FrontStore(path)
+    store.write([KeyRow("x", "pending", WRAPPED, CHECK, 1), SignOnRow("x", True, 1)])
+    store.write([KeyRow("x", "current", WRAPPED, CHECK, 2), KeyRow("x", "pending"), SignOnRow("x", False, 2)])
+    saved = store.load("x")
+    assert saved.keys == [KeyRow("x", "current", WRAPPED, CHECK, 2)]
+    assert not saved.signed_on
+    store.close()
+
+
+def test_two_processes_never_lease_the_same_serials(path: Path) -> None:
+    one, two = FrontStore(path), FrontStore(path)
+    one.write([LeaseRow("x", 0, 100)])
+    with pytest.raises(LeaseConflictError):
+        two.write([SignOnRow("x", True, 1), LeaseRow("x", 0, 100)])
+    assert not two.load("x").signed_on, "a refused lease takes its whole transaction back"
+    two.write([LeaseRow("x", 100, 200)])
+    assert one.load("x").leased_until == 200
+    one.close()
+    two.close()
