@@ -1,0 +1,106 @@
+"""What a link tells the core above it, and how a wake-up's worth of it is handed over.
+
+Pure.  The same core sits on real sockets (`link.shell`) and in the simulated world; both call `deliver`.
+"""
+
+from typing import NamedTuple, Protocol
+
+import msgspec
+
+from qianzhi.link.messages import Answer, Envelope
+from qianzhi.runtime.effects import Effects
+from qianzhi.runtime.now import Now
+
+LINK_VERSION = 1
+
+
+class Hello(msgspec.Struct, array_like=True, frozen=True):
+    """Who a peer is: the first thing said on a connection, covered by both proofs.
+
+    `role` is front, node or bridge; `banks` and `numbers` are what a front registers; `window` how many
+    requests it takes at once (0: no word on it); `draining` says that it wants nothing new.
+    """
+
+    name: str
+    role: str
+    version: int = LINK_VERSION
+    banks: tuple[str, ...] = ()
+    numbers: tuple[str, ...] = ()
+    window: int = 0
+    draining: bool = False
+
+
+class PeerUp(NamedTuple):
+    """A peer has proved itself; it is connected from now on."""
+
+    hello: Hello
+
+
+class PeerDown(NamedTuple):
+    """A peer's connection is gone; what was outstanding with it will not be answered."""
+
+    reason: str
+
+
+class Requests(NamedTuple):
+    """Requests that the peer sent, oldest first."""
+
+    items: list[Envelope]
+
+
+class Answers(NamedTuple):
+    """The peer's answers to requests of ours, oldest first."""
+
+    items: list[Answer]
+
+
+class PeerDraining(NamedTuple):
+    """The peer wants nothing new (`draining`), or is back."""
+
+    draining: bool
+
+
+LinkEvent = PeerUp | PeerDown | Requests | Answers | PeerDraining
+
+
+class DrainNotice(NamedTuple):
+    """An item of a Send: tell the peer that we want nothing new (`draining`), or are back."""
+
+    draining: bool
+
+
+class LinkCore(Protocol):
+    """What a daemon's core answers to; every method takes one peer's list of one wake-up."""
+
+    def on_peer_up(self, peer: str, hello: Hello, now: Now) -> Effects:
+        """Take a new peer."""
+
+    def on_peer_down(self, peer: str, reason: str, now: Now) -> Effects:
+        """Give up a peer and what was outstanding with it."""
+
+    def on_peer_draining(self, peer: str, draining: bool, now: Now) -> Effects:
+        """Send a peer nothing new, or use it again."""
+
+    def on_requests(self, peer: str, items: list[Envelope], now: Now) -> Effects:
+        """Take a peer's requests."""
+
+    def on_answers(self, peer: str, items: list[Answer], now: Now) -> Effects:
+        """Take a peer's answers."""
+
+
+def deliver(core: LinkCore, items: list[tuple[str, LinkEvent]], now: Now) -> Effects:
+    """Hand one wake-up's events to the core, in order; return all that it wants done."""
+    effects: Effects = []
+    for peer, event in items:
+        match event:
+            case Requests(requests):
+                effects += core.on_requests(peer, requests, now)
+            case Answers(answers):
+                effects += core.on_answers(peer, answers, now)
+            case PeerUp(hello):
+                effects += core.on_peer_up(peer, hello, now)
+            case PeerDown(reason):
+                effects += core.on_peer_down(peer, reason, now)
+            case PeerDraining(draining):
+                effects += core.on_peer_draining(peer, draining, now)
+    return effects
