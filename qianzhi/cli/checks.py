@@ -1,7 +1,8 @@
 """The whole configuration, checked before anything starts: site, core, every bank's profile and spec.
 
-All problems are found in one go.  What one file can say of itself, its own package says; here stands what only
-the whole can say: two banks that claim one number, key references that lead nowhere, socket paths too long.
+All problems are found in one go.  What one file can say of itself, its own package says; here stands what
+only the whole can say: two banks that claim one number, key references that lead nowhere, socket paths too
+long.
 """
 
 from dataclasses import dataclass, field
@@ -13,7 +14,6 @@ from qianzhi.runtime.problems import ConfigError, Problem
 if TYPE_CHECKING:
     from crm_bridge.settings import CoreSettings
     from frontends.profile import Profile
-
     from qianzhi.link.tables import Site
 
 SOCKET_PATH_BYTES_MAX = 107  # sun_path of Linux, less its closing NUL
@@ -47,12 +47,12 @@ def check(config: Path, site_name: str = "") -> Checked:
     return found
 
 
-def require(config: Path, site_name: str = "") -> Checked:
+def require(config: Path, site_name: str = "") -> "tuple[Checked, Site]":
     """Check all of a configuration; raises ConfigError with every problem when there is one."""
     found = check(config, site_name)
     if found.problems or found.site is None:
         raise ConfigError(found.problems)
-    return found
+    return found, found.site
 
 
 def spec_problems(config: Path) -> list[Problem]:
@@ -72,7 +72,6 @@ def spec_problems(config: Path) -> list[Problem]:
 def check_core(found: Checked, site: "Site") -> None:
     """Build the core's own table of the site."""
     from crm_bridge.settings import CoreSettings
-
     from qianzhi.runtime.settings import build
 
     found.core, problems = build(CoreSettings, dict(site.core), site.file, "core")

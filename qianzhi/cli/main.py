@@ -1,7 +1,7 @@
 """The command `qianzhi`: what its words are; what they do stands in the modules beside this one.
 
-Everything else is imported inside the command that needs it, so that `qianzhi --help` and the start of a daemon
-pay for nothing more.
+Everything else is imported inside the command that needs it, so that `qianzhi --help` and the start of a
+daemon pay for nothing more.
 """
 
 import sys

@@ -1,8 +1,8 @@
 """supervisor.d/ as rendered from the configuration: a program per daemon; a group per bank, node and bridge.
 
-supervisor restarts a whole group at once, so a bank's group holds that bank's daemons and nothing else.  Every path
-is written from `%(here)s`, the folder that holds the files, so that a tree may be moved.  supervisor's own socket is
-a UNIX socket; there is no network server.  Nothing is started here.
+supervisor restarts a whole group at once, so a bank's group holds that bank's daemons and nothing else.
+Every path is written from `%(here)s`, the folder that holds the files, so that a tree may be moved.
+supervisor's own socket is a UNIX socket; there is no network server.  Nothing is started here.
 """
 
 import os
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-STOP_SECONDS = 20  # longer than a daemon gives itself to drain
+STOP_SECONDS = 25  # longer than a daemon gives itself to drain
 HEADER = "; Rendered by `qianzhi supervisor render` from the configuration: edit that, then render again.\n"
 
 
@@ -81,8 +81,8 @@ def group_section(group: str, programs: list[Program]) -> str:
 def program_file(layout: Layout, program: Program) -> str:
     """Return one daemon's file.
 
-    It is restarted as often as it takes: a daemon that cannot start says why in its log, and a bank whose front
-    gave up for good because its neighbour was away for a minute would be worse.
+    Whatever ends it, it is started again, as often as it takes: a daemon that cannot start says why in its
+    log, and a bank that stays away because its neighbour was away for a minute would be worse.
     """
     words = [*layout.command, "--config", str(layout.config.absolute())]
     words += ["--site", layout.site] if layout.site else []

@@ -1,0 +1,190 @@
+"""The daemons of a site as the command meets them: starting, asking, draining, rendering supervisor.d/.
+
+`drain` goes through supervisor where one runs, because a daemon that ends by itself is started again.
+"""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from xmlrpc.client import Fault, ServerProxy
+
+from qianzhi.cli.output import BROKEN, UNREACHABLE, USAGE, CommandError, say, show_json, show_table
+from qianzhi.cli.supervisor import Layout, Program, differences, render, write
+
+if TYPE_CHECKING:
+    from qianzhi.cli.checks import Checked
+    from qianzhi.cli.main import Chosen
+    from qianzhi.link.tables import Site
+
+PRIORITY = {"bridge": 10, "node": 20, "front": 30}  # bridges start first, fronts stop first
+
+
+def site_of(chosen: "Chosen") -> "Site":
+    """Read the site alone; raises ConfigError with everything that is wrong with it."""
+    from qianzhi.link.site import load_site
+    from qianzhi.runtime.problems import ConfigError
+
+    site, problems = load_site(chosen.config, chosen.site or None)
+    if site is None:
+        raise ConfigError(problems)
+    return site
+
+
+def programs_of(site: "Site", machine: str = "") -> list[Program]:
+    """Return the programs of one machine (of all, without one), in starting order."""
+    from qianzhi.link.site import daemon_names, fronts
+
+    banks = {name: bank for name, bank, _, _ in fronts(site)}
+    kinds = dict.fromkeys(site.bridges, "bridge") | dict.fromkeys(site.nodes, "node")
+    return [
+        Program(name, f"bank-{banks[name]}" if name in banks else name, PRIORITY[kinds.get(name, "front")])
+        for name in daemon_names(site, machine or None)
+    ]
+
+
+def layout_of(chosen: "Chosen", site: "Site", here: Path, command: tuple[str, ...]) -> Layout:
+    """Return where things lie for a rendering into `here`, with the present folder as the daemons' own."""
+    from qianzhi.link.site import data_folder
+
+    data = data_folder(site)
+    return Layout(
+        here=here, work=Path.cwd(), config=chosen.config, data=data, command=command, site=chosen.site
+    )
+
+
+def render_command(chosen: "Chosen", folder: Path, machine: str, program: Path, only_check: bool) -> None:
+    """Write the rendering, or compare it with what stands there."""
+    site = site_of(chosen)
+    command = (str(program.absolute()),)
+    files = render(layout_of(chosen, site, folder, command), programs_of(site, machine))
+    if not only_check:
+        write(folder, files)
+        say(f"wrote {len(files)} files into {folder}")
+        return
+    found = differences(folder, files)
+    if found:
+        raise CommandError(BROKEN, f"{folder}: {'; '.join(found)}", "run `qianzhi supervisor render`")
+    say(f"{folder} equals the rendering")
+
+
+def daemon_command(chosen: "Chosen", name: str) -> None:
+    """Check everything, then be that daemon until it has drained."""
+    from qianzhi.cli.checks import require
+    from qianzhi.link.site import daemon_names
+    from qianzhi.runtime.daemon import install_reactor
+
+    install_reactor()  # before anything imports Twisted's default one
+    checked, site = require(chosen.config, chosen.site)
+    if name not in daemon_names(site):
+        raise CommandError(
+            USAGE, f"the site has no daemon {name!r}", f"it has {', '.join(daemon_names(site))}"
+        )
+    sys.exit(start(chosen, checked, site, name))
+
+
+def start(chosen: "Chosen", checked: "Checked", site: "Site", name: str) -> int:
+    """Build the daemon of that name and run it; import only what it needs.  Returns the exit status."""
+    from qianzhi.link.site import data_folder, metrics_port
+    from qianzhi.runtime.daemon import DaemonOptions, run
+
+    options = DaemonOptions(
+        data=data_folder(site), metrics_port=metrics_port(site, name), production=site.production
+    )
+    return run(build(chosen, checked, site, name), options)
+
+
+def build(chosen: "Chosen", checked: "Checked", site: "Site", name: str) -> Any:
+    """Build the daemon's own object."""
+    raise NotImplementedError
+
+
+def folder_of_sockets(site: "Site") -> Path:
+    """Return the folder of the admin sockets."""
+    from qianzhi.link.site import data_folder
+
+    return data_folder(site) / "run"
+
+
+def statuses(site: "Site", machine: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield (name, status) of every daemon; of one that does not answer, its state is "down" and says why."""
+    from qianzhi.runtime.admin import AdminError, ask
+
+    for program in programs_of(site, machine):
+        path = folder_of_sockets(site) / f"{program.name}.sock"
+        try:
+            yield program.name, ask(path, "status", timeout_seconds=2.0)
+        except AdminError as error:
+            yield program.name, {"name": program.name, "state": "down", "reason": str(error)}
+
+
+def status_command(chosen: "Chosen", as_json: bool) -> None:
+    """Show every daemon's status; a daemon that does not answer makes the exit code 3."""
+    found = dict(statuses(site_of(chosen)))
+    if as_json:
+        show_json(found)
+    else:
+        rows = [status_row(name, status) for name, status in found.items()]
+        show_table(("daemon", "state", "pid>", "up>", "more"), rows)
+    down = [name for name, status in found.items() if status["state"] == "down"]
+    if down:
+        raise CommandError(UNREACHABLE, f"{', '.join(down)}: no answer", "start them with `qianzhi run`")
+
+
+def status_row(name: str, status: dict[str, Any]) -> tuple[object, ...]:
+    """Return one row of the table; what is a daemon's own stands in the last column."""
+    shared = ("name", "state", "pid", "uptime_seconds", "reason")
+    more = status.get("reason") or "  ".join(
+        f"{key} {short(value)}" for key, value in status.items() if key not in shared
+    )
+    up = status.get("uptime_seconds")
+    return name, status["state"], status.get("pid", ""), f"{up} s" if up is not None else "", more
+
+
+def short(value: object) -> str:
+    """Write a status value in few characters."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key} {short(inner)}" for key, inner in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(short, value)) + "]"
+    return str(value)
+
+
+def drain_command(chosen: "Chosen", name: str, draining: bool) -> None:
+    """Drain a daemon and leave it down, or bring it back."""
+    site = site_of(chosen)
+    programs = {program.name: program for program in programs_of(site)}
+    if name not in programs:
+        raise CommandError(USAGE, f"the site has no daemon {name!r}", f"it has {', '.join(programs)}")
+    socket = folder_of_sockets(site) / "supervisor.sock"
+    if socket.exists():
+        ask_supervisor(socket, "stopProcess" if draining else "startProcess", programs[name])
+    elif draining:
+        ask_daemon(site, name)
+    else:
+        raise CommandError(UNREACHABLE, "no supervisor runs here", f"start it with `qianzhi daemon {name}`")
+    say(f"{name}: {'drained' if draining else 'started'}")
+
+
+def ask_daemon(site: "Site", name: str) -> None:
+    """Drain a daemon that no supervisor would start again."""
+    from qianzhi.runtime.admin import AdminError, ask
+
+    try:
+        ask(folder_of_sockets(site) / f"{name}.sock", "drain")
+    except AdminError as error:
+        raise CommandError(UNREACHABLE, str(error)) from error
+
+
+def ask_supervisor(socket: Path, method: str, program: Program) -> None:
+    """Call one method of supervisor for a program, and wait for its end."""
+    from supervisor.xmlrpc import SupervisorTransport
+
+    transport = SupervisorTransport(None, None, f"unix://{socket}")
+    supervisor: Any = ServerProxy("http://127.0.0.1", transport=transport).supervisor
+    try:
+        getattr(supervisor, method)(f"{program.group}:{program.name}", True)
+    except Fault as fault:
+        raise CommandError(BROKEN, f"supervisor says {fault.faultString}") from fault
+    except OSError as error:
+        raise CommandError(UNREACHABLE, f"supervisor does not answer: {error.strerror}") from error

@@ -1,0 +1,90 @@
+"""Which ports a machine's daemons need, whether they are free, and who holds one that is not (by /proc)."""
+
+import errno
+import os
+import socket
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from qianzhi.link.tables import Site
+
+LISTEN = "0A"  # the state's number in /proc/net/tcp
+
+
+class Need(NamedTuple):
+    """One address that a daemon is going to listen on."""
+
+    daemon: str
+    host: str
+    port: int
+
+
+def needs(site: "Site", machine: str = "") -> list[Need]:
+    """Return every address that this machine's daemons (all, without a machine) listen on."""
+    from qianzhi.link.site import fronts, parse_address
+
+    found = []
+    for places in (site.bridges, site.nodes):
+        for name, place in places.items():
+            if machine in ("", place.machine):
+                found += [Need(name, place.host, place.port), Need(name, "127.0.0.1", place.metrics_port)]
+    for name, _, _, front in fronts(site):
+        if machine in ("", front.machine):
+            found += [Need(name, *parse_address(text)) for text in (front.listen, front.control) if text]
+            found.append(Need(name, "127.0.0.1", front.metrics_port))
+    return found
+
+
+def taken(wanted: list[Need]) -> list[tuple[Need, str]]:
+    """Return the addresses that cannot be listened on, each with who holds it."""
+    return [(need, holder(need.port)) for need in wanted if not is_free(need)]
+
+
+def is_free(need: Need) -> bool:
+    """Tell whether an address can be listened on now."""
+    family = socket.AF_INET6 if ":" in need.host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((need.host, need.port))
+        except OSError as error:
+            return error.errno != errno.EADDRINUSE
+    return True
+
+
+def holder(port: int) -> str:
+    """Name the process that listens on a port, as far as this user may see it."""
+    inodes = listening_inodes(port)
+    for folder in Path("/proc").glob("[0-9]*/fd"):
+        try:
+            links = {os.readlink(entry) for entry in folder.iterdir()}
+        except OSError:
+            continue  # another user's process, or one that has just ended
+        if links & inodes:
+            return f"process {folder.parent.name} ({command_of(folder.parent)})"
+    return "a process that this user may not see"
+
+
+def listening_inodes(port: int) -> set[str]:
+    """Return the sockets that listen on a port, written as the links in /proc/PID/fd are."""
+    found = set()
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        try:
+            lines = Path(table).read_text(encoding="ascii").splitlines()[1:]
+        except OSError:
+            continue
+        for line in lines:
+            columns = line.split()
+            if columns[3] == LISTEN and int(columns[1].rpartition(":")[2], 16) == port:
+                found.add(f"socket:[{columns[9]}]")
+    return found
+
+
+def command_of(process: Path) -> str:
+    """Return the beginning of a process's command line."""
+    try:
+        words = (process / "cmdline").read_bytes().split(b"\0")
+    except OSError:
+        return "it has just ended"
+    return b" ".join(words).decode("utf-8", "replace").strip()[:80]
