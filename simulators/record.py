@@ -1,0 +1,163 @@
+"""What a simulated bank keeps about each serial, and how an answer changes it; pure tables, nothing is sent
+here.
+
+The rules are the bank's side of the money rules: no answer is no refusal; an edge refusal is final only when
+it answers the only attempt (rule 8); asking settles (rule 4); after a reversal went out, the reversal
+decides.
+"""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import NamedTuple
+
+from qianzhi.domain.requests import Bill, Key, Kind, Request
+from qianzhi.domain.results import EDGE_RESULTS, Result
+from simulators.scenario import Step
+
+
+class Debit(StrEnum):
+    """Where the customer's money is."""
+
+    NONE = "none"
+    UNKNOWN = "unknown"  # taken from the customer, and nobody has said yet what became of it
+    DEBITED = "debited"
+    RETURNED = "returned"
+
+
+class Outcome(StrEnum):
+    """The final state of a serial as the bank has it."""
+
+    APPROVED = "approved"
+    REFUSED = "refused"
+    REVERSED = "reversed"
+
+
+class Ask(NamedTuple):
+    """One message that the model wants sent.
+
+    `stamp_us` is the wall time that the message carries (a repeat keeps its own), `original_us` that of the
+    original which a query or reversal quotes.
+    """
+
+    ticket: int
+    request: Request
+    stamp_us: int
+    original_us: int = 0
+    original_kind: Kind = Kind.RECHARGE
+    card: str = ""
+
+
+class Heard(NamedTuple):
+    """One answer: `result` is None when the code has no meaning in the profile."""
+
+    ticket: int
+    code: str
+    result: Result | None
+    bills: tuple[Bill, ...] = ()
+    order: str = ""
+
+
+@dataclass(slots=True)
+class Record:
+    """One serial of the bank, from its first step to its final state."""
+
+    key: Key
+    kind: Kind
+    action: str
+    customer: int
+    phone: str
+    bank_number: str
+    amount_fen: int
+    bill: str = ""
+    stamp_us: int = 0
+    debit: Debit = Debit.NONE
+    outcome: Outcome | None = None
+    code: str = ""
+    result: Result | None = None
+    order: str = ""
+    originals: int = 0  # how often the original was put on the wire
+    reversing: bool = False
+    queried: bool = False
+    reversal_serial: str = ""
+    reversal_us: int = 0
+    steps: list[Step] = field(default_factory=list)
+    tickets: list[int] = field(default_factory=list)
+    tries: int = 0  # messages of the present step so far
+    round: int = 0  # grows with every step that is answered
+
+    @property
+    def moves_money(self) -> bool:
+        """Whether the core may know this key: everything but queries of what is owed."""
+        return self.kind is not Kind.OWED
+
+    @property
+    def standing_fen(self) -> int:
+        """What the bank says it has paid over under this key."""
+        return self.amount_fen if self.debit is Debit.DEBITED else 0
+
+
+class Verdict(StrEnum):
+    """What an answer says about the step that it answers."""
+
+    FINAL = "final"  # the step is answered
+    AGAIN = "again"  # the same message again, later
+    UNSURE = "unsure"  # nothing may be concluded: settle it
+    QUERY = "query"  # this step cannot be had: ask what stands
+
+
+OUTSIDE = frozenset({Result.NOT_SIGNED_ON, Result.BAD_MAC})
+OPEN_RESULTS = frozenset({None, Result.UNKNOWN, Result.IN_PROCESS})
+GONE = frozenset({Result.REVERSED, Result.BLOCKED, Result.NOT_FOUND, Result.ORIGINAL_REFUSED})
+
+
+def judge(record: Record, step: Step, result: Result | None) -> tuple[Verdict, Outcome | None]:
+    """Return what an answer means, and the outcome that it establishes (None: it says nothing about the
+    outcome).
+    """
+    if result in OUTSIDE:
+        return Verdict.AGAIN, None
+    if result in OPEN_RESULTS:
+        return Verdict.UNSURE, None
+    if result in EDGE_RESULTS:
+        return _judge_edge(record, step)
+    if step is Step.OWED:
+        return Verdict.FINAL, Outcome.APPROVED if result is Result.APPROVED else Outcome.REFUSED
+    if step is Step.OTHER:
+        return Verdict.FINAL, None
+    if step is Step.REVERSAL:
+        return _judge_reversal(record, result)
+    if step is Step.STATUS and result is Result.DUPLICATE_SERIAL:
+        return Verdict.AGAIN, None  # the query's own serial was spent; the next one has a new serial
+    if result is Result.DUPLICATE_SERIAL:
+        return Verdict.QUERY, None
+    return Verdict.FINAL, _outcome(record, result)
+
+
+def _judge_edge(record: Record, step: Step) -> tuple[Verdict, Outcome | None]:
+    """An edge refusal is an answer only to the only attempt of an original, or to a query that moves
+    nothing.
+    """
+    if step is Step.OWED:
+        return Verdict.FINAL, Outcome.REFUSED
+    only = step is Step.ORIGINAL and record.originals == 1 and not record.reversing and not record.queried
+    return (Verdict.FINAL, Outcome.REFUSED) if only else (Verdict.UNSURE, None)
+
+
+def _judge_reversal(record: Record, result: Result | None) -> tuple[Verdict, Outcome | None]:
+    if result is Result.APPROVED:
+        return Verdict.FINAL, Outcome.REVERSED
+    if result in GONE:
+        return Verdict.FINAL, _outcome(record, result)
+    return Verdict.QUERY, None
+
+
+def _outcome(record: Record, result: Result | None) -> Outcome:
+    """Turn a conclusive result into the state of the serial; "gone" after a reversal means that it was
+    undone.
+    """
+    if result is Result.APPROVED:
+        return Outcome.APPROVED
+    if result not in GONE or not record.originals:
+        return Outcome.REFUSED
+    undone = record.reversing if record.outcome is None else record.outcome is not Outcome.REFUSED
+    return Outcome.REVERSED if undone else Outcome.REFUSED
