@@ -1,0 +1,379 @@
+"""From a bank's message to the domain's request and back, for both ends of the line, wholly driven by a profile.
+
+    front-end:   sort_of → request_of → … → reply_message            (the bank asks, we answer)
+    bank's side: request_message → … → reply_of                      (simulators and `qianzhi send`)
+    both:        match_key, management_of, management_message
+
+Pure: no clock, no wire format, no bank's name.  What a message means is in the profile's tables; how a value is
+written is in `transforms`.  A message that cannot become a request becomes a `Refusal`, never an exception.
+"""
+
+from collections.abc import Mapping as Table
+from datetime import UTC, tzinfo
+from enum import Enum
+from typing import Any, NamedTuple
+
+from frontends.mapping_rows import (
+    Matcher,
+    Message,
+    Row,
+    SerialRow,
+    copy_of,
+    getter,
+    matcher_of,
+    putter,
+    row_of,
+    split_row,
+    values_of,
+)
+from frontends.mapping_tables import BillsTable, MappingTables, TransactionTable
+from frontends.results import Results
+from frontends.transforms import SECOND_US, FieldFault, Moment, moment_of_second
+from qianzhi.domain.requests import MONEY_KINDS, Bill, Key, Kind, Reply, Request
+from qianzhi.domain.results import Result
+from qianzhi.runtime.now import Now
+
+RESULT_CODE = "result code"
+REPLY_NUMBERS = frozenset({"amount_fen", "balance_fen", "settled_us"})
+
+
+class Sort(Enum):
+    """What kind of message came in, to be asked before anything else."""
+
+    REJECTED = "rejected"  # our own message, sent back as unacceptable: not to be answered
+    ANSWER = "answer"
+    MANAGEMENT = "management"
+    REQUEST = "request"
+
+
+class Refusal(NamedTuple):
+    """Why a message is no request that can be forwarded.
+
+    `field` is the path that is to blame, `reason` what is expected there (never what was found).  `key` is there
+    when serial and date could be read and `kind` when the transaction was known, so that a money request's key can
+    be blocked before its refusal is answered.
+    """
+
+    result: Result
+    field: str
+    reason: str
+    key: Key | None = None
+    kind: Kind | None = None
+
+    @property
+    def moves_money(self) -> bool:
+        """Whether the refused message asked for money under a key that could be read."""
+        return self.key is not None and self.kind in MONEY_KINDS
+
+
+class BankReply(NamedTuple):
+    """An answer as the bank's side reads it; `result` is None for a code that the profile does not know."""
+
+    match: tuple[str, ...]
+    code: str
+    result: Result | None
+    reply: Reply
+
+
+class Content(NamedTuple):
+    """What the platform itself demands of a request, whatever the dialect."""
+
+    space: str
+    bank: str
+    numbers: tuple[str, ...]
+    amount_fen_max: int
+
+
+class Transaction:
+    """One transaction of the dialect, compiled."""
+
+    def __init__(self, name: str, rows: TransactionTable, tables: MappingTables, widths: Table[str, int]) -> None:
+        self.name = name
+        self.kind = Kind[rows.kind.upper()]
+        self.when: Matcher = matcher_of(rows.when)
+        take = {**tables.request.take, **rows.take}
+        serial = take.pop("serial", [])
+        self.serial = SerialRow(serial, [widths.get(split_row(part)[0], 0) for part in values_of(serial)])
+        self.date = row_of("date", str(take.pop("date"))) if "date" in take else None
+        self.rows = [row_of(field, str(text)) for field, text in take.items()]
+        self.need = [(path, getter(path)) for path in [*tables.request.need, *rows.need]]
+        self.give = [_give_row(path, text) for path, text in {**tables.reply.give, **rows.give}.items()]
+        constants = {**tables.reply.set, **rows.answer}
+        self.answer = [(putter(path), value) for path, value in constants.items()]
+        said = {path: values_of(wanted)[0] for path, wanted in rows.when.items()}
+        self.said = [(putter(path), value) for path, value in {**tables.request.set, **said, **rows.set}.items()]
+
+    def read(self, message: Message, moment: Moment) -> tuple[dict[str, Any], Refusal | None]:
+        """Return the values that could be read, and the first reason to refuse the message if there is one."""
+        values: dict[str, Any] = {}
+        fault: Refusal | None = None
+        for row in [self.serial, *([self.date] if self.date else []), *self.rows]:
+            try:
+                value = row.read(message, moment)
+            except FieldFault as error:
+                fault = fault or Refusal(error.result, row.path, error.expected)
+                continue
+            if value is not None:
+                values[row.field] = value
+        if fault is None:
+            missing = next((path for path, get in self.need if get(message) is None), "")
+            fault = Refusal(Result.FORMAT, missing, "a value here") if missing else None
+        if fault is None and "serial" not in values:
+            fault = Refusal(Result.FORMAT, self.serial.path, "a serial")
+        if fault is None and self.date is not None and "date" not in values:
+            fault = Refusal(Result.FORMAT, self.date.path, "a date")
+        return values, fault
+
+
+class Mapping:
+    """The compiled tables of one profile; holds nothing of any message."""
+
+    def __init__(
+        self, tables: MappingTables, content: Content, results: Results, zone: tzinfo, widths: Table[str, int]
+    ) -> None:
+        """`widths` are those of the spec's paths; the tables have been checked (`mapping_checks`)."""
+        self.zone = zone
+        self.results = results
+        self._content = content
+        self._transactions = [Transaction(name, rows, tables, widths) for name, rows in tables.transactions.items()]
+        self._by_kind = {transaction.kind: transaction for transaction in reversed(self._transactions)}
+        self._tables = tables
+        self._reject = [(getter(path), value) for path, value in tables.match.rejected.items()]
+        self._is_answer = matcher_of(tables.match.answer)
+        self._match = [row_of("", text) for text in tables.match.keys]
+        self._management = [(name, matcher_of(rows.when)) for name, rows in tables.management.items()]
+        self._result = (getter(tables.reply.result), putter(tables.reply.result))
+        copies = {**{path: path for path in tables.reply.echo}, **tables.reply.copy}
+        self._copies = [(row_of("", text), putter(path)) for path, text in copies.items()]
+        self._echoes = frozenset(tables.reply.echo)
+        self._constants = [(putter(path), value) for path, value in tables.reply.set.items()]
+        self._bills = Bills(tables.bills) if tables.bills else None
+        self._stamps = [row_of("now", f"{path}|{split_row(text)[1]}") for path, text in tables.request.stamp.items()]
+        self._own_serial = row_of("own_serial", tables.request.serial)
+        self._read_back = _rows_to_read_back(self._transactions)
+
+    def sort_of(self, message: Message) -> Sort:
+        """Say what kind of message this is; a rejected one looks like a request, so that is asked first."""
+        for get, accepted in self._reject:
+            if get(message) not in {None, accepted}:
+                return Sort.REJECTED
+        if self._is_answer.fits(message):
+            return Sort.ANSWER
+        return Sort.MANAGEMENT if self.management_of(message) else Sort.REQUEST
+
+    def management_of(self, message: Message) -> str:
+        """Return the name under [management] that this message is, empty for none."""
+        return next((name for name, when in self._management if when.fits(message)), "")
+
+    def transaction_of(self, message: Message) -> str:
+        """Return the name under [transactions] that this message is, empty for none."""
+        return next((t.name for t in self._transactions if t.when.fits(message)), "")
+
+    def match_key(self, message: Message) -> tuple[str, ...]:
+        """Return what a request and its answer have in common and no other message has."""
+        return tuple([self._match_part(row, message) for row in self._match])
+
+    def _match_part(self, row: Row, message: Message) -> str:
+        value = row.get(message)
+        return "" if value is None else str(row.transform.write(value, _NO_MOMENT, None))
+
+    # The front-end's side.
+
+    def request_of(self, message: Message, now: Now) -> Request | Refusal:
+        """Return the request that a message is, or why it is none; never raises for what a bank may send."""
+        transaction = next((t for t in self._transactions if t.when.fits(message)), None)
+        if transaction is None:
+            return Refusal(Result.UNSUPPORTED, "", "a transaction of this profile")
+        moment = moment_of_second(now.wall_us // SECOND_US, self.zone)
+        values, refusal = transaction.read(message, moment)
+        date_ours = transaction.date is None
+        date = moment.today if date_ours else values.pop("date", 0)
+        serial = values.pop("serial", "")
+        refusal = refusal or self._refuse(transaction.kind, values)
+        if refusal is not None:
+            key = Key(self._content.space, date, serial) if date and serial else None
+            return refusal._replace(key=key, kind=transaction.kind)
+        values.setdefault("bank_number", self._content.numbers[0])
+        return Request(
+            kind=transaction.kind,
+            space=self._content.space,
+            date=date,
+            serial=serial,
+            bank=self._content.bank,
+            date_ours=date_ours,
+            received_us=now.wall_us,
+            **values,
+        )
+
+    def _refuse(self, kind: Kind, values: dict[str, Any]) -> Refusal | None:
+        """Judge what was read.
+
+        A zero amount can be expressed: the core refuses it for good, under its key.
+        """
+        content = self._content
+        if values.get("bank_number", content.numbers[0]) not in content.numbers:
+            return Refusal(Result.NO_ROUTE, "bank_number", "a bank number of this profile")
+        if kind in MONEY_KINDS and values.get("amount_fen", 0) > content.amount_fen_max:
+            return Refusal(Result.AMOUNT_LIMIT, "amount_fen", f"at most {content.amount_fen_max} fen")
+        return None
+
+    def reply_message(self, message: Message, request: Request | None, reply: Reply, now: Now) -> Message:
+        """Return the answer to `message`; `request` is None where the message never became one."""
+        moment = moment_of_second(now.wall_us // SECOND_US, self.zone)
+        answer = self._echo(message, moment)
+        transaction = self._by_name(message) if request is not None else None
+        for put, constant in transaction.answer if transaction else self._constants:
+            put(answer, constant)
+        self._result[1](answer, self.results.code_of(reply.result))
+        if transaction is not None and request is not None:
+            approved = reply.result is Result.APPROVED
+            for row in transaction.give:
+                row.write(answer, self._source(row.field, request, reply, approved), moment)
+            if self._bills and transaction.kind is Kind.OWED and approved:
+                self._bills.write(answer, reply.bills, moment)
+        return answer
+
+    def refusal_message(self, message: Message, result: Result, now: Now) -> Message:
+        """Return the answer to a message that was refused before it became a request, or to a management message."""
+        return self.reply_message(message, None, Reply(result), now)
+
+    def _by_name(self, message: Message) -> Transaction | None:
+        return next((t for t in self._transactions if t.when.fits(message)), None)
+
+    def _echo(self, message: Message, moment: Moment) -> Message:
+        answer: Message = {}
+        for row, put in self._copies:
+            value = row.get(message)
+            if value is None:
+                continue
+            if row.path in self._echoes and not isinstance(value, str):
+                put(answer, copy_of(value))
+            else:
+                put(answer, row.transform.write(value, moment, None))
+        return answer
+
+    def _source(self, name: str, request: Request, reply: Reply, approved: bool) -> Any:
+        """Return what a give row is to write, None when it has no meaning here."""
+        if name == "now":
+            return name
+        if name == "result_text":
+            return self.results.text_of(reply.result)
+        if name.startswith("request."):
+            return getattr(request, name.partition(".")[2])
+        if name in REPLY_NUMBERS and not approved:
+            return None
+        return getattr(reply, name) if name != "bills" or approved else None
+
+    # The bank's side.
+
+    def request_message(self, request: Request, now: Now, extra: dict[str, Any] | None = None) -> Message:
+        """Return the message with which the bank asks for this; `extra` (path: value) is written last.
+
+        A status query's or reversal's own serial is `own_serial`; `serial` and `date` are its original's.
+        """
+        transaction = self._by_kind[request.kind]
+        moment = moment_of_second(now.wall_us // SECOND_US, self.zone)
+        message: Message = {}
+        for put, constant in transaction.said:
+            put(message, constant)
+        for row in self._stamps:
+            row.write(message, "now", moment)
+        for taken in [transaction.date, *transaction.rows]:
+            if taken is not None:
+                taken.write(message, getattr(request, taken.field), moment)
+        transaction.serial.write(message, request.serial, moment)
+        return _with_extra(message, extra)
+
+    def reply_of(self, message: Message) -> BankReply:
+        """Read an answer as the bank does; fields that cannot be read are left empty."""
+        code = str(self._result[0](message) or "")
+        values: dict[str, Any] = {}
+        for row in self._read_back:
+            try:
+                value = row.read(message, _NO_MOMENT)
+            except FieldFault:
+                continue
+            if value is not None:
+                values[row.field] = value
+        if self._bills:
+            values["bills"] = self._bills.read(message, _NO_MOMENT)
+        result = self.results.result_of(code)
+        reply = Reply(Result.UNKNOWN if result is None else result, **values)
+        return BankReply(self.match_key(message), code, result, reply)
+
+    # Either side.
+
+    def management_message(
+        self, name: str, serial: str, now: Now, *, ours: bool = True, extra: dict[str, Any] | None = None
+    ) -> Message:
+        """Return a message about the line as our side (or the bank's) begins it; raises KeyError for no such name."""
+        rows = self._tables.management[name]
+        moment = moment_of_second(now.wall_us // SECOND_US, self.zone)
+        message: Message = {}
+        for path, wanted in rows.when.items():
+            putter(path)(message, values_of(wanted)[0])
+        for path, value in (rows.ours if ours else rows.theirs).items():
+            putter(path)(message, value)
+        for row in self._stamps:
+            if row.path in rows.stamp:
+                row.write(message, "now", moment)
+        self._own_serial.write(message, serial, moment)
+        return _with_extra(message, extra)
+
+
+class Bills:
+    """The list of bills in an owed answer, compiled from [bills]."""
+
+    def __init__(self, rows: BillsTable) -> None:
+        self._max = rows.max
+        self._get, self._put = getter(rows.path), putter(rows.path)
+        self._columns = []
+        for name, text in rows.columns.items():
+            source, transform = split_row(text)
+            self._columns.append(row_of(source, f"{name}|{transform}"))
+
+    def write(self, message: Message, bills: tuple[Bill, ...], moment: Moment) -> None:
+        """Write the first bills, oldest first as they come; nothing at all when there are none."""
+        entries: list[Message] = []
+        for bill in bills[: self._max]:
+            entry: Message = {}
+            for row in self._columns:
+                row.write(entry, getattr(bill, row.field), moment)
+            entries.append(entry)
+        if entries:
+            self._put(message, entries)
+
+    def read(self, message: Message, moment: Moment) -> tuple[Bill, ...]:
+        """Return the bills that are listed; an entry that cannot be read ends the list."""
+        found: list[Bill] = []
+        entries = self._get(message)
+        for entry in entries if isinstance(entries, list) else []:
+            try:
+                found.append(Bill(**{row.field: row.read(entry, moment) for row in self._columns}))
+            except FieldFault:
+                break
+        return tuple(found)
+
+
+_NO_MOMENT = moment_of_second(0, UTC)  # for rows that do not look at the time
+
+
+def _give_row(path: str, text: str) -> Row:
+    source, transform = split_row(text)
+    return row_of(source, f"{path}|{transform}")
+
+
+def _rows_to_read_back(transactions: list[Transaction]) -> list[Row]:
+    """Return the give rows from which an answer's reply can be read, each field of the reply once."""
+    rows: dict[tuple[str, str], Row] = {}
+    for transaction in transactions:
+        for row in transaction.give:
+            if row.field in {"order", "amount_fen", "balance_fen", "name"} and row.transform.read is not None:
+                rows.setdefault((row.field, row.path), row)
+    return list(rows.values())
+
+
+def _with_extra(message: Message, extra: dict[str, Any] | None) -> Message:
+    for path, value in (extra or {}).items():
+        putter(path)(message, value)
+    return message

@@ -1,0 +1,144 @@
+"""A profile's rows, compiled: paths into functions that reach into a message, rows into readers and writers.
+
+This is done once per profile, so that the hot path only calls what is here.  A message is what `wire` decodes:
+texts, nested tables and lists under names; a missing value and one of spaces only are the same here.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from frontends.transforms import FieldFault, Moment, Transform, transform_of
+
+Message = dict[str, Any]
+Get = Callable[[Message], Any]
+Put = Callable[[Message, Any], None]
+
+
+class Row(NamedTuple):
+    """`field` of the domain stands at `path` of the message, written as `transform` says."""
+
+    field: str
+    path: str
+    get: Get
+    put: Put
+    transform: Transform
+
+    def read(self, message: Message, moment: Moment) -> Any:
+        """Return the domain's value, None when there is nothing to read; raises FieldFault."""
+        raw = self.get(message)
+        if raw is None or self.transform.read is None:
+            return None
+        return self.transform.read(raw, moment)
+
+    def write(self, message: Message, value: Any, moment: Moment) -> None:
+        """Write the domain's value into the message; empty texts and lists are left out."""
+        if value is None or value == "":
+            return
+        self.put(message, self.transform.write(value, moment, self.get(message)))
+
+
+class Matcher(NamedTuple):
+    """What a message says to be something: at every path one of these values."""
+
+    rows: tuple[tuple[Get, frozenset[str]], ...]
+
+    def fits(self, message: Message) -> bool:
+        """Tell whether the message says all of it."""
+        return all(get(message) in values for get, values in self.rows)
+
+
+def row_of(field: str, text: str) -> Row:
+    """Compile `path|transform`; raises ValueError saying what is wrong with it."""
+    path, transform = split_row(text)
+    return Row(field, path, getter(path), putter(path), transform_of(transform))
+
+
+def split_row(text: str) -> tuple[str, str]:
+    """Return path (or source) and transform of a row; without a transform it is `text`."""
+    path, bar, transform = text.partition("|")
+    return path, transform if bar else "text"
+
+
+def matcher_of(when: dict[str, str | list[str]]) -> Matcher:
+    """Compile a `when`."""
+    return Matcher(tuple((getter(path), frozenset(values_of(wanted))) for path, wanted in when.items()))
+
+
+def values_of(wanted: str | list[str]) -> list[str]:
+    """Return the values that a `when` allows at one path."""
+    return [wanted] if isinstance(wanted, str) else wanted
+
+
+def getter(path: str) -> Get:
+    """Return a function that reads the value at a path, None when it is missing or blank."""
+    first, *rest = path.split(".")
+
+    def get_nested(message: Message) -> Any:
+        value = message.get(first)
+        for name in rest:
+            if not isinstance(value, dict):
+                return None
+            value = value.get(name)
+        return None if isinstance(value, str) and (not value or value.isspace()) else value
+
+    def get_flat(message: Message) -> Any:
+        value = message.get(first)
+        return None if isinstance(value, str) and (not value or value.isspace()) else value
+
+    return get_nested if rest else get_flat
+
+
+def putter(path: str) -> Put:
+    """Return a function that writes a value at a path and makes the tables on the way."""
+    *tables, last = path.split(".")
+
+    def put(message: Message, value: Any) -> None:
+        for name in tables:
+            inner = message.get(name)
+            if not isinstance(inner, dict):
+                inner = message[name] = {}
+            message = inner
+        message[last] = value
+
+    return put
+
+
+def copy_of(value: Any) -> Any:
+    """Return a value that shares nothing with the message from which it is echoed."""
+    if isinstance(value, dict):
+        return {name: copy_of(inner) for name, inner in value.items()}
+    return [copy_of(inner) for inner in value] if isinstance(value, list) else value
+
+
+class SerialRow:
+    """The serial of a request, joined from one row or from several of fixed widths."""
+
+    field = "serial"
+
+    def __init__(self, texts: str | list[str], widths: list[int]) -> None:
+        """`widths` are the characters of each part; one part alone may be of any width."""
+        self.rows = [row_of("serial", text) for text in values_of(texts)]
+        self.widths = widths
+
+    @property
+    def path(self) -> str:
+        """The path of the first part, to be named in a refusal."""
+        return self.rows[0].path
+
+    def read(self, message: Message, moment: Moment) -> str | None:
+        """Return the joined serial, None when a part is missing; raises FieldFault."""
+        parts = [row.read(message, moment) for row in self.rows]
+        if any(part is None for part in parts):
+            return None
+        if len(parts) > 1 and any(len(part) != width for part, width in zip(parts, self.widths, strict=True)):
+            raise FieldFault("parts of fixed widths")
+        return "".join(parts)
+
+    def write(self, message: Message, value: str, moment: Moment) -> None:
+        """Write the serial, cut into its parts."""
+        if len(self.rows) == 1:
+            return self.rows[0].write(message, value, moment)
+        for row, width in zip(self.rows, self.widths, strict=True):
+            row.write(message, value[:width], moment)
+            value = value[width:]
+        return None

@@ -1,0 +1,187 @@
+"""A bank's profile, assembled from its file, its message spec and its site: the one place where this is done.
+
+    config/banks/NAME.toml ─┐
+    config/specs/SPEC.toml ─┼─▶ load_profile ─▶ Profile, or every problem at once
+    [banks.NAME] of a site ─┘
+
+From a profile come the daemon, the simulator and the command's bank side.  It holds references of keys and never a
+key; `resolve_keys` gives those to who needs them.
+"""
+
+from collections.abc import Mapping as Table
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from frontends.hours import Hours
+from frontends.limits import Limits
+from frontends.mapping import Content, Mapping, Refusal
+from frontends.mapping_rows import Matcher, Message, matcher_of
+from frontends.mapping_tables import MappingTables
+from frontends.profile_checks import cross_problems, profile_problems
+from frontends.profile_tables import BankTable, KeysTable, ReversalTable, SessionTable, TransportTable
+from frontends.results import Results
+from qianzhi.domain.results import Result
+from qianzhi.link.tables import Site
+from qianzhi.runtime.problems import ConfigError, Problem
+from qianzhi.runtime.secrets import resolve_key
+from qianzhi.runtime.settings import build, read_toml
+from qianzhi.wire.codec import Codec, load_codec
+from qianzhi.wire.framing import FrameSpec
+from qianzhi.wire.mac import MacSpec
+from socket_pool.limits import SocketLimits
+
+UNPROVED = frozenset({Result.BAD_MAC, Result.NOT_SIGNED_ON})
+
+
+@dataclass(frozen=True)
+class Profile:
+    """One bank, ready for use; see `profile_tables` for what each table says."""
+
+    name: str
+    file: str
+    title: str
+    pattern: str
+    space: str
+    numbers: list[str]
+    group: str
+    engine: str
+    instances: int
+    transport: TransportTable
+    socket: SocketLimits | None
+    frame: FrameSpec
+    codec: Codec
+    mac: MacSpec | None
+    keys: KeysTable
+    session: SessionTable
+    mapping: Mapping
+    results: Results
+    limits: Limits
+    hours: Hours
+    reversal: ReversalTable
+    table: BankTable = field(repr=False)
+    protected: tuple[Matcher, ...] = field(repr=False)
+
+    def mac_required(self, message: Message) -> bool:
+        """Tell whether this message, of either direction, must carry a right MAC."""
+        return any(when.fits(message) for when in self.protected)
+
+    def blocks_first(self, refusal: Refusal) -> bool:
+        """Tell whether the key must be blocked at the core before this refusal is answered (money rule 8).
+
+        On a socket that is so unless the code invites the bank to send the serial again; on a queue always, since a
+        redelivery may follow any crash.  A message that nobody proved to be the bank's never blocks a key.
+        """
+        if not refusal.moves_money or refusal.result in UNPROVED:
+            return False
+        return self.transport.kind == "queue" or not self.results.may_repeat(refusal.result)
+
+
+def load_profile(config: Path, name: str, site: Site | None = None) -> tuple[Profile | None, list[Problem]]:
+    """Read one bank's profile as a site uses it; return it, or None and everything that is wrong with it.
+
+    Without a site the profile stands alone: its own group, Shanghai time, test keys allowed, groups not checked.
+    """
+    file = str(config / "banks" / f"{name}.toml")
+    try:
+        tree = read_toml(Path(file))
+    except ConfigError as error:
+        return None, error.problems
+    bank, problems = build(BankTable, tree, file)
+    codec, spec_problems = _codec_of(config, tree, file)
+    problems = problems + spec_problems
+    if bank is None:
+        return None, problems
+    problems = problems + profile_problems(bank, codec, file, config, site, name)
+    if problems or codec is None:
+        return None, problems
+    return _assemble(bank, codec, file, name, site), []
+
+
+def load_profiles(config: Path, site: Site) -> tuple[dict[str, Profile], list[Problem]]:
+    """Read the profiles of all banks of a site and check them against each other.
+
+    The profiles that stand alone are returned even where there are problems, so that a command can go on looking.
+    """
+    profiles: dict[str, Profile] = {}
+    problems: list[Problem] = []
+    for name in site.banks:
+        profile, found = load_profile(config, name, site)
+        problems += found
+        if profile is not None:
+            profiles[name] = profile
+    problems += cross_problems([(p.file, p.space, p.numbers) for p in profiles.values()])
+    return profiles, problems
+
+
+def resolve_keys(profile: Profile, config: Path, *, production: bool) -> dict[str, bytes]:
+    """Return the keys that the profile's references name, as {"master": …, "mac": …}, without empty references.
+
+    Raises KeyReferenceError, which never shows a key.
+    """
+    references = {"master": profile.keys.master, "mac": profile.keys.mac}
+    return {
+        name: resolve_key(reference, production=production, base=config)
+        for name, reference in references.items()
+        if reference
+    }
+
+
+def _codec_of(config: Path, tree: Table[str, Any], file: str) -> tuple[Codec | None, list[Problem]]:
+    """Load the spec even of a file that has other faults, so that all of them are told at once."""
+    message = tree.get("message")
+    spec = message.get("spec") if isinstance(message, dict) else None
+    if not isinstance(spec, str):
+        return None, []  # the file's own problem says so
+    path = config / "specs" / f"{spec}.toml"
+    if not spec.isidentifier() or not path.is_file():
+        return None, [Problem(file, "message.spec", repr(spec), f"the name of a file in {path.parent}")]
+    try:
+        spec_tree = read_toml(path)
+    except ConfigError as error:
+        return None, error.problems
+    change = message.get("change") if isinstance(message, dict) else None
+    return load_codec({**spec_tree, **(change if isinstance(change, dict) else {})}, str(path))
+
+
+def _assemble(bank: BankTable, codec: Codec, file: str, name: str, site: Site | None) -> Profile:
+    place = site.banks.get(name) if site else None
+    results = Results(bank.results)
+    space = bank.space or name
+    tables = MappingTables(
+        request=bank.request,
+        reply=bank.reply,
+        match=bank.match,
+        transactions=bank.transactions,
+        bills=bank.bills,
+        management=bank.management,
+    )
+    content = Content(space, name, tuple(bank.numbers), bank.limits.amount_fen_max)
+    zone = ZoneInfo(site.timezone if site else "Asia/Shanghai")
+    widths = {path: codec.width(path) or 0 for path in codec.paths()}
+    return Profile(
+        name=name,
+        file=file,
+        title=bank.title,
+        pattern=bank.pattern,
+        space=space,
+        numbers=bank.numbers,
+        group=(place.group if place else "") or bank.group,
+        engine=(place.engine if place else "") or bank.transport.engine,
+        instances=place.instances if place else 1,
+        transport=bank.transport,
+        socket=bank.socket,
+        frame=bank.frame,
+        codec=codec,
+        mac=bank.mac,
+        keys=bank.keys,
+        session=bank.session,
+        mapping=Mapping(tables, content, results, zone, widths),
+        results=results,
+        limits=bank.limits,
+        hours=bank.hours,
+        reversal=bank.reversal,
+        table=bank,
+        protected=tuple(map(matcher_of, bank.protection.required)),
+    )

@@ -1,0 +1,129 @@
+"""The tables of a bank's file, config/banks/NAME.toml, put together from the packages that own them.
+
+`BankTable` is the whole file.  Frame, MAC and socket tables belong to wire and socket_pool; the mapping's are in
+`mapping_tables`; what is declared here belongs to the front-end itself.
+"""
+
+from dataclasses import field
+from typing import Annotated, Literal
+
+from annotated_types import Ge, Le, MinLen
+
+from frontends.hours import Hours
+from frontends.limits import Limits
+from frontends.mapping_tables import (
+    BillsTable,
+    ManagementTable,
+    MatchTable,
+    ReplyTable,
+    RequestTable,
+    TransactionTable,
+    When,
+)
+from frontends.results import ResultsTable
+from qianzhi.runtime.table import table
+from qianzhi.wire.framing import FrameSpec
+from qianzhi.wire.mac import MacSpec
+from socket_pool.limits import SocketLimits
+
+Seconds = Annotated[int, Ge(0), Le(86_400)]
+
+
+@table
+class TransportTable:
+    """[transport]: how messages come; the addresses are the site's.
+
+    `engine` serves a queue where the site does not choose one.  `one_queue` says that this bank has no second queue
+    for reversals and status queries, so that they wait with the rest.
+    """
+
+    kind: Literal["socket", "queue"]
+    role: Literal["server", "client"] = "server"
+    engine: Literal["zeromq", "rabbitmq"] = "zeromq"
+    one_queue: bool = False
+
+
+@table
+class MessageTable:
+    """[message]: the spec under config/specs (without .toml), and what this bank changes in it."""
+
+    spec: Annotated[str, MinLen(1)]
+    change: dict[str, str | int | bool] = field(default_factory=dict)
+
+
+@table
+class KeysTable:
+    """[keys]: references of keys, never keys; `master` wraps working keys, `mac` is a MAC key that stays."""
+
+    master: str = ""
+    mac: str = ""
+
+
+@table
+class ProtectionTable:
+    """[protection]: which messages must carry a right MAC, in either direction; a message that fits one `when`."""
+
+    required: list[When] = field(default_factory=list)
+
+
+@table
+class SessionTable:
+    """[session]: who signs on, who makes keys, how a quiet line is tested.
+
+    sign_on            the bank must sign on before its requests are served
+    keys               "ours": we make working keys and deliver them; "static": the one of [keys].mac; "none"
+    key_bytes          length of the keys that we make: 8 or 16
+    key_hours          after which we make new ones by ourselves; 0 for never
+    key_grace_seconds  how long the key before still verifies what was under way
+    answer_seconds     how long the other side may take to answer a management message
+    echo_seconds       of silence after which we test the line; 0 for never
+    echo_misses_max    echoes in a row without an answer, after which the line is closed
+    mac_failures_max   wrong MACs in a row, after which `on_mac_failures` is done; 0 for never
+    """
+
+    sign_on: bool = False
+    keys: Literal["ours", "static", "none"] = "none"
+    key_bytes: Literal[8, 16] = 16
+    key_hours: Annotated[int, Ge(0), Le(8_760)] = 0
+    key_grace_seconds: Seconds = 180
+    answer_seconds: Seconds = 10
+    echo_seconds: Seconds = 0
+    echo_misses_max: Annotated[int, Ge(1), Le(100)] = 3
+    mac_failures_max: Annotated[int, Ge(0), Le(1_000)] = 0
+    on_mac_failures: Literal["new_keys", "sign_off", "close"] = "close"
+
+
+@table
+class ReversalTable:
+    """[reversal]: what was agreed about reversals, in words; the core holds the window (money rule 10)."""
+
+    rule: str
+
+
+@table
+class BankTable:
+    """config/banks/NAME.toml, whole."""
+
+    title: Annotated[str, MinLen(1)]
+    pattern: Annotated[str, MinLen(1)]
+    space: str = ""
+    numbers: Annotated[list[Annotated[str, MinLen(1)]], MinLen(1)]
+    group: str = ""
+    transport: TransportTable
+    socket: SocketLimits | None = None
+    frame: FrameSpec
+    message: MessageTable
+    mac: MacSpec | None = None
+    keys: KeysTable = KeysTable()
+    protection: ProtectionTable = field(default_factory=ProtectionTable)
+    session: SessionTable = SessionTable()
+    request: RequestTable
+    reply: ReplyTable
+    match: MatchTable
+    transactions: Annotated[dict[str, TransactionTable], MinLen(1)]
+    bills: BillsTable | None = None
+    management: dict[str, ManagementTable] = field(default_factory=dict)
+    results: ResultsTable
+    limits: Limits
+    hours: Hours = Hours()
+    reversal: ReversalTable
