@@ -31,6 +31,7 @@ class Checked:
 
 def check(config: Path, site_name: str = "") -> Checked:
     """Read and check all of a configuration; never raises for what its files may contain."""
+    from frontends.profile import load_profiles
     from qianzhi.link.site import load_site
 
     site, problems = load_site(config, site_name or None)
@@ -39,9 +40,8 @@ def check(config: Path, site_name: str = "") -> Checked:
     if site is None:
         return found
     check_core(found, site)
-    check_profiles(found, config, site)
-    found.problems += key_problems(site, config)
-    found.problems += number_problems(found.profiles, config)
+    found.profiles, problems = load_profiles(config, site)
+    found.problems += problems + key_problems(site, config)
     found.problems += socket_problems(site)
     found.problems = list(dict.fromkeys(found.problems))
     return found
@@ -71,22 +71,13 @@ def spec_problems(config: Path) -> list[Problem]:
 
 def check_core(found: Checked, site: "Site") -> None:
     """Build the core's own table of the site."""
-    from crm_bridge.settings import CoreSettings
+    from crm_bridge.settings import CoreSettings, problems
     from qianzhi.runtime.settings import build
 
-    found.core, problems = build(CoreSettings, dict(site.core), site.file, "core")
-    found.problems += problems
-
-
-def check_profiles(found: Checked, config: Path, site: "Site") -> None:
-    """Assemble the profile of every bank that the site has."""
-    from frontends.profile import load_profile
-
-    for name in site.banks:
-        profile, problems = load_profile(config, name, site)
-        found.problems += problems
-        if profile is not None:
-            found.profiles[name] = profile
+    found.core, wrong = build(CoreSettings, dict(site.core), site.file, "core")
+    found.problems += wrong
+    if found.core is not None:
+        found.problems += problems(found.core, site.file)
 
 
 def key_problems(site: "Site", config: Path) -> list[Problem]:
@@ -98,21 +89,6 @@ def key_problems(site: "Site", config: Path) -> list[Problem]:
     except KeyReferenceError as error:
         return [Problem(site.file, "site.key", "a reference that gives no key", error.expected)]
     return []
-
-
-def number_problems(profiles: "dict[str, Profile]", config: Path) -> list[Problem]:
-    """Find the bank numbers that two profiles claim; a number belongs to one bank."""
-    problems = []
-    holders: dict[str, str] = {}
-    for name, profile in profiles.items():
-        for number in profile.numbers:
-            holder = holders.setdefault(number, name)
-            if holder != name:
-                file = str(config / "banks" / f"{name}.toml")
-                problems.append(
-                    Problem(file, "numbers", f"{number!r}, which {holder} claims", "numbers of its own")
-                )
-    return problems
 
 
 def socket_problems(site: "Site") -> list[Problem]:

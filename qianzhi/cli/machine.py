@@ -8,7 +8,6 @@ import ctypes
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +15,7 @@ from qianzhi.cli.daemons import layout_of, programs_of, statuses
 from qianzhi.cli.output import BROKEN, USAGE, CommandError
 from qianzhi.cli.ports import needs, taken
 from qianzhi.cli.supervisor import STOP_SECONDS, render, write
+from qianzhi.runtime import clock
 
 if TYPE_CHECKING:
     from qianzhi.cli.main import Chosen
@@ -48,7 +48,7 @@ class Machine:
         layout = layout_of(self._chosen, self.site, here, command)
         write(here, render(layout, programs_of(self.site, self.name)))
         with (self.data / "log" / "supervisord.out").open("ab") as log:
-            self._process = subprocess.Popen(
+            self._process = subprocess.Popen(  # noqa: S603  our own interpreter
                 [sys.executable, "-m", "supervisor.supervisord", "-n", "-c", str(here / "supervisord.conf")],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -67,15 +67,15 @@ class Machine:
 
     def wait_ready(self, seconds: float = READY_SECONDS) -> None:
         """Wait until every daemon says that it runs; raises CommandError when one does not in time."""
-        until = time.monotonic() + seconds
+        until = clock.monotonic_seconds() + seconds
         while waiting := self.not_running():
             if not self.alive:
                 raise CommandError(BROKEN, "supervisord has ended", f"see {self.data / 'log'}")
-            if time.monotonic() > until:
+            if clock.monotonic_seconds() > until:
                 names = ", ".join(f"{name} ({reason})" for name, reason in waiting.items())
                 what = f"not running after {seconds:g} s: {names}"
                 raise CommandError(BROKEN, what, f"see {self.data / 'log'}")
-            time.sleep(LOOK_SECONDS)
+            clock.sleep(LOOK_SECONDS)
 
     def not_running(self) -> dict[str, str]:
         """Return the daemons that do not say that they run, each with what is known."""

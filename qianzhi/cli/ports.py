@@ -1,5 +1,6 @@
 """Which ports a machine's daemons need, whether they are free, and who holds one that is not (by /proc)."""
 
+import contextlib
 import errno
 import os
 import socket
@@ -57,13 +58,19 @@ def holder(port: int) -> str:
     """Name the process that listens on a port, as far as this user may see it."""
     inodes = listening_inodes(port)
     for folder in Path("/proc").glob("[0-9]*/fd"):
-        try:
-            links = {os.readlink(entry) for entry in folder.iterdir()}
-        except OSError:
-            continue  # another user's process, or one that has just ended
-        if links & inodes:
+        if open_files(folder) & inodes:
             return f"process {folder.parent.name} ({command_of(folder.parent)})"
     return "a process that this user may not see"
+
+
+def open_files(folder: Path) -> set[str]:
+    """Return what a process's descriptors point at; nothing for another user's process, or one now ended."""
+    links = set()
+    with contextlib.suppress(OSError):
+        for entry in folder.iterdir():
+            with contextlib.suppress(OSError):
+                links.add(os.readlink(entry))
+    return links
 
 
 def listening_inodes(port: int) -> set[str]:
