@@ -245,7 +245,7 @@ class Hop:
                 self._finish(work, answer.status, answer.body)
         effects = _sends(batches)
         if late:
-            effects.append(Count("qianzhi_link_late_answers", (peer,), late))
+            effects.append(Count("qianzhi_link_late_answers_total", (peer,), late))
         return effects + self._place_orphans(now) if self._orphans else effects
 
     def on_time(self, now: Now) -> Effects:
@@ -313,7 +313,7 @@ class Hop:
                 self._send(work, peer, now, batches)
         self._orphans = waiting
         counts: Effects = [
-            Count("qianzhi_link_resends", (peer_name,), len(items)) for peer_name, items in batches.items()
+            Count("qianzhi_link_resends_total", (peer_name,), len(items)) for peer_name, items in batches.items()
         ]
         return _sends(batches) + counts
 

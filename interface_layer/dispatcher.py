@@ -1,0 +1,308 @@
+"""The interface layer's core: fronts to bridges by route and within limits, and outward from bridges to
+fronts.
+
+Pure.  It reads envelopes and never a body.  Every request gets one answer: the body that came back,
+untouched; a status of not taken when the request was certainly not passed on; else UNKNOWN.  A node
+remembers nothing of a request that it has answered; what must be remembered stands in the front's event
+file and in crm_bridge's journal.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import count
+from typing import Any, NamedTuple
+
+from interface_layer.routing import BRIDGES, route
+from interface_layer.shares import Share, Shares
+from qianzhi.link.events import DrainNotice, Hello
+from qianzhi.link.hop import Hop, HopLimits, Job, Outcome
+from qianzhi.link.messages import Answer, Envelope, Status
+from qianzhi.link.tables import BankLimits, Route
+from qianzhi.runtime.effects import Close, Count, Effects, Event, Record, Send
+from qianzhi.runtime.now import Now
+
+ROUTED = "qianzhi_routed_total"
+OUTWARD = "outward"  # under this name are counted the requests that bridges make of banks
+
+
+class _Asker:
+    """A connected peer; a peer that comes back is another asker, and gets no answers to the former's
+    requests.
+    """
+
+    __slots__ = ("bank", "hello", "numbers", "targets")
+
+    def __init__(self, hello: Hello) -> None:
+        self.hello = hello
+        self.bank = hello.banks[0] if hello.role == "front" and hello.banks else OUTWARD
+        self.numbers = frozenset(hello.numbers)
+        self.targets: dict[tuple[str, int], str] = {}  # routes found, by number and kind; bounded by both
+
+
+class _Ticket(NamedTuple):
+    """Whose request a job is."""
+
+    asker: _Asker
+    envelope: Envelope
+    share: Share | None
+    arrived: Now
+
+
+class Dispatcher:
+    """One node.  Banks and numbers are learnt from the fronts' hellos, bridges are configured."""
+
+    def __init__(
+        self,
+        name: str,
+        bridges: Iterable[str],
+        routes: Sequence[Route],
+        limits: Mapping[str, BankLimits],
+        hop: HopLimits | None = None,
+    ) -> None:
+        """`limits` is this node's own part of each bank's (`shares.part_of`)."""
+        self._name = name
+        self._routes = routes
+        self._hop_limits = hop or HopLimits()
+        self._ids = count(1)
+        self._inward = Hop(self._hop_limits, bridges, self._ids)
+        self._bridges = frozenset(peer.name for peer in self._inward.peers)
+        self._outward: dict[str, Hop] = {}
+        self._askers: dict[str, _Asker] = {}
+        self._shares = Shares(limits)
+        self._draining = False
+        self._refused: dict[tuple[str, str], int] = {}  # since the last list of effects, by bank and reason
+        self._counts: dict[tuple[str, str], int] = {}  # since the start, for `status`
+
+    def hello(self) -> Hello:
+        """Return what this node says of itself on a new connection."""
+        return Hello(self._name, "node", window=self._hop_limits.window, draining=self._draining)
+
+    @property
+    def deadline(self) -> int | None:
+        """When `on_time` is due next, in monotonic microseconds."""
+        return min((due for hop in self._hops() if (due := hop.deadline) is not None), default=None)
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing waits for an answer."""
+        return all(hop.in_flight == 0 for hop in self._hops())
+
+    @property
+    def draining(self) -> bool:
+        """Whether this node takes nothing new."""
+        return self._draining
+
+    def on_peer_up(self, peer: str, hello: Hello, now: Now) -> Effects:
+        """Take a bridge that is configured or any front; nobody else has business here."""
+        effects: Effects = []
+        if hello.role == "bridge" and peer in self._bridges:
+            self._askers[peer] = _Asker(hello)
+            effects += self._inward.on_peer_up(peer, now, hello.window)
+            self._shares.set_room(self._inward.room)
+        elif hello.role == "front" and hello.banks:
+            self._askers[peer] = asker = _Asker(hello)
+            self._shares.of(asker.bank)
+            for bank in hello.banks:
+                hop = self._outward.setdefault(bank, Hop(self._hop_limits, (), self._ids))
+                effects += hop.on_peer_up(peer, now, hello.window)
+        else:
+            return [Close(("peer", peer), "role")]
+        if hello.draining:
+            effects += self.on_peer_draining(peer, True, now)
+        return effects + self._settle(now)
+
+    def on_peer_down(self, peer: str, reason: str, now: Now) -> Effects:
+        """Send what a bridge held to its partner; forget a front."""
+        effects: Effects = []
+        for hop in self._hops_of(peer):
+            effects += hop.on_peer_down(peer, now)
+        self._askers.pop(peer, None)
+        self._shares.set_room(self._inward.room)
+        return effects + self._settle(now)
+
+    def on_peer_draining(self, peer: str, draining: bool, now: Now) -> Effects:
+        """Send a peer nothing new, or use it again."""
+        effects: Effects = []
+        for hop in self._hops_of(peer):
+            effects += hop.on_peer_draining(peer, draining, now)
+        self._shares.set_room(self._inward.room)
+        return effects + self._settle(now)
+
+    def on_requests(self, peer: str, items: list[Envelope], now: Now) -> Effects:
+        """Pass a peer's requests on; what is not taken is answered in the same list of effects."""
+        asker = self._askers.get(peer)
+        if asker is None:
+            return []
+        answers: list[Answer] = []
+        jobs: dict[str, list[Job]] = {}
+        for envelope in items:
+            target, share, refusal = self._admit(asker, envelope, now)
+            if refusal is not None:
+                answers.append(Answer(envelope.id, refusal))
+            else:
+                jobs.setdefault(target, []).append(_job(asker, envelope, share, now))
+        effects: Effects = []
+        for target, list_of_target in jobs.items():
+            hop = self._inward if target == BRIDGES else self._outward[target]
+            effects += hop.submit(list_of_target, now)
+        if answers:
+            effects.append(Send(("peer", peer), answers))
+        return effects + self._settle(now)
+
+    def on_answers(self, peer: str, items: list[Answer], now: Now) -> Effects:
+        """Take what a bridge answers, or outward a front."""
+        effects: Effects = []
+        hops = self._hops_of(peer)
+        if len(hops) == 1:
+            effects += hops[0].on_answers(peer, items, now)
+        else:
+            # A front with several banks: each hop gets its own, the last one what nobody waits for, too.
+            for hop in hops:
+                own = [a for a in items if hop.holds(peer, a.id)]
+                if hop is hops[-1]:
+                    own += [a for a in items if not any(h.holds(peer, a.id) for h in hops)]
+                effects += hop.on_answers(peer, own, now)
+        return effects + self._settle(now)
+
+    def on_time(self, now: Now) -> Effects:
+        """End what has waited too long."""
+        effects: Effects = []
+        for hop in self._hops():
+            effects += hop.on_time(now)
+        return effects + self._settle(now)
+
+    def drain(self, draining: bool) -> Effects:
+        """Take nothing new from now on, or be back; every peer is told.  What is under way is finished."""
+        self._draining = draining
+        return [Send(("peer", peer), [DrainNotice(draining)]) for peer in self._askers]
+
+    def status(self) -> dict[str, Any]:
+        """Return what operators see: each peer's health and load, each bank's counters."""
+        peers: dict[str, dict[str, Any]] = {}
+        for hop in self._hops():
+            for peer in hop.peers:
+                shown = peers.setdefault(peer.name, {"role": self._role(peer.name), "outstanding": 0})
+                shown.update(up=peer.up, draining=peer.draining, window=peer.window)
+                shown["outstanding"] += len(peer.works)
+        banks: dict[str, dict[str, int]] = {}
+        for share in self._shares.all():
+            banks[share.bank] = {"in_flight": share.in_flight, "in_flight_max": share.limits.in_flight}
+        for (bank, result), n in self._counts.items():
+            banks.setdefault(bank, {})[result] = n
+        return {"draining": self._draining, "room": self._inward.room, "peers": peers, "banks": banks}
+
+    def _role(self, peer: str) -> str:
+        return "bridge" if peer in self._bridges else "front"
+
+    def _admit(self, asker: _Asker, envelope: Envelope, now: Now) -> tuple[str, Share | None, Status | None]:
+        """Return where a request goes and whose share it uses, or the status with which it is refused."""
+        priority = envelope.priority > 0
+        target = self._target(asker, envelope)
+        if not target:
+            return self._refuse(asker, Status.NO_ROUTE, "no_route")
+        if self._draining and not priority:
+            return self._refuse(asker, Status.DRAINING, "draining")
+        if asker.hello.role != "front":
+            return target, None, None
+        share = self._shares.of(asker.bank)
+        reason = self._shares.admit(share, priority, now)
+        if reason:
+            return self._refuse(asker, Status.BUSY, f"busy_{reason}")
+        return target, share, None
+
+    def _refuse(self, asker: _Asker, status: Status, reason: str) -> tuple[str, None, Status]:
+        _add(self._refused, (asker.bank, reason))
+        return "", None, status
+
+    def _target(self, asker: _Asker, envelope: Envelope) -> str:
+        """Return `bridges`, a bank that is known here, or nothing.
+
+        A front may only ask for the bank numbers that it registered; a bridge asks for a bank by name.
+        """
+        if asker.hello.role == "bridge":
+            return envelope.to if envelope.to in self._outward else ""
+        if envelope.to not in asker.numbers:
+            return ""
+        key = (envelope.to, envelope.kind)
+        target = asker.targets.get(key)
+        if target is None:
+            target = route(self._routes, envelope.to, envelope.kind)
+            if target != "nowhere":
+                asker.targets[key] = target
+        return target if target == BRIDGES or target in self._outward else ""
+
+    def _settle(self, now: Now) -> Effects:
+        """Turn the hops' outcomes into events, counts and answers; the record goes before the answers."""
+        outcomes: list[Outcome] = []
+        for hop in self._hops():
+            outcomes += hop.take_outcomes()
+        rows: list[Event] = []
+        counts, self._refused = self._refused, {}
+        answers: dict[str, list[Answer]] = {}
+        for outcome in outcomes:
+            ticket: _Ticket = outcome.ticket  # type: ignore[assignment]  # ours, as submitted
+            asker, envelope, share, _ = ticket
+            if share is not None:
+                self._shares.release(share)
+            if outcome.attempts:
+                rows.append(_row(ticket, outcome, now))
+            result = outcome.status.name.lower()
+            if self._askers.get(asker.hello.name) is not asker:
+                result = "asker_gone"
+            else:
+                answers.setdefault(asker.hello.name, []).append(
+                    Answer(envelope.id, outcome.status, outcome.body)
+                )
+            _add(counts, (asker.bank, result))
+        effects: Effects = [Record(rows)] if rows else []
+        effects += [Send(("peer", peer), items) for peer, items in answers.items()]
+        for (bank, result), n in counts.items():
+            _add(self._counts, (bank, result), n)
+            effects.append(Count(ROUTED, (bank, result), n))
+        return effects
+
+    def _hops(self) -> list[Hop]:
+        return [self._inward, *self._outward.values()]
+
+    def _hops_of(self, peer: str) -> list[Hop]:
+        """Return the hops that a connected peer serves."""
+        asker = self._askers.get(peer)
+        if asker is None:
+            return []
+        if asker.hello.role == "bridge":
+            return [self._inward]
+        return [self._outward[bank] for bank in asker.hello.banks]
+
+
+def _job(asker: _Asker, envelope: Envelope, share: Share | None, now: Now) -> Job:
+    return Job(
+        _Ticket(asker, envelope, share, now),
+        envelope.to,
+        envelope.kind,
+        envelope.lane,
+        now.mono_us + envelope.budget_ms * 1_000,
+        envelope.priority,
+        envelope.trace,
+        envelope.key,
+        envelope.body,
+        envelope.attempt,
+    )
+
+
+def _row(ticket: _Ticket, outcome: Outcome, now: Now) -> Event:
+    """One compact row for the whole stay of a request at this node."""
+    envelope = ticket.envelope
+    data: dict[str, Any] = {
+        "from": ticket.asker.hello.name,
+        "peer": outcome.peer,
+        "to": envelope.to,
+        "kind": envelope.kind,
+        "attempt": envelope.attempt,
+        "sends": outcome.attempts,
+        "status": outcome.status.name,
+        "us": now.mono_us - ticket.arrived.mono_us,
+    }
+    return Event(now.wall_us, "node", envelope.key, envelope.trace, data)
+
+
+def _add(counts: dict[tuple[str, str], int], key: tuple[str, str], n: int = 1) -> None:
+    counts[key] = counts.get(key, 0) + n
