@@ -27,6 +27,7 @@ COUNTERS: dict[str, Metric] = {
     "qianzhi_connections_refused_total": Metric(
         "Connections refused at once, by reason.", ("listener", "reason")
     ),
+    "qianzhi_reconnects_total": Metric("Times that a connection of ours is to be made again.", ("listener",)),
     "qianzhi_link_messages_total": Metric("Messages on link.", ("peer", "direction", "what")),
     "qianzhi_link_answers_total": Metric("Answers on link, by status.", ("peer", "status")),
     "qianzhi_link_resends_total": Metric("Requests sent again to a partner.", ("peer",)),

@@ -1,0 +1,85 @@
+"""A connection that we make and keep: one at a time, made again with growing, jittered pauses when it is
+lost.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from twisted.application.internet import ClientService, backoffPolicy
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.endpoints import HostnameEndpoint
+from twisted.internet.interfaces import IAddress
+from twisted.internet.protocol import Factory
+
+from qianzhi.runtime import metrics
+from socket_pool.connection import Connection
+from socket_pool.interfaces import Handler, Reader
+from socket_pool.limits import SocketLimits
+from socket_pool.pool import Pool
+
+CONNECT_SECONDS = 5
+FIRST_PAUSE_SECONDS = 0.2
+LONGEST_PAUSE_SECONDS = 10.0
+
+
+class SocketClient:
+    """Keeps one connection to one address; each time it stands it has a new number."""
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        limits: SocketLimits,
+        new_reader: Callable[[], Reader],
+        handler: Handler,
+        *,
+        name: str = "client",
+        reactor: Any,
+        connect_seconds: float = CONNECT_SECONDS,
+    ) -> None:
+        """`name` labels the metrics.  Nothing is opened yet."""
+        self._name = name
+        self.pool = Pool(name, limits, new_reader, handler, reactor)
+        endpoint: Any = HostnameEndpoint(reactor, host, port, timeout=connect_seconds)
+        factory: Any = _Factory(self.pool)
+        self._service = ClientService(endpoint, factory, retryPolicy=self._pause_seconds, clock=reactor)
+        self._policy = backoffPolicy(FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS)
+
+    def start(self) -> None:
+        """Begin to connect, and keep at it until `stop`."""
+        self._service.startService()
+
+    def send(self, conn: int, data: bytes) -> bool:
+        """Queue bytes for the connection; False when it is not the one that stands."""
+        return self.pool.send(conn, data)
+
+    def close(self, conn: int, reason: str) -> None:
+        """Close the connection; it will be made again."""
+        self.pool.close(conn, reason)
+
+    def pause(self, conn: int, paused: bool) -> None:
+        """Stop or go on reading."""
+        self.pool.pause(conn, paused)
+
+    def stop(self, reason: str = "stopping") -> "Deferred[Any]":
+        """Close the connection and do not make it again."""
+        self.pool.close_all(reason)
+        self.pool.stop()
+        return self._service.stopService() or succeed(None)
+
+    def _pause_seconds(self, failed_attempts: int) -> float:
+        metrics.count("qianzhi_reconnects_total", (self._name,))
+        return float(self._policy(failed_attempts))
+
+
+class _Factory(Factory):
+    """Makes the one connection."""
+
+    noisy = False
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    def buildProtocol(self, addr: IAddress | None) -> Connection | None:
+        """Return the connection that Twisted has just made."""
+        return self._pool.new_connection()

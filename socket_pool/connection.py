@@ -1,0 +1,175 @@
+"""One TCP connection: bytes in through its reader, bytes out within a bound, and one reason for its end.
+
+Twisted calls this class; what it completes it hands to its `Pool`, which gathers over all connections.
+Nothing here knows a protocol.
+"""
+
+import socket
+from typing import Any, Protocol
+
+from twisted.internet.error import ConnectionDone
+from twisted.internet.interfaces import IPushProducer
+from twisted.internet.protocol import Protocol as TwistedProtocol
+from twisted.internet.protocol import connectionDone
+from twisted.python.failure import Failure
+from zope.interface import implementer  # type: ignore[import-untyped]
+
+from qianzhi.wire.errors import RemoteProtocolError
+from socket_pool.interfaces import Reader
+from socket_pool.limits import SocketLimits
+
+
+class Owner(Protocol):
+    """What a connection tells its pool."""
+
+    limits: SocketLimits
+
+    def opened(self, connection: "Connection") -> None:
+        """The connection stands."""
+
+    def received(self, connection: "Connection", frames: list[bytes]) -> None:
+        """Frames were completed, perhaps none; whether one is partial may have changed."""
+
+    def closed(self, connection: "Connection", reason: str) -> None:
+        """The connection is gone."""
+
+
+@implementer(IPushProducer)
+class Connection(TwistedProtocol):
+    """One connection with the number `conn`."""
+
+    def __init__(self, conn: int, owner: Owner, reader: Reader, reactor: Any) -> None:
+        """Nothing happens before Twisted connects it."""
+        self.conn = conn
+        self.reader = reader
+        self.partial_since: float | None = None
+        self.peer = ""
+        self._owner = owner
+        self._reactor = reactor
+        self._reason = ""
+        self._paused = False  # by whoever uses the pool
+        self._blocked = False  # by a peer that does not read
+        self._waiting_bytes = 0
+        self._closing: Any = None
+
+    @property
+    def reading(self) -> bool:
+        """Whether bytes are being taken from the peer now."""
+        return not (self._paused or self._blocked or self._reason)
+
+    def connectionMade(self) -> None:
+        """Set up the socket and report."""
+        transport: Any = self.transport
+        address = transport.getPeer()
+        self.peer = f"{address.host}:{address.port}"
+        transport.setTcpNoDelay(True)
+        set_keepalive(transport.getHandle(), self._owner.limits)
+        transport.registerProducer(self, True)
+        self._owner.opened(self)
+
+    def dataReceived(self, data: bytes) -> None:
+        """Cut the bytes into frames; a peer that breaks the framing is closed with the error's reason."""
+        if self._reason:
+            return
+        try:
+            frames = self.reader.receive_data(data)
+        except RemoteProtocolError as error:
+            self.close(_frame_reason(error))
+            return
+        self._owner.received(self, frames)
+        if self.reader.fault is not None:
+            self.close(_frame_reason(self.reader.fault))
+
+    def send(self, data: bytes) -> bool:
+        """Queue bytes for the peer; False when the connection is closing or has just been cut for not
+        reading."""
+        if self._reason:
+            return False
+        was_blocked = self._blocked
+        transport: Any = self.transport
+        transport.write(data)
+        if self._blocked:
+            self._waiting_bytes = (self._waiting_bytes if was_blocked else 0) + len(data)
+            if self._waiting_bytes > self._owner.limits.write_buffer_bytes_max:
+                self.abort("write_buffer_full")
+                return False
+        return True
+
+    def pause(self, paused: bool) -> None:
+        """Stop or go on reading, whatever the state of the writing side."""
+        self._paused = paused
+        self._set_reading()
+
+    def close(self, reason: str) -> None:
+        """Write out what waits, then close; cut when the peer does not take it within `close_seconds`."""
+        if self._reason:
+            return
+        self._reason = reason
+        transport: Any = self.transport
+        transport.unregisterProducer()
+        transport.loseConnection()
+        if transport.connected:
+            self._closing = self._reactor.callLater(
+                self._owner.limits.close_seconds, transport.abortConnection
+            )
+
+    def abort(self, reason: str) -> None:
+        """Cut the connection at once; what waits is lost."""
+        self._reason = self._reason or reason
+        transport: Any = self.transport
+        transport.abortConnection()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """Report the end, with our reason if we had one."""
+        if self._closing is not None and self._closing.active():
+            self._closing.cancel()
+        self._reason = self._reason or _reason_of(reason)
+        self._owner.closed(self, self._reason)
+
+    def pauseProducing(self) -> None:
+        """Twisted's buffer is full: the peer does not read, so we stop reading from it."""
+        self._blocked = True
+        self._set_reading()
+
+    def resumeProducing(self) -> None:
+        """The peer has read everything."""
+        self._blocked = False
+        self._waiting_bytes = 0
+        self._set_reading()
+
+    def stopProducing(self) -> None:
+        """The transport is gone; connectionLost says the rest."""
+
+    def _set_reading(self) -> None:
+        transport: Any = self.transport
+        if self._reason or not transport.connected:
+            return
+        if self._paused or self._blocked:
+            transport.pauseProducing()
+        else:
+            if self.partial_since is not None:
+                self.partial_since = self._reactor.seconds()
+            transport.resumeProducing()
+
+
+def set_keepalive(handle: socket.socket, limits: SocketLimits) -> None:
+    """Let the kernel find a peer that has silently gone, idle or with unread bytes of ours."""
+    silent_seconds = (
+        limits.keepalive_idle_seconds + limits.keepalive_interval_seconds * limits.keepalive_probes
+    )
+    handle.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    handle.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, limits.keepalive_idle_seconds)
+    handle.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, limits.keepalive_interval_seconds)
+    handle.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, limits.keepalive_probes)
+    handle.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, silent_seconds * 1000)
+
+
+def _reason_of(failure: Failure) -> str:
+    """Name the end of a connection that we did not end."""
+    if isinstance(failure.value, ConnectionDone):
+        return "closed_by_peer"
+    return "lost"
+
+
+def _frame_reason(error: RemoteProtocolError) -> str:
+    return f"bad_frame_{error.reason.name.lower()}"

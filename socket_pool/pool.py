@@ -1,0 +1,142 @@
+"""The connections of one listener or caller: numbers them, gathers what they complete, and watches for slow
+bytes.
+
+Everything that one reactor wake-up completes, over all connections, goes to the handler as ONE list: Twisted
+reads all ready sockets and then runs what was asked for with no delay, so no timer and no waiting is
+involved.
+"""
+
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+from qianzhi.runtime import metrics
+from socket_pool.connection import Connection
+from socket_pool.interfaces import Handler, Reader
+from socket_pool.limits import SocketLimits
+
+_numbers = itertools.count(1)  # one series for the process, so that a number never names two connections
+
+
+class Pool:
+    """All connections of the listener or caller `name` (a metric's label)."""
+
+    def __init__(
+        self,
+        name: str,
+        limits: SocketLimits,
+        new_reader: Callable[[], Reader],
+        handler: Handler,
+        reactor: Any,
+    ) -> None:
+        """`new_reader` makes the reader of each new connection."""
+        self.name = name
+        self.limits = limits
+        self._new_reader = new_reader
+        self._handler = handler
+        self._reactor = reactor
+        self._connections: dict[int, Connection] = {}
+        self._pending = 0
+        self._frames: list[tuple[int, bytes]] = []
+        self._closed: list[tuple[int, str]] = []
+        self._gathering = False
+        self._partial: dict[int, Connection] = {}
+        self._sweep: Any = None
+
+    def __len__(self) -> int:
+        return len(self._connections) + self._pending
+
+    def new_connection(self) -> Connection:
+        """Make the connection that Twisted is about to connect."""
+        self._pending += 1
+        return Connection(next(_numbers), self, self._new_reader(), self._reactor)
+
+    def send(self, conn: int, data: bytes) -> bool:
+        """Queue bytes for a connection; False when it is gone or going."""
+        connection = self._connections.get(conn)
+        return connection is not None and connection.send(data)
+
+    def close(self, conn: int, reason: str) -> None:
+        """Write out what waits for a connection and close it; a connection that is gone is left alone."""
+        connection = self._connections.get(conn)
+        if connection is not None:
+            connection.close(reason)
+
+    def pause(self, conn: int, paused: bool) -> None:
+        """Stop or go on reading from a connection."""
+        connection = self._connections.get(conn)
+        if connection is not None:
+            connection.pause(paused)
+
+    def close_all(self, reason: str) -> None:
+        """Close every connection."""
+        for connection in list(self._connections.values()):
+            connection.close(reason)
+
+    def stop(self) -> None:
+        """Forget the timers."""
+        if self._sweep is not None and self._sweep.active():
+            self._sweep.cancel()
+
+    def opened(self, connection: Connection) -> None:
+        """A connection stands."""
+        self._pending -= 1
+        self._connections[connection.conn] = connection
+        metrics.count("qianzhi_connections_total", (self.name,))
+        metrics.gauge("qianzhi_connections_open", (self.name,), len(self._connections))
+        self._handler.on_connected(connection.conn, connection.peer)
+
+    def received(self, connection: Connection, frames: list[bytes]) -> None:
+        """Take a connection's frames into this wake-up's list and note whether one has begun."""
+        if frames:
+            conn = connection.conn
+            self._frames.extend([(conn, frame) for frame in frames])
+            self._gather()
+        if not connection.reader.partial:
+            if connection.partial_since is not None:
+                connection.partial_since = None
+                self._partial.pop(connection.conn, None)
+        elif frames or connection.partial_since is None:
+            connection.partial_since = self._reactor.seconds()
+            self._partial[connection.conn] = connection
+            self._start_sweep()
+
+    def closed(self, connection: Connection, reason: str) -> None:
+        """A connection is gone; the handler hears it after the frames that came before."""
+        self._connections.pop(connection.conn, None)
+        self._partial.pop(connection.conn, None)
+        metrics.count("qianzhi_connections_closed_total", (self.name, reason))
+        metrics.gauge("qianzhi_connections_open", (self.name,), len(self._connections))
+        self._closed.append((connection.conn, reason))
+        self._gather()
+
+    def _gather(self) -> None:
+        if not self._gathering:
+            self._gathering = True
+            self._reactor.callLater(0, self._hand_over)
+
+    def _hand_over(self) -> None:
+        self._gathering = False
+        frames, self._frames = self._frames, []
+        closed, self._closed = self._closed, []
+        if frames:
+            metrics.observe("qianzhi_list_size", (self.name,), (len(frames),))
+            self._handler.on_frames(frames)
+        for conn, reason in closed:
+            self._handler.on_closed(conn, reason)
+
+    def _start_sweep(self) -> None:
+        if self._sweep is None:
+            self._sweep = self._reactor.callLater(self.limits.partial_seconds / 4, self._cut_slow_ones)
+
+    def _cut_slow_ones(self) -> None:
+        """Cut the connections whose frame has been coming in for too long; while we do not read, none is
+        late."""
+        self._sweep = None
+        oldest = self._reactor.seconds() - self.limits.partial_seconds
+        for connection in list(self._partial.values()):
+            since = connection.partial_since
+            if connection.reading and since is not None and since <= oldest:
+                connection.abort("partial_timeout")
+        if self._partial:
+            self._start_sweep()

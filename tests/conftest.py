@@ -1,0 +1,53 @@
+"""One reactor on a thread of its own for all tests that need sockets; tests talk to it and wait for events."""
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from twisted.internet.threads import blockingCallFromThread
+
+from qianzhi.runtime.daemon import install_reactor
+
+
+class ReactorThread:
+    """The running reactor, seen from the test's thread."""
+
+    def __init__(self) -> None:
+        self.reactor: Any = install_reactor()
+        if self.reactor.running:
+            return
+        started = threading.Event()
+        self.reactor.callWhenRunning(started.set)
+        self._thread = threading.Thread(
+            target=self.reactor.run, kwargs={"installSignalHandlers": False}, daemon=True
+        )
+        self._thread.start()
+        assert started.wait(10)
+
+    def run(self, work: Callable[[], Any]) -> Any:
+        """Call `work` on the reactor's thread and return its result, or that of its Deferred."""
+        return blockingCallFromThread(self.reactor, work)
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep the reactor busy inside the block, so that it sees all that happens there at one wake-up."""
+        holding, release = threading.Event(), threading.Event()
+
+        def hold() -> None:
+            holding.set()
+            release.wait(10)
+
+        self.reactor.callFromThread(hold)
+        assert holding.wait(10)
+        try:
+            yield
+        finally:
+            release.set()
+
+
+@pytest.fixture(scope="session")
+def reactor_thread() -> ReactorThread:
+    """The process's one reactor; it cannot be started twice, so it runs until the tests end."""
+    return ReactorThread()

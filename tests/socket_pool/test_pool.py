@@ -1,0 +1,304 @@
+"""Real loopback sockets on one side, the pool on the reactor's thread on the other."""
+
+import socket
+import struct
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from pydantic import TypeAdapter, ValidationError
+
+from qianzhi.runtime import metrics
+from qianzhi.wire.framing import FrameReader, FrameSpec
+from socket_pool.client import SocketClient
+from socket_pool.limits import SocketLimits, is_allowed
+from socket_pool.server import SocketServer
+
+SPEC = FrameSpec(kind="ascii", size=4, heartbeat="zero_length")
+
+
+class Recorder:
+    """A handler that remembers what it heard and lets another thread wait for it."""
+
+    def __init__(self) -> None:
+        self.connected: list[tuple[int, str]] = []
+        self.lists: list[list[tuple[int, bytes]]] = []
+        self.closed: list[tuple[int, str]] = []
+        self.heard: list[str] = []
+        self._changed = threading.Condition()
+
+    @property
+    def frames(self) -> list[bytes]:
+        return [frame for items in self.lists for _, frame in items]
+
+    def on_connected(self, conn: int, peer: str) -> None:
+        self._note("connected", self.connected, (conn, peer))
+
+    def on_frames(self, items: list[tuple[int, bytes]]) -> None:
+        self._note("frames", self.lists, items)
+
+    def on_closed(self, conn: int, reason: str) -> None:
+        self._note("closed", self.closed, (conn, reason))
+
+    def _note(self, what: str, where: list[Any], item: Any) -> None:
+        with self._changed:
+            where.append(item)
+            self.heard.append(what)
+            self._changed.notify_all()
+
+    def wait(self, condition: Any) -> None:
+        with self._changed:
+            assert self._changed.wait_for(condition, timeout=10), self.heard
+
+
+class Line:
+    """A server under test with its handler, and plain sockets to it."""
+
+    def __init__(self, reactor_thread: Any, **limits: Any) -> None:
+        self.run = reactor_thread.run
+        self.handler = Recorder()
+        self.server = SocketServer(
+            "127.0.0.1",
+            0,
+            SocketLimits(**limits),
+            lambda: FrameReader(SPEC),
+            self.handler,
+            name="test",
+            reactor=reactor_thread.reactor,
+        )
+        self.port = self.run(self.server.start)
+        self.sockets: list[socket.socket] = []
+
+    def connect(self) -> socket.socket:
+        connection = socket.create_connection(("127.0.0.1", self.port), timeout=10)
+        self.sockets.append(connection)
+        return connection
+
+    def close(self) -> None:
+        for connection in self.sockets:
+            connection.close()
+        self.run(self.server.stop)
+
+
+@pytest.fixture
+def line(reactor_thread: Any) -> Iterator[Any]:
+    lines: list[Line] = []
+
+    def make(**limits: Any) -> Line:
+        lines.append(Line(reactor_thread, **limits))
+        return lines[-1]
+
+    yield make
+    for each in lines:
+        each.close()
+
+
+def ended(connection: socket.socket) -> bool:
+    """Whether the peer closes this connection, orderly or not, without a byte."""
+    try:
+        return connection.recv(1) == b""
+    except ConnectionResetError:
+        return True
+
+
+def test_frames_arrive_whole_however_the_bytes_are_cut(line: Any) -> None:
+    served = line()
+    peer = served.connect()
+    for byte in b"0005hello0000":
+        peer.sendall(bytes([byte]))
+    served.handler.wait(lambda: served.handler.frames == [b"hello", b""])
+
+
+def test_what_one_wake_up_completes_on_all_connections_is_one_list(line: Any, reactor_thread: Any) -> None:
+    served = line()
+    peers = [served.connect() for _ in range(3)]
+    served.handler.wait(lambda: len(served.handler.connected) == 3)
+    with reactor_thread.held():  # all bytes are in the kernel before the reactor looks
+        for peer in peers:
+            peer.sendall(b"0001a0001b")
+    served.handler.wait(lambda: len(served.handler.frames) == 6)
+    assert len(served.handler.lists) == 1
+    by_conn: dict[int, bytes] = {}
+    for conn, frame in served.handler.lists[0]:
+        by_conn[conn] = by_conn.get(conn, b"") + frame
+    assert list(by_conn.values()) == [b"ab"] * 3
+
+
+def test_answers_reach_the_connection_that_asked(line: Any) -> None:
+    served = line()
+    peers = {name: served.connect() for name in (b"a", b"b")}
+    for name, peer in peers.items():
+        peer.sendall(b"0001" + name)
+    served.handler.wait(lambda: len(served.handler.frames) == 2)
+    for conn, frame in [item for items in served.handler.lists for item in items]:
+        assert served.run(lambda conn=conn, frame=frame: served.server.send(conn, b"to " + frame))
+    for name, peer in peers.items():
+        assert peer.recv(10) == b"to " + name
+
+
+def test_a_broken_frame_closes_its_connection_alone_after_the_good_ones_before_it(line: Any) -> None:
+    served = line()
+    bad, good = served.connect(), served.connect()
+    bad.sendall(b"0002ok00x1!")
+    assert ended(bad)
+    served.handler.wait(lambda: served.handler.closed)
+    assert served.handler.frames == [b"ok"]
+    assert served.handler.closed[0][1] == "bad_frame_length_character"
+    assert served.handler.heard.index("frames") < served.handler.heard.index("closed")
+    good.sendall(b"0002ok")
+    served.handler.wait(lambda: served.handler.frames == [b"ok", b"ok"])
+
+
+def test_last_frames_of_a_peer_that_leaves_come_before_its_end(line: Any, reactor_thread: Any) -> None:
+    served = line()
+    peer = served.connect()
+    served.handler.wait(lambda: served.handler.connected)
+    with reactor_thread.held():
+        peer.sendall(b"0003bye")
+        peer.close()
+    served.handler.wait(lambda: served.handler.closed)
+    assert served.handler.heard == ["connected", "frames", "closed"]
+    assert served.handler.closed[0][1] == "closed_by_peer"
+
+
+def test_slow_bytes_are_cut_and_an_idle_connection_is_not(line: Any) -> None:
+    served = line(partial_seconds=0.2)
+    slow, idle = served.connect(), served.connect()
+    slow.sendall(b"00")
+    assert ended(slow)
+    served.handler.wait(lambda: served.handler.closed)
+    assert [reason for _, reason in served.handler.closed] == ["partial_timeout"]
+    idle.sendall(b"0002ok")
+    served.handler.wait(lambda: served.handler.frames == [b"ok"])
+
+
+def test_the_cap_refuses_one_more_and_counts_it(line: Any) -> None:
+    served = line(connections_max=2)
+    before = metrics.value("qianzhi_connections_refused_total", ("test", "connections_max"))
+    first, _ = served.connect(), served.connect()
+    served.handler.wait(lambda: len(served.handler.connected) == 2)
+    assert ended(served.connect())
+    assert metrics.value("qianzhi_connections_refused_total", ("test", "connections_max")) == before + 1
+    first.close()
+    served.handler.wait(lambda: served.handler.closed)
+    served.connect().sendall(b"0001x")
+    served.handler.wait(lambda: served.handler.frames == [b"x"])
+
+
+def test_a_stranger_is_refused(line: Any) -> None:
+    served = line(allow=("10.0.0.0/8",))
+    assert ended(served.connect())
+    assert served.handler.connected == []
+
+
+def test_a_peer_that_does_not_read_is_no_longer_read_and_then_cut(line: Any) -> None:
+    served = line(write_buffer_bytes_max=65_536)
+    peer = served.connect()
+    served.handler.wait(lambda: served.handler.connected)
+    conn = served.handler.connected[0][0]
+
+    def flood() -> bool:
+        return any(not served.server.send(conn, bytes(65_536)) for _ in range(1000))
+
+    assert served.run(flood)
+    served.handler.wait(lambda: served.handler.closed)
+    assert served.handler.closed == [(conn, "write_buffer_full")]
+    peer.close()
+
+
+def test_a_paused_connection_is_not_read_until_it_goes_on(line: Any) -> None:
+    served = line(partial_seconds=0.1)
+    peer = served.connect()
+    peer.sendall(b"0001a00")
+    served.handler.wait(lambda: served.handler.frames == [b"a"])
+    conn = served.handler.connected[0][0]
+    served.run(lambda: served.server.pause(conn, True))
+    peer.sendall(b"01b")
+    other = served.connect()
+    other.sendall(b"00")
+    assert ended(other)  # the sweep has run, and spared the one that we do not read
+    served.run(lambda: served.server.pause(conn, False))
+    served.handler.wait(lambda: served.handler.frames == [b"a", b"b"])
+
+
+def test_closing_writes_out_what_waits_and_takes_nothing_more(line: Any) -> None:
+    served = line()
+    peer = served.connect()
+    served.handler.wait(lambda: served.handler.connected)
+    conn = served.handler.connected[0][0]
+
+    def answer_and_close() -> bool:
+        served.server.send(conn, b"last words")
+        served.server.close(conn, "done")
+        return served.server.send(conn, b"more")
+
+    assert served.run(answer_and_close) is False
+    assert peer.recv(100) == b"last words"
+    assert ended(peer)
+    served.handler.wait(lambda: served.handler.closed == [(conn, "done")])
+
+
+def test_a_peer_that_resets_is_reported_once(line: Any) -> None:
+    served = line()
+    peer = served.connect()
+    served.handler.wait(lambda: served.handler.connected)
+    peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    peer.close()
+    served.handler.wait(lambda: served.handler.closed)
+    assert [reason for _, reason in served.handler.closed] == ["lost"]
+
+
+def test_keepalive_finds_the_other_end_gone(line: Any) -> None:
+    served = line(keepalive_idle_seconds=7, keepalive_interval_seconds=3, keepalive_probes=2)
+    served.connect()
+    served.handler.wait(lambda: served.handler.connected)
+    handle = next(iter(served.server.pool._connections.values())).transport.getHandle()
+    tcp = [socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT, socket.TCP_USER_TIMEOUT]
+    assert [handle.getsockopt(socket.IPPROTO_TCP, option) for option in tcp] == [7, 3, 2, 13_000]
+    assert handle.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+
+
+def test_the_client_connects_again_under_a_new_number(reactor_thread: Any) -> None:
+    handler = Recorder()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        client = SocketClient(
+            "127.0.0.1",
+            listener.getsockname()[1],
+            SocketLimits(),
+            lambda: FrameReader(SPEC),
+            handler,
+            reactor=reactor_thread.reactor,
+        )
+        reactor_thread.run(client.start)
+        first, _ = listener.accept()
+        handler.wait(lambda: handler.connected)
+        first.close()
+        second, _ = listener.accept()
+        handler.wait(lambda: len(handler.connected) == 2)
+        (old, _), (new, _) = handler.connected
+        assert old != new
+        assert reactor_thread.run(lambda: client.send(old, b"x")) is False
+        assert reactor_thread.run(lambda: client.send(new, b"x")) is True
+        assert second.recv(1) == b"x"
+        reactor_thread.run(client.stop)
+        second.close()
+
+
+@pytest.mark.parametrize(
+    ("address", "allowed"),
+    [
+        ("10.1.2.3", True),
+        ("::ffff:10.1.2.3", True),
+        ("11.0.0.1", False),
+        ("2001:db8::1", False),
+        ("?", False),
+    ],
+)
+def test_the_allow_list(address: str, allowed: bool) -> None:
+    assert is_allowed(SocketLimits(allow=("10.0.0.0/8",)), address) is allowed
+
+
+def test_a_wrong_network_in_the_allow_list_is_refused_in_words() -> None:
+    with pytest.raises(ValidationError, match="networks such as"):
+        TypeAdapter(SocketLimits).validate_json('{"allow": ["10.0.0/8"]}')
