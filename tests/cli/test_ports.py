@@ -1,0 +1,17 @@
+"""A port that is taken is found, with the process that holds it."""
+
+import os
+import socket
+
+from qianzhi.cli.ports import Need, taken
+
+
+def test_a_taken_port_names_its_holder_and_a_free_one_is_free() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.socket() as idle:
+        idle.bind(("127.0.0.1", 0))
+        free_port = idle.getsockname()[1]
+        idle.close()
+        held = Need("front-icbc-1", "127.0.0.1", server.getsockname()[1])
+        found = taken([held, Need("node1", "127.0.0.1", free_port)])
+    assert [need for need, _ in found] == [held]
+    assert found[0][1].startswith(f"process {os.getpid()} (")
