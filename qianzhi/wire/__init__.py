@@ -1,1 +1,5 @@
-"""Bytes to fields and back: framing, codecs, MAC and keys; pure, and nothing of telecom is known here."""
+"""Bytes to named fields and back: framing, codecs, MAC and key delivery.
+
+Pure and dialect-neutral: a dialect is a spec (data) that `codec.load_codec` compiles.  Nothing of telecom is
+known here, and no socket, file, clock or log is touched.
+"""

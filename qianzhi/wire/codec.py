@@ -1,0 +1,65 @@
+"""The one door to message formats: `load_codec` turns a parsed spec into something that decodes and encodes.
+
+A message is a dict of names: text for digits and characters, bytes for binary fields, dicts for composites,
+lists for repeats.
+"""
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from qianzhi.runtime.problems import Problem
+from qianzhi.wire.iso_spec import make_iso_codec
+from qianzhi.wire.items import FieldView, Message
+from qianzhi.wire.paths import get_path, put_path
+from qianzhi.wire.spec import Table
+
+__all__ = ["Codec", "FieldView", "Message", "get_path", "load_codec", "put_path"]
+
+
+class Codec(Protocol):
+    """A compiled dialect; see the implementations for each method's fine print."""
+
+    def decode(self, body: bytes) -> Message:
+        """Read a body; raises only RemoteProtocolError, whatever the bytes are."""
+
+    def encode(self, message: Message) -> bytes:
+        """Write a message; raises EncodeError naming the path that the dialect cannot carry."""
+
+    def mask(self, body: bytes) -> bytes:
+        """Return the body with sensitive values starred, of the same length; never raises."""
+
+    def describe(self, body: bytes) -> list[FieldView]:
+        """Return a readable, masked dump; never raises."""
+
+    def paths(self) -> set[str]:
+        """Return every path that a message of this dialect can have."""
+
+    def sensitive(self, path: str) -> str | None:
+        """Return the kind of secrecy of a path (`pan`, `phone`, `name`, `secret`), or None."""
+
+    def width(self, path: str) -> int | None:
+        """Return the greatest length of a path's value; None where there is none."""
+
+    def binary(self, path: str) -> bool:
+        """Tell whether a path's value is bytes."""
+
+    def field_bytes(self, path: str, message: Message, with_prefix: bool) -> bytes | None:
+        """Return a field as it stands on the wire, with or without its length digits; None when it is
+        absent."""
+
+
+MAKERS: dict[str, Callable[[Table], Codec]] = {"iso8583": make_iso_codec}
+
+
+def load_codec(tree: dict[str, Any], file: str) -> tuple[Codec | None, list[Problem]]:
+    """Compile a spec that was read from `file`; returns the codec, or None and everything that is wrong."""
+    problems: list[Problem] = []
+    root = Table(tree, "", file, problems)
+    kind = root.choice("kind", MAKERS, "")
+    root.text("name")
+    root.text("title")
+    if kind not in MAKERS:
+        return None, problems
+    codec = MAKERS[kind](root)
+    root.close()
+    return (None, problems) if problems else (codec, [])

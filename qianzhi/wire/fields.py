@@ -1,0 +1,270 @@
+"""Simple fields: one type, one encoding, one length prefix and one padding become one pair of closures.
+
+The closures are built once, when a spec is loaded; the message loop then only calls them.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from qianzhi.wire.errors import EncodeError, shown
+from qianzhi.wire.items import About, Decode, Encode, Item, Span, Walk, make_bounds, read_prefix
+from qianzhi.wire.rows import ENCODINGS, PADDINGS, PREFIXES, TYPES, EncodingRow, PrefixRow
+
+
+@dataclass(frozen=True)
+class Simple:
+    """One simple field as a spec states it, defaults filled in; `limit` is what is accepted, `length` the
+    norm."""
+
+    type: str
+    encoding: str
+    prefix: str
+    padding: str
+    length: int
+    limit: int
+
+
+def make_simple(about: About, name: str, row: Simple) -> Item:
+    """Compile a simple field."""
+    encoding, prefix = ENCODINGS[row.encoding], PREFIXES.get(row.prefix)
+    bare = _make_bare(about, row)
+    if encoding.charset and prefix:
+        decode = _prefixed_text(about, row, prefix)
+    elif encoding.charset and row.prefix == "fixed":
+        decode = _fixed_text(about, row)
+    elif encoding.read:
+        decode = _packed_text(about, row, prefix, encoding)
+    elif row.type == "b":
+        decode = _raw(about, row, prefix)
+    else:
+        decode = _rest_text(about, row)
+    return Item(
+        about=about,
+        name=name,
+        width=row.length,
+        decode=decode,
+        encode=_with_prefix(bare, prefix, encoding),
+        bare=bare,
+        walk=_make_walk(about, row, prefix, encoding),
+        binary=row.type == "b",
+        blank=_blank(row),
+        takes_rest=row.prefix == "rest",
+    )
+
+
+def _fixed_text(about: About, row: Simple) -> Decode:
+    size, charset = row.length, ENCODINGS[row.encoding].charset
+    check, expected = TYPES[row.type].check, f"{row.length} bytes of {TYPES[row.type].expected}"
+    strip = _stripper(row)
+
+    def decode(body: bytes, start: int, end: int) -> tuple[str, int]:
+        stop = start + size
+        if stop > end:
+            raise about.truncated(start, size, end - start)
+        chunk = body[start:stop]
+        try:
+            value = str(chunk, charset)
+        except UnicodeDecodeError as error:
+            raise about.error(start + error.start, f"{charset} text", chunk[error.start :]) from error
+        if not check(value):
+            raise about.error(start, expected, chunk)
+        return (strip(value) if strip else value), stop
+
+    return decode
+
+
+def _prefixed_text(about: About, row: Simple, prefix: PrefixRow) -> Decode:
+    width, limit, charset = prefix.size, row.limit, ENCODINGS[row.encoding].charset
+    check, expected = TYPES[row.type].check, TYPES[row.type].expected
+    read = prefix.read
+
+    def decode(body: bytes, start: int, end: int) -> tuple[str, int]:
+        begin = start + width
+        length = read(body[start:begin])
+        if length is None or length > limit or begin > end:
+            read_prefix(about, prefix, limit, body, start, end)
+            raise about.truncated(start, width, end - start)
+        stop = begin + length
+        if stop > end:
+            raise about.truncated(begin, length, end - begin)
+        chunk = body[begin:stop]
+        try:
+            value = str(chunk, charset)
+        except UnicodeDecodeError as error:
+            raise about.error(begin + error.start, f"{charset} text", chunk[error.start :]) from error
+        if not check(value):
+            raise about.error(begin, expected, chunk)
+        return value, stop
+
+    return decode
+
+
+def _rest_text(about: About, row: Simple) -> Decode:
+    charset = ENCODINGS[row.encoding].charset
+    check, expected = TYPES[row.type].check, TYPES[row.type].expected
+
+    def decode(body: bytes, start: int, end: int) -> tuple[str, int]:
+        chunk = body[start:end]
+        try:
+            value = str(chunk, charset)
+        except UnicodeDecodeError as error:
+            raise about.error(start + error.start, f"{charset} text", chunk[error.start :]) from error
+        if not check(value):
+            raise about.error(start, expected, chunk)
+        return value, end
+
+    return decode
+
+
+def _packed_text(about: About, row: Simple, prefix: PrefixRow | None, encoding: EncodingRow) -> Decode:
+    """Decode where a unit of length is not a byte (packed digits)."""
+    check, expected, strip = TYPES[row.type].check, TYPES[row.type].expected, _stripper(row)
+
+    def decode(body: bytes, start: int, end: int) -> tuple[str, int]:
+        units, begin = row.length, start
+        if prefix:
+            units, begin = read_prefix(about, prefix, row.limit, body, start, end)
+        size = encoding.size(units)  # type: ignore[misc]
+        stop = begin + size
+        if stop > end:
+            raise about.truncated(begin, size, end - begin)
+        value = encoding.read(body[begin:stop], units)  # type: ignore[misc]
+        if not check(value):
+            raise about.error(begin, expected, body[begin:stop])
+        return (strip(value) if strip else value), stop
+
+    return decode
+
+
+def _raw(about: About, row: Simple, prefix: PrefixRow | None) -> Decode:
+    bounds = make_bounds(about, prefix, _units(row), None)
+
+    def decode(body: bytes, start: int, end: int) -> tuple[bytes, int]:
+        begin, stop = bounds(body, start, end)
+        return body[begin:stop], stop
+
+    return decode
+
+
+def _stripper(row: Simple) -> Callable[[str], str] | None:
+    padding = PADDINGS[row.padding]
+    if not padding.strip:
+        return None
+    fill = padding.fill
+    if padding.side == "left":
+        return lambda value: value.lstrip(fill)
+    return lambda value: value.rstrip(fill)
+
+
+def _units(row: Simple) -> int:
+    if row.prefix == "rest":
+        return -1
+    return row.length if row.prefix == "fixed" else row.limit
+
+
+def _make_walk(about: About, row: Simple, prefix: PrefixRow | None, encoding: EncodingRow) -> Walk:
+    bounds = make_bounds(about, prefix, _units(row), encoding.size)
+
+    def walk(body: bytes, start: int, end: int, spans: list[Span]) -> int:
+        begin, stop = bounds(body, start, end)
+        spans.append(Span(about.path, about.tag, about.title, about.sensitive, begin, stop, encoding.charset))
+        return stop
+
+    return walk
+
+
+def _make_bare(about: About, row: Simple) -> Encode:
+    if row.type == "b":
+        return _write_bytes(about, row)
+    return _write_text(about, row)
+
+
+def _write_text(about: About, row: Simple) -> Encode:
+    encoding, kind = ENCODINGS[row.encoding], TYPES[row.type]
+    path, check, charset = about.path, kind.check, encoding.charset
+    fixed = row.length if row.prefix == "fixed" else 0
+    fill = _filler(about, row)
+
+    def encode(value: Any) -> bytes:
+        if type(value) is not str or not check(value):
+            raise EncodeError(path, kind.expected, shown(value, about.sensitive))
+        if not charset:
+            text = fill(value) if fixed and len(value) != fixed else value
+            return _measured(about, row, encoding.write(text), len(text))  # type: ignore[misc]
+        try:
+            data = value.encode(charset)
+        except UnicodeEncodeError as error:
+            found = f"a character that {charset} lacks"
+            raise EncodeError(path, f"{charset} text", found) from error
+        if fixed:
+            return data if len(data) == fixed else fill(data)
+        return _measured(about, row, data, len(data))
+
+    return encode
+
+
+def _write_bytes(about: About, row: Simple) -> Encode:
+    fixed = row.length if row.prefix == "fixed" else 0
+    fill = _filler(about, row)
+
+    def encode(value: Any) -> bytes:
+        if type(value) is not bytes:
+            raise EncodeError(about.path, "bytes", shown(value, about.sensitive))
+        if fixed:
+            data: bytes = value if len(value) == fixed else fill(value)
+            return data
+        return _measured(about, row, value, len(value))
+
+    return encode
+
+
+def _measured(about: About, row: Simple, data: bytes, units: int) -> bytes:
+    if units > row.limit:
+        raise EncodeError(about.path, f"at most {row.limit}", str(units))
+    return data
+
+
+def _filler(about: About, row: Simple) -> Callable[[Any], Any]:
+    """Return what brings a value (bytes, or text before it is packed) to the fixed length."""
+    padding, length = PADDINGS[row.padding], row.length
+
+    def fill(value: Any) -> Any:
+        if len(value) > length:
+            raise EncodeError(about.path, f"at most {length}", str(len(value)))
+        if not padding.side:
+            raise EncodeError(about.path, f"exactly {length}", str(len(value)))
+        filler = padding.fill if isinstance(value, str) else padding.fill.encode()
+        return value.rjust(length, filler) if padding.side == "left" else value.ljust(length, filler)
+
+    return fill
+
+
+def _with_prefix(bare: Encode, prefix: PrefixRow | None, encoding: EncodingRow) -> Encode:
+    if prefix is None:
+        return bare
+    write = prefix.write
+    if encoding.read:  # the prefix counts the value's characters, not its bytes
+        return lambda value: write(len(value)) + bare(value)
+
+    def encode(value: Any) -> bytes:
+        data = bare(value)
+        return write(len(data)) + data
+
+    return encode
+
+
+def _blank(row: Simple) -> bytes | None:
+    """Return a fixed field filled with nothing, for parts that are left out; None where there is no such
+    thing."""
+    encoding, padding = ENCODINGS[row.encoding], PADDINGS[row.padding]
+    if row.prefix == "rest":
+        return b""
+    if row.prefix != "fixed":
+        return None
+    if row.type == "b":
+        return bytes(row.length)
+    if not padding.side:
+        return None
+    text = padding.fill * row.length
+    return encoding.write(text) if encoding.write else text.encode("ascii")

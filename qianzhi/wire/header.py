@@ -1,0 +1,251 @@
+"""The 46-byte header of a CUPS line, and its reject codes.
+
+    offset   0       1         2        6              17        28          31       32      40      41
+    +--------+---------+--------+-------------+-----------+-----------+-------+-------+------+--------+
+    | 0x2E   | version | total  | destination | source    | reserved  | batch | info  | user | reject |
+    | 1 byte | 1       | 4      | 11          | 11        | 3         | 1     | 8     | 1    | 5      |
+    +--------+---------+--------+-------------+-----------+-----------+-------+-------+------+--------+
+
+Header and message together are `total` bytes.  A rejected message comes back to its sender with its body
+unchanged and another reject code than 00000: it is neither a request nor an answer, so look here before the
+message type.
+"""
+
+from typing import Any
+
+from qianzhi.wire.errors import EncodeError, Reason, RemoteProtocolError, shown
+from qianzhi.wire.items import Message, Span
+from qianzhi.wire.rows import is_digits, is_track
+
+HEADER_BYTES = 46
+TEST_FLAG = 0x80
+NOT_REJECTED = "00000"
+UNREADABLE = "09990"
+BUSY = "20000"
+SWITCH_ERROR = "20001"
+SWITCHING_OVER = "20002"
+
+# name, header field number, offset, bytes, form, English and Chinese title
+_ROWS = (
+    ("length", 1, 0, 1, "binary", "Header length 报文头长度"),
+    ("version", 2, 1, 1, "binary", "Flag and version 头标识和版本号"),
+    ("total", 3, 2, 4, "digits", "Total length 整个报文长度"),
+    ("destination", 4, 6, 11, "text", "Destination ID 目的标识"),
+    ("source", 5, 17, 11, "text", "Source ID 源标识"),
+    ("reserved", 6, 28, 3, "bytes", "Reserved 保留使用"),
+    ("batch", 7, 31, 1, "binary", "Batch number 批次号"),
+    ("transaction_info", 8, 32, 8, "text", "Transaction information 交易信息"),
+    ("user_info", 9, 40, 1, "bytes", "User information 用户信息"),
+    ("reject_code", 10, 41, 5, "digits", "Reject code 拒绝码"),
+)
+
+NAMES = frozenset(row[0] for row in _ROWS) - {"length", "total"}
+_KINDS = {name: (number, offset, size, form) for name, number, offset, size, form, _ in _ROWS}
+_DEFAULTS: Message = {
+    "version": 1,
+    "reserved": bytes(3),
+    "batch": 0,
+    "transaction_info": "00000000",
+    "user_info": bytes(1),
+    "reject_code": NOT_REJECTED,
+}
+
+KINDS_TEXT = {
+    Reason.TOTAL_LENGTH: "wrong total length",
+    Reason.FORBIDDEN: "field must not appear",
+    Reason.LENGTH_CHARACTER: "bad character in a length",
+    Reason.LENGTH_TOO_LARGE: "length too large",
+    Reason.VALUE: "bad character or value",
+    Reason.MISSING: "mandatory field missing",
+}
+SPECIAL_TEXT = {
+    NOT_REJECTED: "not rejected",
+    UNREADABLE: "message cannot be unpacked or its type is unknown",
+    "09991": "chip, stripe and fallback cannot be told apart",
+    BUSY: "switch busy",
+    SWITCH_ERROR: "switch error",
+    SWITCHING_OVER: "switching over to the disaster-recovery site",
+}
+
+
+def decode_header(body: bytes) -> Message:
+    """Read the header; `version` and `batch` are numbers, `reserved` and `user_info` bytes, the rest text.
+
+    Destination and source lose their padding.  Raises RemoteProtocolError; header fields are numbered 1 to 10
+    and named `header.*`.
+    """
+    if len(body) < HEADER_BYTES:
+        raise _error(
+            "length", 0, f"a header of {HEADER_BYTES} bytes", f"{len(body)} bytes", Reason.TOTAL_LENGTH
+        )
+    if body[0] != HEADER_BYTES:
+        raise _error("length", 0, f"{HEADER_BYTES:02X}", f"{body[0]:02X}", Reason.VALUE)
+    total = _digits(body, "total")
+    if int(total) != len(body):
+        raise _error("total", 2, str(len(body)), total, Reason.TOTAL_LENGTH)
+    return {
+        "version": body[1],
+        "destination": _text(body, "destination").rstrip(" "),
+        "source": _text(body, "source").rstrip(" "),
+        "reserved": body[28:31],
+        "batch": body[31],
+        "transaction_info": _text(body, "transaction_info"),
+        "user_info": body[40:41],
+        "reject_code": _digits(body, "reject_code"),
+    }
+
+
+def _error(name: str, offset: int, expected: str, found: str, reason: Reason) -> RemoteProtocolError:
+    return RemoteProtocolError(f"header.{name}", offset, expected, found, reason, _KINDS[name][0])
+
+
+def _digits(body: bytes, name: str) -> str:
+    _, offset, size, _ = _KINDS[name]
+    data = body[offset : offset + size]
+    if not data.isdigit():
+        raise _error(name, offset, f"{size} digits", data.hex().upper(), Reason.VALUE)
+    return data.decode("ascii")
+
+
+def _text(body: bytes, name: str) -> str:
+    _, offset, size, _ = _KINDS[name]
+    data = body[offset : offset + size]
+    text = data.decode("latin-1")
+    if not is_track(text):
+        raise _error(name, offset, "printable ASCII", shown(data), Reason.VALUE)
+    return text
+
+
+def encode_header(header: Any, message_bytes: int) -> bytes:
+    """Write the header in front of a message of so many bytes; what is left out gets a member's usual value.
+
+    Raises EncodeError for unknown names, wrong types, and a total that four digits cannot hold.
+    """
+    if not isinstance(header, dict):
+        raise EncodeError("header", "a table", shown(header))
+    unknown = header.keys() - NAMES
+    if unknown:
+        raise EncodeError(f"header.{min(map(str, unknown))}", "a part of the header", "an unknown name")
+    total = HEADER_BYTES + message_bytes
+    if total > 9999:
+        raise EncodeError("header.total", "at most 9999", str(total))
+    values = {**_DEFAULTS, **header}
+    return b"".join(
+        (
+            bytes((HEADER_BYTES, _byte(values, "version"))),
+            b"%04d" % total,
+            _padded(values, "destination"),
+            _padded(values, "source"),
+            _raw(values, "reserved"),
+            bytes((_byte(values, "batch"),)),
+            _padded(values, "transaction_info"),
+            _raw(values, "user_info"),
+            _reject(values["reject_code"]),
+        )
+    )
+
+
+def _byte(values: Message, name: str) -> int:
+    value = values[name]
+    if type(value) is not int or not 0 <= value <= 255:
+        raise EncodeError(f"header.{name}", "a number from 0 to 255", shown(value))
+    return value
+
+
+def _padded(values: Message, name: str) -> bytes:
+    value, size = values.get(name), _KINDS[name][2]
+    if type(value) is not str or not is_track(value) or len(value) > size:
+        raise EncodeError(f"header.{name}", f"at most {size} characters of ASCII", shown(value))
+    return value.encode("ascii").ljust(size)
+
+
+def _raw(values: Message, name: str) -> bytes:
+    value, size = values[name], _KINDS[name][2]
+    if type(value) is not bytes or len(value) != size:
+        raise EncodeError(f"header.{name}", f"{size} bytes", shown(value))
+    return value
+
+
+def _reject(value: Any) -> bytes:
+    if type(value) is not str or not is_digits(value) or len(value) != 5:
+        raise EncodeError("header.reject_code", "5 digits", shown(value))
+    return value.encode("ascii")
+
+
+def reply_header(header: Message) -> Message:
+    """Return the header of the answer: destination and source swapped, batch, information and user part
+    echoed."""
+    swapped = {"destination": header["source"], "source": header["destination"], "reject_code": NOT_REJECTED}
+    return {**header, **swapped}
+
+
+def rejected(body: bytes, code: str) -> bytes:
+    """Return a received body as it goes back to its sender: swapped header, reject code set, message
+    untouched.
+
+    Works on any body of at least a header's length, also one that cannot be decoded; the total is made right.
+    Raises EncodeError when the body is too short to hold a header or the code is not five digits.
+    """
+    if len(body) < HEADER_BYTES:
+        raise EncodeError("header", f"{HEADER_BYTES} bytes", str(len(body)))
+    total = b"%04d" % min(len(body), 9999)
+    return b"".join(
+        (
+            bytes((HEADER_BYTES,)),
+            body[1:2],
+            total,
+            body[17:28],
+            body[6:17],
+            body[28:41],
+            _reject(code),
+            body[46:],
+        )
+    )
+
+
+def make_reject_code(section: int, number: int, reason: Reason) -> str:
+    """Build a reject code: section 0 header or 1 message, field number 0 to 128, kind of the error.
+
+    Errors without a kind or field of their own are 09990 (message cannot be unpacked).
+    """
+    if reason is Reason.UNREADABLE or not 0 < number <= 999:
+        return UNREADABLE
+    return f"{section}{number:03d}{reason.value}"
+
+
+def reject_code(error: RemoteProtocolError) -> str:
+    """Return the five-digit reject code that tells a peer about its error."""
+    return make_reject_code(0 if error.field.startswith("header.") else 1, error.number, error.reason)
+
+
+def read_reject_code(code: str) -> str:
+    """Say in words what a reject code means; a code of no known shape is said to be unknown."""
+    if code in SPECIAL_TEXT:
+        return SPECIAL_TEXT[code]
+    if not is_digits(code) or len(code) != 5 or code[0] not in "01":
+        return "unknown reject code"
+    kind = {reason.value: text for reason, text in KINDS_TEXT.items()}.get(int(code[4]))
+    if kind is None:
+        return "unknown reject code"
+    where = "header field" if code[0] == "0" else "field"
+    return f"{where} {int(code[1:4])}: {kind}"
+
+
+def walk_header(body: bytes) -> list[Span]:
+    """Return the spans of the header's fields, unchecked; empty when the body is too short."""
+    if len(body) < HEADER_BYTES:
+        return []
+    return [
+        Span(f"header.{name}", f"H{number}", title, "", offset, offset + size, _charset(form))
+        for name, number, offset, size, form, title in _ROWS
+    ]
+
+
+def _charset(form: str) -> str:
+    return "ascii" if form in ("digits", "text") else ""
+
+
+def header_width(name: str) -> int | None:
+    """Return how many bytes a header field has; None for an unknown name."""
+    row = _KINDS.get(name)
+    return row[2] if row else None

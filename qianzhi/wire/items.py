@@ -1,0 +1,172 @@
+"""The compiled field: what every layout offers, and the errors and views that all of them share."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from qianzhi.runtime.masking import mask_pan, mask_phone
+from qianzhi.wire.errors import Reason, RemoteProtocolError, shown
+from qianzhi.wire.rows import PrefixRow
+
+Message = dict[str, Any]
+
+# (body, start, end of the container) -> (value, start of what follows)
+Decode = Callable[[bytes, int, int], tuple[Any, int]]
+Encode = Callable[[Any], bytes]
+
+
+class Span(NamedTuple):
+    """Where a value stands in a body; `charset` is empty for bytes and `None` for a container of other
+    spans."""
+
+    path: str
+    tag: str
+    title: str
+    sensitive: str
+    start: int
+    stop: int
+    charset: str | None
+
+
+class FieldView(NamedTuple):
+    """One line of a readable dump; `value` is masked, `length` counts bytes, `tag` is the field's number or
+    tag."""
+
+    path: str
+    tag: str
+    title: str
+    offset: int
+    length: int
+    value: str
+
+
+Walk = Callable[[bytes, int, int, list[Span]], int]
+
+
+@dataclass(frozen=True)
+class About:
+    """What is said about a field, whatever its layout; `number` is the top-level field's."""
+
+    path: str
+    tag: str
+    title: str
+    number: int
+    sensitive: str = ""
+
+    def error(
+        self, offset: int, expected: str, found: object, reason: Reason = Reason.VALUE
+    ) -> RemoteProtocolError:
+        """Return the peer's error at this field; `found` is shortened, and hidden when the field is
+        sensitive."""
+        text = found if isinstance(found, str) and reason != Reason.VALUE else shown(found, self.sensitive)
+        return RemoteProtocolError(self.path, offset, expected, text, reason, self.number)
+
+    def truncated(self, offset: int, wanted: int, left: int) -> RemoteProtocolError:
+        """Return the error of a field that reaches past the end of its container."""
+        return self.error(offset, f"{wanted} bytes", f"{left} bytes", Reason.TOTAL_LENGTH)
+
+
+@dataclass(frozen=True)
+class Item:
+    """A compiled field.
+
+    `bare` encodes without the length prefix; `walk` finds spans without checking characters, so that a masked
+    body can still be shown; `width` is its greatest length in units (characters or bytes), None where there
+    is none.
+    """
+
+    about: About
+    name: str
+    width: int | None
+    decode: Decode
+    encode: Encode
+    bare: Encode
+    walk: Walk
+    binary: bool = False
+    blank: bytes | None = None
+    takes_rest: bool = False
+    children: tuple["Item", ...] = field(default=())
+
+    def everything(self) -> list["Item"]:
+        """Return this item and all below it."""
+        return [self] + [found for child in self.children for found in child.everything()]
+
+
+Bounds = Callable[[bytes, int, int], tuple[int, int]]
+
+
+def make_bounds(
+    about: About, prefix: PrefixRow | None, units_max: int, size: Callable[[int], int] | None
+) -> Bounds:
+    """Return a function that finds a value's (start, stop); without a prefix the value is `units_max` long.
+
+    `size` turns units into bytes where they differ.  `units_max` < 0 means the rest of the container.
+    """
+
+    def fixed(_body: bytes, start: int, end: int) -> tuple[int, int]:
+        length = size(units_max) if size else units_max
+        if length < 0:
+            return start, end
+        if start + length > end:
+            raise about.truncated(start, length, end - start)
+        return start, start + length
+
+    def prefixed(body: bytes, start: int, end: int) -> tuple[int, int]:
+        units, begin = read_prefix(about, prefix, units_max, body, start, end)  # type: ignore[arg-type]
+        length = size(units) if size else units
+        if begin + length > end:
+            raise about.truncated(begin, length, end - begin)
+        return begin, begin + length
+
+    return prefixed if prefix else fixed
+
+
+def read_prefix(
+    about: About, prefix: PrefixRow, units_max: int, body: bytes, start: int, end: int
+) -> tuple[int, int]:
+    """Return the length that a prefix states, in units, and where the value begins."""
+    begin = start + prefix.size
+    if begin > end:
+        raise about.truncated(start, prefix.size, end - start)
+    units = prefix.read(body[start:begin])
+    if units is None:
+        found = body[start:begin].hex().upper()
+        raise about.error(start, f"a length of {prefix.size} bytes", found, Reason.LENGTH_CHARACTER)
+    if units > units_max:
+        raise about.error(start, f"at most {units_max}", str(units), Reason.LENGTH_TOO_LARGE)
+    return units, begin
+
+
+def _mask_text(text: str, kind: str) -> str:
+    core = text.rstrip(" ")
+    blanks = text[len(core) :]
+    if kind == "pan":
+        return mask_pan(core) + blanks
+    if kind == "phone":
+        return mask_phone(core) + blanks
+    return "*" * len(core) + blanks
+
+
+# How much of a sensitive value may be seen; the names are those a spec's `sensitive` takes.
+SENSITIVES = ("pan", "phone", "name", "secret")
+
+
+def mask_bytes(data: bytes, kind: str, charset: str | None) -> bytes:
+    """Return as many bytes with the secret part starred."""
+    if not charset or not data.isascii():
+        return b"*" * len(data)
+    return _mask_text(data.decode("ascii"), kind).encode("ascii")
+
+
+def view(body: bytes, span: Span) -> FieldView:
+    """Return a span as a line of a dump, masked."""
+    chunk = body[span.start : span.stop]
+    if span.sensitive:
+        value = mask_bytes(chunk, span.sensitive, span.charset or "").decode("ascii")
+    elif span.charset is None:
+        value = ""
+    elif span.charset:
+        value = chunk.decode(span.charset, "replace")
+    else:
+        value = chunk.hex().upper()
+    return FieldView(span.path, span.tag, span.title, span.start, span.stop - span.start, value)

@@ -1,0 +1,181 @@
+"""The four tables that a field is made of: type × encoding × length prefix × padding.
+
+A new variant of a dialect is a new row here, never a new class.  `fields` combines the rows into one closure
+per field when a spec is loaded.
+"""
+
+import re
+from collections.abc import Callable
+from typing import NamedTuple
+
+_ALPHANUMERIC = re.compile(r"[A-Za-z0-9 ]*").fullmatch
+_SIGNED = re.compile(r"[CD][0-9]+").fullmatch
+_DECIMAL = re.compile(r"[0-9]+(?:\.[0-9]+)?").fullmatch
+
+
+class TypeRow(NamedTuple):
+    """What a value may hold: a check of its text, in words, its family (which encoding it takes) and
+    padding."""
+
+    expected: str
+    family: str
+    check: Callable[[str], bool]
+    padding: str
+
+
+def is_digits(text: str) -> bool:
+    """Tell whether these are ASCII digits and at least one; `int` alone accepts blanks, signs and other
+    scripts."""
+    return text.isdigit() and text.isascii()
+
+
+def is_alphanumeric(text: str) -> bool:
+    """Tell whether these are ASCII letters, digits and blanks."""
+    return _ALPHANUMERIC(text) is not None
+
+
+def is_text(text: str) -> bool:
+    """Tell whether this is text without control characters, NUL or lone surrogates."""
+    return text.isprintable() or text.replace("\u3000", " ").isprintable()
+
+
+def is_track(text: str) -> bool:
+    """Tell whether this can be magnetic stripe data: printable ASCII."""
+    return text.isprintable() and text.isascii()
+
+
+def is_signed(text: str) -> bool:
+    """Tell whether this is `C` or `D` and digits."""
+    return _SIGNED(text) is not None
+
+
+def is_decimal(text: str) -> bool:
+    """Tell whether these are digits with at most one full stop between them."""
+    return _DECIMAL(text) is not None
+
+
+TYPES: dict[str, TypeRow] = {
+    "n": TypeRow("digits", "digits", is_digits, "zeros_left"),
+    "an": TypeRow("letters and digits", "text", is_alphanumeric, "spaces_right"),
+    "ans": TypeRow("text without control characters", "text", is_text, "spaces_right"),
+    "z": TypeRow("track data", "text", is_track, "none"),
+    "xn": TypeRow("C or D and digits", "text", is_signed, "none"),
+    "dec": TypeRow("a decimal number", "text", is_decimal, "none"),
+    "b": TypeRow("bytes", "binary", is_text, "none"),
+}
+
+
+class EncodingRow(NamedTuple):
+    """How a value stands in bytes.
+
+    `charset` names Python's codec when one byte is one unit of length; otherwise `read(chunk, units)` and
+    `write(text)` do the work and `size(units)` is the number of bytes.  All raise ValueError.
+    """
+
+    families: frozenset[str]
+    charset: str = ""
+    read: Callable[[bytes, int], str] | None = None
+    write: Callable[[str], bytes] | None = None
+    size: Callable[[int], int] | None = None
+
+
+def _read_bcd(chunk: bytes, units: int) -> str:
+    return chunk.hex().upper()[-units:] if units else ""
+
+
+def _write_bcd(text: str) -> bytes:
+    return bytes.fromhex(text if len(text) % 2 == 0 else "0" + text)
+
+
+def _read_bcd_left(chunk: bytes, units: int) -> str:
+    return chunk.hex().upper()[:units]
+
+
+def _write_bcd_left(text: str) -> bytes:
+    return bytes.fromhex(text if len(text) % 2 == 0 else text + "0")
+
+
+def _bcd_bytes(units: int) -> int:
+    return (units + 1) // 2
+
+
+_TEXTS = frozenset({"digits", "text"})
+
+ENCODINGS: dict[str, EncodingRow] = {
+    "ascii": EncodingRow(_TEXTS, charset="ascii"),
+    "gbk": EncodingRow(_TEXTS, charset="gbk"),
+    "gb18030": EncodingRow(_TEXTS, charset="gb18030"),
+    "utf-8": EncodingRow(_TEXTS, charset="utf-8"),
+    "bcd": EncodingRow(_TEXTS, read=_read_bcd, write=_write_bcd, size=_bcd_bytes),
+    "bcd_left": EncodingRow(_TEXTS, read=_read_bcd_left, write=_write_bcd_left, size=_bcd_bytes),
+    "raw": EncodingRow(frozenset({"binary"})),
+}
+
+
+class PrefixRow(NamedTuple):
+    """How a variable field says its length: `size` bytes, read into a number or None when they are none."""
+
+    size: int
+    limit: int
+    read: Callable[[bytes], int | None]
+    write: Callable[[int], bytes]
+
+
+def _read_ascii(data: bytes) -> int | None:
+    return int(data) if data.isdigit() else None
+
+
+def _read_bcd_number(data: bytes) -> int | None:
+    digits = data.hex()
+    return int(digits) if is_digits(digits) else None
+
+
+def _read_binary(data: bytes) -> int | None:
+    return int.from_bytes(data, "big")
+
+
+def _ascii_prefix(digits: int) -> PrefixRow:
+    return PrefixRow(digits, 10**digits - 1, _read_ascii, lambda length: b"%0*d" % (digits, length))
+
+
+def _bcd_prefix(size: int) -> PrefixRow:
+    return PrefixRow(
+        size, 100**size - 1, _read_bcd_number, lambda length: bytes.fromhex(f"{length:0{2 * size}d}")
+    )
+
+
+def _binary_prefix(size: int) -> PrefixRow:
+    return PrefixRow(size, 256**size - 1, _read_binary, lambda length: length.to_bytes(size, "big"))
+
+
+# `fixed` has no length on the wire; `rest` takes what its container has left.
+UNPREFIXED = frozenset({"fixed", "rest"})
+
+PREFIXES: dict[str, PrefixRow] = {
+    "L": _ascii_prefix(1),
+    "LL": _ascii_prefix(2),
+    "LLL": _ascii_prefix(3),
+    "LLLL": _ascii_prefix(4),
+    "LL_bcd": _bcd_prefix(1),
+    "LLL_bcd": _bcd_prefix(2),
+    "binary_1": _binary_prefix(1),
+    "binary_2": _binary_prefix(2),
+}
+
+
+class PaddingRow(NamedTuple):
+    """How a short value fills a fixed field, and whether the filler is taken off when it is read."""
+
+    side: str
+    fill: str
+    strip: bool
+
+
+PADDINGS: dict[str, PaddingRow] = {
+    "none": PaddingRow("", "", False),
+    "zeros_left": PaddingRow("left", "0", False),
+    "spaces_right": PaddingRow("right", " ", True),
+    "spaces_left": PaddingRow("left", " ", True),
+    "spaces_kept": PaddingRow("right", " ", False),
+    "nul_right": PaddingRow("right", "\0", False),
+}
