@@ -313,7 +313,8 @@ class Hop:
                 self._send(work, peer, now, batches)
         self._orphans = waiting
         counts: Effects = [
-            Count("qianzhi_link_resends_total", (peer_name,), len(items)) for peer_name, items in batches.items()
+            Count("qianzhi_link_resends_total", (peer_name,), len(items))
+            for peer_name, items in batches.items()
         ]
         return _sends(batches) + counts
 

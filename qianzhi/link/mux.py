@@ -122,7 +122,7 @@ class Mux:
                 self._heard_us = now.mono_us
                 event = self._on_frame(frame)
                 if event is not None:
-                    _append(events, event)
+                    add_event(events, event)
         except _RefusedError as error:
             events.append(self._refuse(str(error)))
         except (msgspec.MsgspecError, RecursionError):
@@ -147,7 +147,7 @@ class Mux:
         """Tell the peer that we want nothing new, or are back."""
         self._put(DRAINING, draining)
 
-    def send(self, items: list[Envelope | Answer | DrainNotice]) -> None:
+    def send(self, items: Sequence[Envelope | Answer | DrainNotice]) -> None:
         """Queue the items of one or more Sends, in order, neighbours of one kind as one frame."""
         requests: list[Envelope] = []
         answers: list[Answer] = []
@@ -299,7 +299,7 @@ class Mux:
         self._out.append(len(data).to_bytes(4, "big") + data)
 
 
-def _append(events: list[MuxEvent], event: MuxEvent) -> None:
+def add_event(events: list[MuxEvent], event: MuxEvent) -> None:
     """Add an event; requests after requests and answers after answers become one list."""
     last = events[-1] if events else None
     if isinstance(event, Requests | Answers) and type(event) is type(last):

@@ -6,6 +6,7 @@ opened but the one file; whether a key reference resolves is `runtime.secrets`'s
 
 import re
 from collections.abc import Iterator, Mapping
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -168,6 +169,11 @@ def _identity_problems(site: Site) -> Iterator[Finding]:
         yield "site.key", "a test key", "file:PATH or env:NAME in production"
     if site.link.dead_seconds <= site.link.ping_seconds:
         yield "link.dead_seconds", str(site.link.dead_seconds), "more than link.ping_seconds"
+    for index, network in enumerate(site.link.allow):
+        try:
+            ip_network(network)
+        except ValueError:
+            yield f"link.allow.{index}", repr(network), "a network such as 10.1.0.0/16"
 
 
 def _name_problems(site: Site) -> Iterator[Finding]:

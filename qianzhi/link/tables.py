@@ -102,7 +102,7 @@ class LinkTable:
     """[link]: bounds of every connection between our daemons.
 
     `window` is how many requests one peer may have outstanding with another; a tenth of it is kept for
-    reversals, status queries and blocks.
+    reversals, status queries and blocks.  `allow` lists the networks that may connect.
     """
 
     window: Annotated[int, Ge(2), Le(100_000)] = 4_000
@@ -110,7 +110,7 @@ class LinkTable:
     handshake_seconds: Annotated[int, Ge(1), Le(60)] = 5
     ping_seconds: Annotated[int, Ge(1), Le(60)] = 2
     dead_seconds: Annotated[int, Ge(2), Le(300)] = 6
-    reconnect_seconds_max: Annotated[int, Ge(1), Le(300)] = 5
+    allow: tuple[str, ...] = ("127.0.0.0/8", "::1/128")
 
 
 @table
