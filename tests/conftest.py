@@ -1,4 +1,4 @@
-"""One reactor on a thread of its own for all tests that need sockets; tests talk to it and wait for events."""
+"""One reactor on a thread of its own for all tests that need sockets; tests talk to it and wait for it."""
 
 import contextlib
 import threading

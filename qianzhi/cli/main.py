@@ -248,7 +248,7 @@ def describe(
     as_json: Json = False,
 ) -> None:
     """Take a message of a bank apart, masked, from its length prefix, its header or its message type."""
-    from qianzhi.cli.banks import describe_command
+    from qianzhi.cli.describing import describe_command
 
     describe_command(chosen(context), bank, message, as_json)
 
