@@ -1,0 +1,170 @@
+"""The only door to the core: a list of requests in, their replies out, one database transaction for the list.
+
+Loads what the list touches, decides it in order of arrival (pure), writes keys first and commits.  Loading
+saves work, the insert judges: fewer keys inserted than decided → roll back, load, decide again.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import tzinfo
+from typing import Protocol
+
+from crm_bridge.gateway_checks import key_refusal, refusal
+from crm_bridge.gateway_errors import (
+    CommitUnknownError,
+    LockedError,
+    OutOfSpaceError,
+    RaceError,
+    RetryableError,
+    SchemaError,
+    StoreError,
+)
+from crm_bridge.journal import repeat_of
+from crm_bridge.journal_dates import Calendar
+from crm_bridge.journal_decide import Journal, Terms
+from crm_bridge.settings import CoreSettings
+from crm_bridge.store import Changes, Store, Wanted
+from qianzhi.billing.desk import Desk
+from qianzhi.billing.orders import CLEARING, LATE_FEES, RECEIVABLE
+from qianzhi.domain.requests import MONEY_KINDS, Key, Kind, Reply, Request
+from qianzhi.ledger.entries import Name
+from qianzhi.ledger.sheet import Sheet
+from qianzhi.runtime.effects import Alarm
+from qianzhi.runtime.now import Now
+
+__all__ = [
+    "CommitUnknownError",
+    "Core",
+    "Gateway",
+    "LockedError",
+    "OutOfSpaceError",
+    "RaceError",
+    "RetryableError",
+    "SchemaError",
+    "StoreError",
+]
+
+RACES_MAX = 5
+
+
+class Core(Protocol):
+    """What a writer asks of a core, embedded or remote."""
+
+    def execute(self, requests: Sequence[Request], now: Now) -> list[Reply]:
+        """Carry out a list, all of it or none; return the replies in its order."""
+
+    def lookup(self, keys: Sequence[Key]) -> dict[Key, Reply]:
+        """Return what a repeat of each key would be told; a key that the core never saw is missing."""
+
+    def quarantine(self, request: Request, now: Now) -> Reply:
+        """Block the key of a request that fails even alone."""
+
+    def take_alarms(self) -> list[Alarm]:
+        """Return the alarms raised since the last call."""
+
+
+class Gateway:
+    """The embedded core; one instance per writer, used by one thread at a time.
+
+    `bridge` and `lane` name this writer's own part of the accounts that every request moves.
+    """
+
+    def __init__(
+        self, url: str, settings: CoreSettings, zone: tzinfo, bridge: str = "bridge1", lane: int = 0
+    ) -> None:
+        self._store = Store(url, settings.order_prefix)
+        self._terms = Terms(settings.amount_fen_max, settings.keep_days, settings.repeat_hours)
+        self._tariff = settings.tariff
+        self._close_minutes = settings.close_minutes
+        self._zone = zone
+        self._part = f"{bridge}/{lane}"
+        self._alarms: list[Alarm] = []
+
+    def execute(self, requests: Sequence[Request], now: Now) -> list[Reply]:
+        """Carry out a list in one transaction; return the replies in its order.
+
+        Raises RetryableError (nothing written), CommitUnknownError, RaceError; anything else is one
+        request's fault and nothing was written: halve the list.
+        """
+        for _ in range(RACES_MAX):
+            replies = self._try(requests, now)
+            if replies is not None:
+                return replies
+        raise RaceError(f"{RACES_MAX} times others claimed keys of this batch")
+
+    def quarantine(self, request: Request, now: Now) -> Reply:
+        """Block the key of a request that fails even alone, in a transaction of its own; return the refusal.
+
+        A key that the journal knows keeps its row, and its repeat gets the kept answer.  Raises as `execute`.
+        """
+        for _ in range(RACES_MAX):
+            replies = self._try([request], now, quarantine=True)
+            if replies is not None:
+                return replies[0]
+        raise RaceError(f"{RACES_MAX} times others claimed the key to be blocked")
+
+    def lookup(self, keys: Sequence[Key]) -> dict[Key, Reply]:
+        """Return what a repeat of each key would be told now; a key that the journal does not hold is
+        missing.
+        """
+        known = [key for key in keys if key_refusal(key) is None]
+        return {row.key: repeat_of(row) for row in self._store.rows(known)}
+
+    def take_alarms(self) -> list[Alarm]:
+        """Return the alarms of committed lists since the last call."""
+        alarms, self._alarms = self._alarms, []
+        return alarms
+
+    def close(self) -> None:
+        """Let the database go."""
+        self._store.close()
+
+    def _try(self, requests: Sequence[Request], now: Now, *, quarantine: bool = False) -> list[Reply] | None:
+        """Decide and commit once; return None when a key was claimed by somebody else meanwhile."""
+        calendar = Calendar(now, self._zone, self._close_minutes)
+        wanted = wants(requests, calendar, self._part)
+        with self._store.transaction() as transaction:
+            batch = transaction.load(wanted, now.wall_us)
+            sheet = Sheet(batch.accounts)
+            desk = Desk(batch.billing, sheet, self._tariff, calendar.today, now, self._part)
+            journal = Journal(batch.rows, desk, calendar, self._terms, now, self._part)
+            replies = (
+                [journal.quarantine(one) for one in requests] if quarantine else journal.decide(requests)
+            )
+            if not transaction.save(Changes(journal.changes(), desk.changes(), sheet.changes())):
+                return None
+            transaction.commit()
+        self._alarms += journal.alarms
+        return replies
+
+
+def wants(requests: Iterable[Request], calendar: Calendar, part: str) -> Wanted:
+    """Return what a list may touch; requests that cannot be looked at name nothing."""
+    keys: set[Key] = set()
+    reversals: set[Key] = set()
+    phones: set[str] = set()
+    bills: set[str] = set()
+    numbers: set[str] = set()
+    orders = 0
+    for request in requests:
+        if refusal(request) is not None:
+            continue
+        if request.kind is Kind.OWED:
+            phones.add(request.phone)
+            continue
+        named = [request.key]
+        if request.date_ours:
+            named += [request.key._replace(date=date) for date in calendar.beside(request.date)]
+        keys.update(named)
+        if request.kind is Kind.REVERSAL:
+            reversals.update(named)
+            orders += 1
+        elif request.kind in MONEY_KINDS:
+            phones.add(request.phone)
+            bills.add(request.bill)
+            numbers.add(request.bank_number)
+            orders += 1
+    house = [Name(CLEARING, number, part) for number in sorted(numbers)]
+    if numbers:
+        house += [Name(RECEIVABLE, "", part), Name(LATE_FEES, "", part)]
+    bills.discard("")
+    return Wanted(sorted(keys), frozenset(reversals), frozenset(phones), frozenset(bills), house, orders)

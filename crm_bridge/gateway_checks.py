@@ -1,0 +1,42 @@
+"""What is refused before a database sees it: texts, dates and numbers that could poison a batch.  Pure."""
+
+from qianzhi.domain.requests import MONEY_KINDS, Key, Kind, Request
+from qianzhi.domain.results import Result
+
+AMOUNT_FEN_CAP = 10**15
+TIME_US_CAP = 2**62
+TEXT_CHARS_MAX = 40
+DATE_MAX = 99_999_999
+_KINDS = frozenset(Kind)
+
+
+def refusal(request: Request) -> Result | None:
+    """Return why a request cannot even be looked at, or None when it can.
+
+    Such a refusal leaves no row: a malformed key could never be asked for again.
+    """
+    if request.kind not in _KINDS:
+        return Result.UNSUPPORTED
+    texts = (request.space, request.serial, request.bank, request.bank_number, request.phone, request.bill)
+    if not all(map(_is_text, (*texts, request.own_serial))) or not request.space or not request.serial:
+        return Result.FORMAT
+    numbers = (request.amount_fen, request.received_us, request.date)
+    if any(type(number) is not int for number in numbers) or not 0 <= request.received_us < TIME_US_CAP:
+        return Result.FORMAT
+    if abs(request.amount_fen) > AMOUNT_FEN_CAP or not 0 <= request.date <= DATE_MAX:
+        return Result.FORMAT
+    if request.kind in MONEY_KINDS and not (request.phone and request.bank_number):
+        return Result.FORMAT
+    return None
+
+
+def key_refusal(key: Key) -> Result | None:
+    """Return why a key cannot be looked up, or None when it can."""
+    if not (_is_text(key.space) and key.space and _is_text(key.serial) and key.serial):
+        return Result.FORMAT
+    return None if type(key.date) is int and 0 <= key.date <= DATE_MAX else Result.FORMAT
+
+
+def _is_text(value: object) -> bool:
+    """Say whether a value is short printable text: no NUL, no control character, no lone surrogate."""
+    return isinstance(value, str) and len(value) <= TEXT_CHARS_MAX and value.isprintable()

@@ -1,0 +1,36 @@
+"""Exactly one crm_bridge per SQLite database: a lock file beside it, held as long as its process lives."""
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from crm_bridge.gateway_errors import LockedError
+from crm_bridge.store import database_path
+
+
+def lock_path(url: str) -> Path:
+    """Return the lock file of the core's database."""
+    return Path(database_path(url) + ".lock")
+
+
+@contextmanager
+def acquire_lock(path: Path) -> Iterator[None]:
+    """Hold the lock file; raises LockedError, naming the holder's process, when another one has it.
+
+    The file stays: removing it would let two processes lock two files of one name.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            holder = os.read(descriptor, 20).decode("ascii", "replace").strip() or "unknown"
+            raise LockedError(f"{path} is held by process {holder}") from error
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        yield
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,130 @@
+"""The journal's rows: one per key, shared by an original, its tombstone and its reversal (money rules 1 to
+4).  Pure.
+
+What a row says never changes, with one exception: an approved original becomes reversed.
+"""
+
+import hashlib
+from enum import IntEnum
+from typing import NamedTuple
+
+import msgspec
+
+from qianzhi.domain.requests import Key, Kind, Reply, Request
+from qianzhi.domain.results import Result
+
+_ENCODER = msgspec.msgpack.Encoder()
+_DECODER = msgspec.msgpack.Decoder(Reply)
+
+
+class State(IntEnum):
+    """What a key has come to; the numbers stand in the database."""
+
+    APPROVED = 1
+    REFUSED = 2
+    REVERSED = 3
+    BLOCKED = 4  # by a query, a reversal or a block that came before its original
+    QUARANTINED = 5  # the core could not process it
+
+
+class Row(NamedTuple):
+    """One key's row; `content` is empty where no original was seen, `kind` is the first kind seen.
+
+    Times are microseconds since 1970 UTC: first received by us, decided, reversed.  `part` says which
+    bridge and lane decided it.  `reply` and `reversal_reply` are kept answers in msgpack, for repeats.
+    """
+
+    space: str
+    business_date: int
+    serial: str
+    kind: int
+    content: bytes
+    state: State
+    result: int
+    reply: bytes
+    order_serial: str | None
+    phone: str
+    amount_fen: int
+    bank: str
+    bank_number: str
+    bill: str
+    received_us: int
+    decided_us: int
+    part: str
+    reversal_order: str | None = None
+    reversal_reply: bytes | None = None
+    reversed_us: int | None = None
+
+    @property
+    def key(self) -> Key:
+        """The key of this row."""
+        return Key(self.space, self.business_date, self.serial)
+
+
+def content_of(request: Request) -> bytes:
+    """Return the fingerprint of a request's content: kind, phone, amount, bank number and quoted bill (rule
+    3).
+
+    Never its time, MAC or repeat flag.  The texts are printable, so the separator cannot occur in them.
+    """
+    parts = (
+        str(int(request.kind)),
+        request.phone,
+        str(request.amount_fen),
+        request.bank_number,
+        request.bill,
+    )
+    return hashlib.sha256("\x1f".join(parts).encode()).digest()[:16]
+
+
+def new_row(request: Request, key: Key, state: State, reply: Reply, now_us: int, part: str) -> Row:
+    """Return the row that settles `key` with this answer to `request`."""
+    original = request.kind in (Kind.RECHARGE, Kind.PAY)
+    return Row(
+        space=key.space,
+        business_date=key.date,
+        serial=key.serial,
+        kind=int(request.kind),
+        content=content_of(request) if original else b"",
+        state=state,
+        result=int(reply.result),
+        reply=encode(reply),
+        order_serial=reply.order or None,
+        phone=request.phone,
+        amount_fen=request.amount_fen,
+        bank=request.bank,
+        bank_number=request.bank_number,
+        bill=request.bill,
+        received_us=request.received_us or now_us,
+        decided_us=now_us,
+        part=part,
+    )
+
+
+def encode(reply: Reply) -> bytes:
+    """Return a reply as it is kept."""
+    return _ENCODER.encode(reply)
+
+
+def kept(data: bytes) -> Reply:
+    """Return a kept reply, marked as such."""
+    return msgspec.structs.replace(_DECODER.decode(data), stored=True)
+
+
+def repeat_of(row: Row) -> Reply:
+    """Return the answer to a repeat of the row's original (rules 3 and 4)."""
+    if row.state is State.REVERSED:
+        first = kept(row.reply)
+        return Reply(
+            Result.REVERSED, first.order, first.amount_fen, settled_us=row.reversed_us or 0, stored=True
+        )
+    if row.state is State.BLOCKED:
+        return Reply(Result.BLOCKED, settled_us=row.decided_us, stored=True)
+    return kept(row.reply)
+
+
+def standing_of(row: Row) -> Reply:
+    """Return the answer to a status query: what the key has come to."""
+    if row.state is State.REVERSED:
+        return repeat_of(row)
+    return kept(row.reply)

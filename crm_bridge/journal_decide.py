@@ -1,0 +1,274 @@
+"""What a batch of requests comes to: keys and repeats here, money at the desk, in the order of arrival.
+Pure.
+
+Works on what the store loaded and changes only its own copy, so that a batch may be decided again from the
+start.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+import msgspec
+
+from crm_bridge.gateway_checks import refusal
+from crm_bridge.journal import Row, State, content_of, encode, kept, new_row, repeat_of, standing_of
+from crm_bridge.journal_dates import Calendar
+from qianzhi.billing.desk import Desk, Job, Outcome
+from qianzhi.domain.requests import Key, Kind, Reply, Request
+from qianzhi.domain.results import Result
+from qianzhi.ledger.invariant import invariant
+from qianzhi.runtime.effects import Alarm
+from qianzhi.runtime.now import Now
+
+HOUR_US = 3_600_000_000
+
+
+class Terms(NamedTuple):
+    """What the core's settings say to a decision; amounts in fen."""
+
+    amount_fen_max: int
+    keep_days: int
+    repeat_hours: int
+
+
+class Changes(NamedTuple):
+    """What a batch writes into the journal: new rows in the order of their keys, and rows that became
+    reversed.
+    """
+
+    inserts: list[Row]
+    reversals: list[Row]
+
+
+class Journal:
+    """One batch's working copy of the journal, with the desk that its money requests go to."""
+
+    def __init__(
+        self, rows: Iterable[Row], desk: Desk, calendar: Calendar, terms: Terms, now: Now, part: str
+    ) -> None:
+        self._rows = {row.key: row for row in rows}
+        self._loaded = frozenset(self._rows)
+        self._changed: set[Key] = set()
+        self._desk = desk
+        self._calendar = calendar
+        self._terms = terms
+        self._now = now
+        self._part = part
+        self.alarms: list[Alarm] = []
+
+    def decide(self, requests: Iterable[Request]) -> list[Reply]:
+        """Return each request's reply, in the order given."""
+        replies = []
+        for request in requests:
+            refused = refusal(request)
+            replies.append(Reply(refused) if refused is not None else _DECIDE[request.kind](self, request))
+        return replies
+
+    def quarantine(self, request: Request) -> Reply:
+        """Block the key of a request that could not be processed; a key with a row keeps it."""
+        refused = refusal(request)
+        if refused is not None:
+            return Reply(refused)
+        row = None if request.kind is Kind.OWED else self._row_of_credit(request)
+        if row is not None and request.kind not in (Kind.STATUS, Kind.REVERSAL):
+            return self._repeat(request, row)
+        if row is None and request.kind is not Kind.OWED:
+            self._keep(request, State.QUARANTINED, Reply(Result.QUARANTINED, settled_us=self._now.wall_us))
+        return Reply(Result.QUARANTINED)
+
+    def changes(self) -> Changes:
+        """Return what is to be written; a row that is new and reversed at once is written once."""
+        changed = sorted(self._changed)
+        inserts = [self._rows[key] for key in changed if key not in self._loaded]
+        return Changes(inserts, [self._rows[key] for key in changed if key in self._loaded])
+
+    def _owed(self, request: Request) -> Reply:
+        return self._reply(self._desk.owed(request.phone))
+
+    def _credit(self, request: Request) -> Reply:
+        row = self._row_of_credit(request)
+        if row is not None:
+            return self._repeat(request, row)
+        refused = self._date_refusal(request)
+        if refused is not None:
+            return refused
+        if request.amount_fen <= 0:
+            return self._refuse(request, Reply(Result.BAD_AMOUNT))
+        if request.amount_fen > self._terms.amount_fen_max:
+            return self._refuse(request, Reply(Result.AMOUNT_LIMIT))
+        job = Job(
+            request.kind, request.key, request.phone, request.amount_fen, request.bank_number, request.bill
+        )
+        reply = self._reply(self._desk.credit(job))
+        if reply.result is not Result.APPROVED:
+            return self._refuse(request, reply)
+        return self._keep(request, State.APPROVED, reply)
+
+    def _block(self, request: Request) -> Reply:
+        row = self._row_of_credit(request)
+        if row is not None:
+            return self._repeat(request, row)
+        refused = self._date_refusal(request)
+        if refused is not None:
+            return refused
+        return self._keep(request, State.BLOCKED, Reply(Result.BLOCKED, settled_us=self._now.wall_us))
+
+    def _status(self, request: Request) -> Reply:
+        row = self._row_of_original(request)
+        return self._settle_unseen(request) if row is None else standing_of(row)
+
+    def _reversal(self, request: Request) -> Reply:
+        row = self._row_of_original(request)
+        if row is None:
+            return self._settle_unseen(request)
+        if row.state is State.BLOCKED and row.result == Result.NOT_FOUND:
+            return kept(row.reply)
+        if row.state not in (State.APPROVED, State.REVERSED):
+            return Reply(Result.ORIGINAL_REFUSED, settled_us=row.decided_us)
+        if request.amount_fen and request.amount_fen != row.amount_fen:
+            return Reply(Result.AMOUNT_DIFFERS)
+        if request.phone and request.phone != row.phone:
+            return Reply(Result.DUPLICATE_SERIAL)
+        if row.state is State.REVERSED:
+            invariant(row.reversal_reply is not None, "a reversed row keeps the reply to its reversal")
+            return kept(row.reversal_reply or b"")
+        if self._calendar.closed(row.business_date):
+            return Reply(Result.DATE_CLOSED)
+        return self._reverse(row)
+
+    def _reverse(self, row: Row) -> Reply:
+        invariant(row.order_serial is not None, "an approved row names its work order")
+        outcome = self._desk.reverse(row.order_serial or "", row.key, row.bank_number)
+        if outcome.shortage_fen:
+            fields = {"key": row.key.text, "order": outcome.order, "shortage_fen": outcome.shortage_fen}
+            self.alarms.append(Alarm("reversal_left_arrears", fields))
+        reply = msgspec.structs.replace(self._reply(outcome), order=row.order_serial or "")
+        self._rows[row.key] = row._replace(
+            state=State.REVERSED,
+            reversal_order=outcome.order,
+            reversal_reply=encode(reply),
+            reversed_us=self._now.wall_us,
+        )
+        self._changed.add(row.key)
+        return reply
+
+    def _row_of_credit(self, request: Request) -> Row | None:
+        """Return the row under the request's own key, or, where the date is ours, of a day beside it."""
+        row = self._rows.get(request.key)
+        if row is not None or not request.date_ours:
+            return row
+        for date in self._calendar.beside(request.date):
+            row = self._rows.get(request.key._replace(date=date))
+            if row is not None and self._is_recent_repeat(request, row):
+                return row
+        return None
+
+    def _is_recent_repeat(self, request: Request, row: Row) -> bool:
+        if self._now.wall_us - row.received_us >= self._terms.repeat_hours * HOUR_US:
+            return False
+        return _same_content(request, row) if row.content else _agrees(request, row)
+
+    def _row_of_original(self, request: Request) -> Row | None:
+        """Return the row that a query or reversal means; where the date is ours, the one whose content
+        agrees.
+        """
+        own = self._rows.get(request.key)
+        if not request.date_ours:
+            return own
+        beside = (
+            self._rows.get(request.key._replace(date=date)) for date in self._calendar.beside(request.date)
+        )
+        found = [row for row in (own, *beside) if row is not None]
+        return next((row for row in found if _agrees(request, row)), found[0] if found else None)
+
+    def _repeat(self, request: Request, row: Row) -> Reply:
+        """Return the kept answer, unless the key was used with other content."""
+        return repeat_of(row) if _same_content(request, row) else Reply(Result.DUPLICATE_SERIAL)
+
+    def _date_refusal(self, request: Request) -> Reply | None:
+        """Refuse a new key whose date is too old, closed or too far ahead.
+
+        A past or closed date only gets older, so the refusal needs no row.  A date ahead would become
+        acceptable by waiting, and a late copy would be credited after its bank was told no: that refusal is
+        kept.
+        """
+        ahead = self._calendar.days_ahead(request.date)
+        if ahead is None or ahead > self._terms.keep_days:
+            return Reply(Result.BAD_DATE)
+        if ahead < -self._terms.keep_days:
+            return Reply(Result.TOO_OLD)
+        if ahead < -1:
+            return Reply(Result.BAD_DATE)
+        if self._calendar.closed(request.date):
+            return Reply(Result.DATE_CLOSED)
+        return self._refuse(request, Reply(Result.BAD_DATE)) if ahead > 1 else None
+
+    def _settle_unseen(self, request: Request) -> Reply:
+        """Answer a query or reversal of a key that was never seen: asking settles, by a tombstone (rule 4).
+
+        A closed date takes no tombstone, because it takes no original either.
+        """
+        ahead = self._calendar.days_ahead(request.date)
+        if ahead is not None and ahead < -self._terms.keep_days:
+            return Reply(Result.TOO_OLD)
+        reply = Reply(Result.NOT_FOUND, settled_us=self._now.wall_us)
+        if ahead is None or ahead > self._terms.keep_days or self._calendar.closed(request.date):
+            return reply
+        return self._keep(request, State.BLOCKED, reply)
+
+    def _refuse(self, request: Request, reply: Reply) -> Reply:
+        return self._keep(
+            request, State.REFUSED, msgspec.structs.replace(reply, settled_us=self._now.wall_us)
+        )
+
+    def _keep(self, request: Request, state: State, reply: Reply) -> Reply:
+        key = request.key
+        invariant(key not in self._rows, "a key is settled once")
+        self._rows[key] = new_row(request, key, state, reply, self._now.wall_us, self._part)
+        self._changed.add(key)
+        return reply
+
+    def _reply(self, outcome: Outcome) -> Reply:
+        return Reply(
+            outcome.result,
+            outcome.order,
+            outcome.amount_fen,
+            outcome.balance_fen,
+            outcome.bills,
+            outcome.name,
+            self._now.wall_us,
+        )
+
+
+def _same_content(request: Request, row: Row) -> bool:
+    """Say whether a request for a credit is the one that the row is about; a row without an original fits
+    all.
+
+    A block stands for a request whose kind it does not tell, and may come without content.
+    """
+    if not row.content or (request.kind is Kind.BLOCK and not request.phone):
+        return True
+    asked = (
+        request if request.kind is not Kind.BLOCK else msgspec.structs.replace(request, kind=Kind(row.kind))
+    )
+    return row.content == content_of(asked)
+
+
+def _agrees(request: Request, row: Row) -> bool:
+    """Say whether phone, amount, bank number and bill, as far as they are given, fit the row."""
+    return (
+        (not request.phone or not row.phone or request.phone == row.phone)
+        and (not request.amount_fen or not row.amount_fen or request.amount_fen == row.amount_fen)
+        and (not request.bank_number or not row.bank_number or request.bank_number == row.bank_number)
+        and (not request.bill or not row.bill or request.bill == row.bill)
+    )
+
+
+_DECIDE: dict[Kind, Callable[[Journal, Request], Reply]] = {
+    Kind.OWED: Journal._owed,
+    Kind.RECHARGE: Journal._credit,
+    Kind.PAY: Journal._credit,
+    Kind.STATUS: Journal._status,
+    Kind.REVERSAL: Journal._reversal,
+    Kind.BLOCK: Journal._block,
+}

@@ -1,0 +1,82 @@
+"""The table [core] of a site: where the core's database is, how much it takes at once, what it allows.
+
+Data only; the file is read by `runtime.settings`, and what types cannot say is said by `problems`.
+"""
+
+from typing import Annotated
+
+from annotated_types import Ge, Le
+
+from qianzhi.billing.bills import Tariff
+from qianzhi.billing.orders import ORDER_CHARS
+from qianzhi.runtime.problems import Problem
+from qianzhi.runtime.table import table
+
+KEEP_DAYS_MIN = 200  # money rule 3
+
+
+@table
+class CoreSettings:
+    """The core of one site.
+
+    `day_closes` is the local time HH:MM of the next day at which a business date closes; `late_fee_per_day`
+    counts ten-thousandths of the principal; `repeat_hours` is how long a repeat without a date of its own
+    is looked for under the dates beside today's.
+    """
+
+    database: str
+    writers: Annotated[int, Ge(1), Le(64)] = 1
+    batch_max: Annotated[int, Ge(1), Le(2_000)] = 500
+    queue_max: Annotated[int, Ge(1), Le(1_000_000)] = 5_000
+    day_closes: str = "12:00"
+    amount_fen_max: Annotated[int, Ge(1), Le(10**12)] = 5_000_000
+    late_fee_per_day: Annotated[int, Ge(0), Le(10_000)] = 5
+    late_fee_free_days: Annotated[int, Ge(0), Le(366)] = 0
+    bill_due_day: Annotated[int, Ge(1), Le(28)] = 20
+    keep_days: Annotated[int, Ge(KEEP_DAYS_MIN), Le(36_500)] = KEEP_DAYS_MIN
+    repeat_hours: Annotated[int, Ge(0), Le(48)] = 2
+    order_prefix: str = "Q"
+
+    @property
+    def tariff(self) -> Tariff:
+        """How late fees grow."""
+        return Tariff(self.late_fee_per_day, self.late_fee_free_days)
+
+    @property
+    def close_minutes(self) -> int:
+        """`day_closes` as minutes after midnight; raises ValueError when it is no time."""
+        return minutes(self.day_closes)
+
+
+def minutes(clock: str) -> int:
+    """Read HH:MM as minutes after midnight; raises ValueError when it is no time of day."""
+    hours, colon, rest = clock.partition(":")
+    digits = hours + rest
+    if not (colon and len(hours) == 2 and len(rest) == 2 and digits.isascii() and digits.isdigit()):
+        raise ValueError("a time of day is written HH:MM")
+    if int(hours) > 23 or int(rest) > 59:
+        raise ValueError("a time of day lies between 00:00 and 23:59")
+    return int(hours) * 60 + int(rest)
+
+
+def problems(settings: CoreSettings, file: str = "site.toml", at: str = "core") -> list[Problem]:
+    """Return everything that is wrong with the settings beyond their types."""
+    found = []
+    if not settings.database.startswith("sqlite:///"):
+        expected = "sqlite:/// and a path (other databases are not built yet)"
+        found.append(Problem(file, f"{at}.database", settings.database.partition(":")[0] + ":…", expected))
+    elif settings.writers != 1:
+        found.append(
+            Problem(file, f"{at}.writers", str(settings.writers), "1, because SQLite has one writer")
+        )
+    try:
+        minutes(settings.day_closes)
+    except ValueError as error:
+        found.append(Problem(file, f"{at}.day_closes", repr(settings.day_closes), str(error)))
+    prefix = settings.order_prefix
+    if len(prefix) > ORDER_CHARS - 9 or not (prefix.isascii() and (prefix.isalnum() or not prefix)):
+        expected = f"at most {ORDER_CHARS - 9} ASCII letters or digits"
+        found.append(Problem(file, f"{at}.order_prefix", repr(prefix), expected))
+    if settings.queue_max < settings.batch_max:
+        found.append(Problem(file, f"{at}.queue_max", str(settings.queue_max), "no less than batch_max"))
+    return found

@@ -1,0 +1,254 @@
+"""What a batch of money requests does to books and bills, decided in order on loaded state.
+
+Pure: the desk is one batch's working copy and is thrown away when the batch is decided again.  It knows
+nothing of keys and repeats; whoever calls it has settled that a request is new.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from qianzhi.billing.bills import MonthBill, Tariff, quote
+from qianzhi.billing.books import PhoneState, Subscriber
+from qianzhi.billing.orders import CLEARING, LATE_FEES, RECEIVABLE, UNDO, Code, Order, Standing, WriteOff
+from qianzhi.domain.requests import Bill, Key, Kind
+from qianzhi.domain.results import Result
+from qianzhi.ledger.entries import Leg, Name
+from qianzhi.ledger.entries import Outcome as Posted
+from qianzhi.ledger.invariant import invariant
+from qianzhi.ledger.sheet import Sheet
+from qianzhi.runtime.now import Now
+
+
+class Job(NamedTuple):
+    """A recharge or bill payment to be made; `bill` is the serial that a payment quotes."""
+
+    kind: Kind
+    key: Key
+    phone: str
+    amount_fen: int
+    bank_number: str
+    bill: str = ""
+
+
+class Outcome(NamedTuple):
+    """How a job ended: `balance_fen` is what the customer has (below zero: owes after a reversal).
+
+    `shortage_fen` above zero says that a reversal drove the book into arrears: the caller raises an alarm
+    (rule 10).
+    """
+
+    result: Result
+    order: str = ""
+    amount_fen: int = 0
+    balance_fen: int = 0
+    bills: tuple[Bill, ...] = ()
+    name: str = ""
+    shortage_fen: int = 0
+
+
+@dataclass
+class Loaded:
+    """What the store found for one batch; `house` are our own accounts, `numbers` the work orders' next
+    numbers.
+    """
+
+    subscribers: Iterable[Subscriber] = ()
+    bills: Iterable[MonthBill] = ()
+    standings: Iterable[Standing] = ()
+    house: dict[Name, int] = field(default_factory=dict)
+    serials: Iterator[str] = field(default_factory=lambda: iter(()))
+
+
+@dataclass
+class Changes:
+    """All that one batch writes into billing's tables; `bills` are (serial, paid by before, paid by now)."""
+
+    orders: list[Order] = field(default_factory=list)
+    write_offs: list[WriteOff] = field(default_factory=list)
+    bills: list[tuple[str, str | None, str | None]] = field(default_factory=list)
+
+
+class Desk:
+    """Serves one batch; `part` is the bridge's and lane's own piece of the accounts that everyone uses."""
+
+    def __init__(self, loaded: Loaded, sheet: Sheet, tariff: Tariff, today: int, now: Now, part: str) -> None:
+        self._subscribers = {subscriber.phone: subscriber for subscriber in loaded.subscribers}
+        self._was = {bill.serial: bill for bill in loaded.bills}
+        self._bills = dict(self._was)
+        self._months = _by_book(self._was.values())
+        self._standings = {standing.order: standing for standing in loaded.standings}
+        self._house = loaded.house
+        self._serials = loaded.serials
+        self._sheet = sheet
+        self._tariff = tariff
+        self._today = today
+        self._now = now
+        self._part = part
+        self._changes = Changes()
+
+    def owed(self, phone: str) -> Outcome:
+        """Say what a phone owes today, oldest month first; nothing owed is an answer of its own.
+
+        The amount is the bills' total and the arrears together.
+        """
+        subscriber = self._subscribers.get(phone)
+        if subscriber is None:
+            return Outcome(Result.NO_SUCH_PHONE)
+        bills = tuple(quote(bill, self._today, self._tariff) for bill in self._open_bills(subscriber.book))
+        amount = sum(bill.total_fen for bill in bills) - self._sheet.balance_fen(subscriber.arrears)
+        result = Result.APPROVED if amount else Result.NOTHING_OWED
+        balance = self._balance_fen(subscriber.account, subscriber.arrears)
+        return Outcome(result, "", amount, balance, bills, subscriber.name)
+
+    def credit(self, job: Job) -> Outcome:
+        """Carry out a recharge or a bill payment, or refuse it for a business reason."""
+        subscriber = self._subscribers.get(job.phone)
+        if subscriber is None:
+            return Outcome(Result.NO_SUCH_PHONE)
+        if subscriber.state is PhoneState.CLOSED:
+            return Outcome(Result.PHONE_CLOSED)
+        if job.kind is Kind.PAY:
+            return self._pay(job, subscriber)
+        return self._recharge(job, subscriber)
+
+    def reverse(self, original: str, key: Key, bank_number: str) -> Outcome:
+        """Undo exactly what an approved order did: bills open again, late fees go back, the money to
+        clearing.
+
+        What the book is short of goes to its arrears (money rule 10): a reversal is never refused for lack
+        of money.
+        """
+        standing = self._standings[original]
+        legs = [
+            Leg(leg.credit, leg.debit, leg.amount_fen, leg.code + UNDO) for leg in reversed(standing.legs)
+        ]
+        drain = sum(_effect_fen(leg, standing.account) for leg in legs)
+        shortage = max(0, -drain - max(0, self._sheet.free_fen(standing.account)))
+        if shortage:
+            legs.insert(0, Leg(standing.arrears, standing.account, shortage, Code.SHORTAGE))
+        serial = next(self._serials)
+        self._post(serial, legs)
+        for write_off in standing.write_offs:
+            bill = self._bills[write_off.bill]
+            invariant(bill.paid_by == original, "a bill is reopened only by the order that paid it")
+            self._bills[bill.serial] = bill._replace(paid_by=None)
+        self._changes.orders.append(
+            Order(
+                serial,
+                Kind.REVERSAL,
+                key,
+                standing.phone,
+                standing.book,
+                standing.amount_fen,
+                bank_number,
+                self._now.wall_us,
+                original,
+            )
+        )
+        balance = self._balance_fen(standing.account, standing.arrears)
+        return Outcome(Result.APPROVED, serial, standing.amount_fen, balance, shortage_fen=shortage)
+
+    def changes(self) -> Changes:
+        """Return all that is to be written; a bill that was paid and reopened in one batch is not touched."""
+        for serial, bill in self._bills.items():
+            before = self._was[serial].paid_by
+            if bill.paid_by != before:
+                self._changes.bills.append((serial, before, bill.paid_by))
+        return self._changes
+
+    def _recharge(self, job: Job, subscriber: Subscriber) -> Outcome:
+        legs = [self._credit_leg(job, subscriber)]
+        free = self._sheet.free_fen(subscriber.account) + job.amount_fen
+        made_good = min(free, -self._sheet.balance_fen(subscriber.arrears))
+        if made_good > 0:
+            legs.append(Leg(subscriber.account, subscriber.arrears, made_good, Code.ARREARS))
+            free -= made_good
+        paid = []
+        for bill in self._open_bills(subscriber.book):
+            quoted = quote(bill, self._today, self._tariff)
+            if quoted.total_fen > free:
+                break
+            free -= quoted.total_fen
+            paid.append(quoted)
+        return self._approve(job, subscriber, legs, paid)
+
+    def _pay(self, job: Job, subscriber: Subscriber) -> Outcome:
+        bill = self._bills.get(job.bill)
+        if bill is None or bill.book != subscriber.book:
+            return Outcome(Result.NO_SUCH_BILL)
+        if bill.paid_by is not None:
+            return Outcome(Result.BILL_PAID)
+        quoted = quote(bill, self._today, self._tariff)
+        if quoted.total_fen != job.amount_fen:
+            return Outcome(Result.BILL_CHANGED, bills=(quoted,))
+        return self._approve(job, subscriber, [self._credit_leg(job, subscriber)], [quoted])
+
+    def _approve(self, job: Job, subscriber: Subscriber, legs: list[Leg], paid: list[Bill]) -> Outcome:
+        serial = next(self._serials)
+        for bill in paid:
+            legs += self._bill_legs(bill, subscriber.account)
+        self._post(serial, legs)
+        write_offs = [WriteOff(serial, bill.serial, bill.principal_fen, bill.late_fee_fen) for bill in paid]
+        for write_off in write_offs:
+            self._bills[write_off.bill] = self._bills[write_off.bill]._replace(paid_by=serial)
+        self._changes.write_offs += write_offs
+        self._changes.orders.append(
+            Order(
+                serial,
+                job.kind,
+                job.key,
+                job.phone,
+                subscriber.book,
+                job.amount_fen,
+                job.bank_number,
+                self._now.wall_us,
+            )
+        )
+        self._standings[serial] = Standing(
+            serial,
+            job.phone,
+            subscriber.book,
+            subscriber.account,
+            subscriber.arrears,
+            job.amount_fen,
+            tuple(legs),
+            tuple(write_offs),
+        )
+        balance = self._balance_fen(subscriber.account, subscriber.arrears)
+        return Outcome(Result.APPROVED, serial, job.amount_fen, balance, tuple(paid), subscriber.name)
+
+    def _credit_leg(self, job: Job, subscriber: Subscriber) -> Leg:
+        clearing = self._house[Name(CLEARING, job.bank_number, self._part)]
+        return Leg(clearing, subscriber.account, job.amount_fen, Code.CREDIT)
+
+    def _bill_legs(self, bill: Bill, account: int) -> list[Leg]:
+        receivable = self._house[Name(RECEIVABLE, "", self._part)]
+        legs = [Leg(account, receivable, bill.principal_fen, Code.PRINCIPAL)]
+        if bill.late_fee_fen:
+            fees = self._house[Name(LATE_FEES, "", self._part)]
+            legs.append(Leg(account, fees, bill.late_fee_fen, Code.LATE_FEE))
+        return legs
+
+    def _post(self, serial: str, legs: list[Leg]) -> None:
+        posted = self._sheet.post(serial, legs, self._now)
+        invariant(posted is Posted.DONE, f"the ledger refused what billing had checked: {posted.name}")
+
+    def _balance_fen(self, account: int, arrears: int) -> int:
+        return self._sheet.free_fen(account) + self._sheet.balance_fen(arrears)
+
+    def _open_bills(self, book: int) -> list[MonthBill]:
+        bills = (self._bills[serial] for serial in self._months.get(book, ()))
+        return [bill for bill in bills if bill.paid_by is None]
+
+
+def _by_book(bills: Iterable[MonthBill]) -> dict[int, list[str]]:
+    """Return each book's bills, oldest month first."""
+    found: dict[int, list[str]] = {}
+    for bill in sorted(bills, key=lambda bill: bill.month):
+        found.setdefault(bill.book, []).append(bill.serial)
+    return found
+
+
+def _effect_fen(leg: Leg, account: int) -> int:
+    return leg.amount_fen * ((leg.credit == account) - (leg.debit == account))

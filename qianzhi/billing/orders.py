@@ -1,0 +1,77 @@
+"""Work orders 工单: what one posting was for, which bills it wrote off 销帐, and what its transfers mean."""
+
+from enum import IntEnum
+from typing import NamedTuple
+
+from qianzhi.domain.requests import Key, Kind
+from qianzhi.ledger.entries import Leg
+
+ORDER_CHARS = 12  # a card message's retrieval reference has no room for more
+
+CLEARING = "clearing"  # what a bank owes us; no limit
+RECEIVABLE = "receivable"  # what subscribers owe us by their bills; no limit
+LATE_FEES = "late-fees"  # income
+REVENUE = "revenue"  # income, credited when bills are posted
+OPENING = "opening"  # against which the books' first balances stand
+BOOK = "book"  # a subscriber's prepaid money; never below zero
+ARREARS = "arrears"  # what a book is short of after reversals; no limit
+
+
+class Code(IntEnum):
+    """What a transfer is; the numbers stand in the ledger's history. A transfer that undoes another has
+    UNDO added.
+    """
+
+    CREDIT = 1  # clearing → book
+    ARREARS = 2  # book → arrears: an earlier shortage is made good
+    PRINCIPAL = 3  # book → receivable
+    LATE_FEE = 4  # book → late fees
+    SHORTAGE = 5  # arrears → book: a reversal found too little in the book
+    OPENING = 6  # opening → book
+    BILLED = 7  # receivable → revenue
+
+
+UNDO = 100
+
+
+class Order(NamedTuple):
+    """One work order: `reverses` names the order that it undoes, None for an original."""
+
+    serial: str
+    kind: Kind
+    key: Key
+    phone: str
+    book: int
+    amount_fen: int
+    bank_number: str
+    posted_us: int
+    reverses: str | None = None
+
+
+class WriteOff(NamedTuple):
+    """One bill that an order wrote off, with what was paid on it."""
+
+    order: str
+    bill: str
+    principal_fen: int
+    late_fee_fen: int
+
+
+class Standing(NamedTuple):
+    """An approved order with all that a reversal needs: its book's two accounts, its transfers and
+    write-offs.
+    """
+
+    order: str
+    phone: str
+    book: int
+    account: int
+    arrears: int
+    amount_fen: int
+    legs: tuple[Leg, ...]
+    write_offs: tuple[WriteOff, ...]
+
+
+def order_serial(prefix: str, number: int) -> str:
+    """Return the work order's serial: the prefix and the number, twelve characters together."""
+    return prefix + str(number).zfill(ORDER_CHARS - len(prefix))

@@ -1,0 +1,191 @@
+"""Billing's rows: subscribers, bills, work orders and write-offs, read and written in lists.
+
+Takes the caller's connection and never commits.  What differs between databases is one row of `STATEMENTS`;
+lists reach SQLite as JSON text.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, TextClause, text
+
+from qianzhi.billing.bills import MonthBill
+from qianzhi.billing.books import PhoneState, Subscriber
+from qianzhi.billing.desk import Changes
+from qianzhi.billing.orders import Order, Standing, WriteOff, order_serial
+from qianzhi.ledger.invariant import invariant
+from qianzhi.ledger.store import as_list, load_transfers
+
+
+class Statements(NamedTuple):
+    """One database's dialect of what billing asks it."""
+
+    load_subscribers: TextClause
+    load_bills: TextClause
+    load_orders: TextClause
+    load_write_offs: TextClause
+    take_numbers: TextClause
+    add_orders: TextClause
+    add_write_offs: TextClause
+    mark_bills: TextClause
+    add_customers: TextClause
+    add_books: TextClause
+    add_phones: TextClause
+    add_bills: TextClause
+
+
+_BILL = "b.serial, b.book, b.month, b.principal_fen, b.due_date, b.paid_by"
+
+STATEMENTS = {
+    "sqlite": Statements(
+        load_subscribers=text(
+            """SELECT p.phone, p.state, c.name, k.id, k.account, k.arrears
+            FROM json_each(:phones) w CROSS JOIN billing_phones p ON p.phone = w.value
+            CROSS JOIN billing_books k ON k.id = p.book CROSS JOIN billing_customers c ON c.id = p.customer"""
+        ),
+        load_bills=text(
+            f"""SELECT {_BILL} FROM json_each(:books) w CROSS JOIN billing_bills b
+                ON b.book = w.value AND b.paid_by IS NULL
+            UNION SELECT {_BILL} FROM json_each(:serials) w CROSS JOIN billing_bills b ON b.serial = w.value
+            """  # noqa: S608
+        ),
+        load_orders=text(
+            """SELECT o.serial, o.phone, o.book, k.account, k.arrears, o.amount_fen
+            FROM json_each(:orders) w CROSS JOIN billing_orders o ON o.serial = w.value
+            CROSS JOIN billing_books k ON k.id = o.book"""
+        ),
+        load_write_offs=text(
+            """SELECT v.order_serial, v.bill, v.principal_fen, v.late_fee_fen
+            FROM json_each(:orders) w CROSS JOIN billing_write_offs v ON v.order_serial = w.value
+            ORDER BY v.order_serial, v.bill"""
+        ),
+        take_numbers=text(
+            """UPDATE billing_counters SET next_number = next_number + :n WHERE name = 'order'
+            RETURNING next_number - :n"""
+        ),
+        add_orders=text(
+            """INSERT INTO billing_orders (serial, kind, space, business_date, key_serial, phone, book,
+            amount_fen, bank_number, posted_us, reverses) VALUES (:serial, :kind, :space, :business_date,
+            :key_serial, :phone, :book, :amount_fen, :bank_number, :posted_us, :reverses)"""
+        ),
+        add_write_offs=text(
+            """INSERT INTO billing_write_offs (order_serial, bill, principal_fen, late_fee_fen)
+            VALUES (:order, :bill, :principal_fen, :late_fee_fen)"""
+        ),
+        mark_bills=text(
+            "UPDATE billing_bills SET paid_by = :now WHERE serial = :serial AND paid_by IS :before"
+        ),
+        add_customers=text(
+            "INSERT INTO billing_customers (id, name, opened_us) VALUES (:id, :name, :opened_us)"
+        ),
+        add_books=text(
+            """INSERT INTO billing_books (id, customer, account, arrears)
+            VALUES (:id, :customer, :account, :arrears)"""
+        ),
+        add_phones=text(
+            """INSERT INTO billing_phones (phone, customer, book, state)
+            VALUES (:phone, :customer, :book, :state)"""
+        ),
+        add_bills=text(
+            """INSERT INTO billing_bills (serial, book, month, principal_fen, due_date, paid_by)
+            VALUES (:serial, :book, :month, :principal_fen, :due_date, :paid_by)"""
+        ),
+    ),
+}
+
+
+def load_subscribers(connection: Connection, phones: Iterable[str]) -> list[Subscriber]:
+    """Load the subscribers of these phones, as far as they exist."""
+    rows = connection.execute(sql(connection).load_subscribers, {"phones": as_list(phones)})
+    return [Subscriber(row[0], PhoneState(row[1]), *row[2:]) for row in rows]
+
+
+def load_bills(connection: Connection, books: Iterable[int], serials: Iterable[str]) -> list[MonthBill]:
+    """Load the open bills of `books`, and the bills of these serials whether they are open or not."""
+    given = {"books": as_list(books), "serials": as_list(serials)}
+    return [MonthBill(*row) for row in connection.execute(sql(connection).load_bills, given)]
+
+
+def load_standings(connection: Connection, orders: Sequence[str]) -> list[Standing]:
+    """Load what a reversal of these work orders needs: their transfers and write-offs."""
+    given = {"orders": as_list(orders)}
+    rows = connection.execute(sql(connection).load_orders, given).all()
+    write_offs: dict[str, list[WriteOff]] = {}
+    for row in connection.execute(sql(connection).load_write_offs, given):
+        write_offs.setdefault(row[0], []).append(WriteOff(*row))
+    legs = load_transfers(connection, orders)
+    return [
+        Standing(
+            row[0],
+            row[1],
+            row[2],
+            row[3],
+            row[4],
+            row[5],
+            tuple(legs.get(row[0], ())),
+            tuple(write_offs.get(row[0], ())),
+        )
+        for row in rows
+    ]
+
+
+def take_serials(connection: Connection, prefix: str, n: int) -> Iterator[str]:
+    """Take `n` new serials of work orders; those that a batch does not use stay gaps."""
+    if not n:
+        return iter(())
+    first = connection.execute(sql(connection).take_numbers, {"n": n}).scalar_one()
+    return (order_serial(prefix, number) for number in range(first, first + n))
+
+
+def add_subscribers(connection: Connection, subscribers: Sequence[Subscriber], opened_us: int) -> None:
+    """Write new subscribers, each a customer of its own whose number is its book's."""
+    statements = sql(connection)
+    rows = [
+        {**row._asdict(), "id": row.book, "customer": row.book, "opened_us": opened_us} for row in subscribers
+    ]
+    for statement in (statements.add_customers, statements.add_books, statements.add_phones):
+        _many(connection, statement, rows)
+
+
+def add_bills(connection: Connection, bills: Sequence[MonthBill]) -> None:
+    """Write new bills; whoever calls posts them: receivable debited, revenue credited."""
+    _many(connection, sql(connection).add_bills, [bill._asdict() for bill in bills])
+
+
+def save(connection: Connection, changes: Changes) -> None:
+    """Write a batch's changes, at most one statement per table; a bill changes only from the state that was
+    read.
+    """
+    statements = sql(connection)
+    bills = [
+        {"serial": serial, "before": before, "now": now} for serial, before, now in sorted(changes.bills)
+    ]
+    _many(connection, statements.add_orders, [_order(order) for order in changes.orders])
+    _many(connection, statements.add_write_offs, [row._asdict() for row in changes.write_offs])
+    marked = _many(connection, statements.mark_bills, bills)
+    invariant(marked == len(bills), "a bill changes only from the state in which it was read")
+
+
+def sql(connection: Connection) -> Statements:
+    """Return the statements in the dialect of this connection's database."""
+    return STATEMENTS[connection.dialect.name]
+
+
+def _order(order: Order) -> dict[str, Any]:
+    return {
+        "serial": order.serial,
+        "kind": int(order.kind),
+        "space": order.key.space,
+        "business_date": order.key.date,
+        "key_serial": order.key.serial,
+        "phone": order.phone,
+        "book": order.book,
+        "amount_fen": order.amount_fen,
+        "bank_number": order.bank_number,
+        "posted_us": order.posted_us,
+        "reverses": order.reverses,
+    }
+
+
+def _many(connection: Connection, statement: TextClause, rows: list[dict[str, Any]]) -> int:
+    return connection.execute(statement, rows).rowcount if rows else 0

@@ -1,0 +1,176 @@
+"""The ledger's rows: accounts, transfers and reservations, read and written in lists.
+
+Takes the caller's connection and never commits.  What differs between databases is one row of `STATEMENTS`;
+lists reach SQLite as JSON text.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+from sqlalchemy import Connection, TextClause, text
+
+from qianzhi.ledger.entries import Account, Changes, Leg, Name, Pending
+from qianzhi.ledger.invariant import invariant
+
+
+class Statements(NamedTuple):
+    """One database's dialect of what the ledger asks it."""
+
+    find_accounts: TextClause
+    add_accounts: TextClause
+    load_accounts: TextClause
+    load_pendings: TextClause
+    due_pendings: TextClause
+    load_transfers: TextClause
+    add_transfers: TextClause
+    add_pendings: TextClause
+    add_forwards: TextClause
+    add_settlements: TextClause
+    move_accounts: TextClause
+
+
+_PENDING = """p.serial, p.debit, p.credit, p.amount_fen, p.code, p.reserved_us, p.expires_us,
+    f.pending IS NOT NULL, s.pending IS NOT NULL
+    FROM ledger_pendings p
+    LEFT JOIN ledger_forwards f ON f.pending = p.serial
+    LEFT JOIN ledger_settlements s ON s.pending = p.serial"""
+
+STATEMENTS = {
+    "sqlite": Statements(
+        find_accounts=text(
+            """SELECT a.kind, a.owner, a.part, a.id FROM json_each(:names) w CROSS JOIN ledger_accounts a
+            ON a.kind = w.value ->> 0 AND a.owner = w.value ->> 1 AND a.part = w.value ->> 2"""
+        ),
+        add_accounts=text(
+            """INSERT INTO ledger_accounts (kind, owner, part, floor_fen, opened_us)
+            VALUES (:kind, :owner, :part, :floor_fen, :opened_us) ON CONFLICT (kind, owner, part) DO NOTHING
+            """
+        ),
+        load_accounts=text(
+            """SELECT a.id, a.balance_fen, a.reserved_fen, a.floor_fen
+            FROM json_each(:ids) w CROSS JOIN ledger_accounts a ON a.id = w.value"""
+        ),
+        load_pendings=text(f"""SELECT {_PENDING} JOIN json_each(:serials) w ON w.value = p.serial"""),
+        due_pendings=text(
+            f"""SELECT {_PENDING} WHERE s.pending IS NULL AND f.pending IS NULL AND p.expires_us BETWEEN 1
+            AND :wall_us ORDER BY p.expires_us LIMIT :rows_max"""
+        ),
+        load_transfers=text(
+            """SELECT t.reference, t.debit, t.credit, t.amount_fen, t.code
+            FROM json_each(:references) w CROSS JOIN ledger_transfers t ON t.reference = w.value ORDER BY t.id
+            """
+        ),
+        add_transfers=text(
+            """INSERT INTO ledger_transfers (reference, code, debit, credit, amount_fen, posted_us, pending)
+            VALUES (:reference, :code, :debit, :credit, :amount_fen, :posted_us, :pending)"""
+        ),
+        add_pendings=text(
+            """INSERT INTO ledger_pendings (serial, debit, credit, amount_fen, code, reserved_us, expires_us)
+            VALUES (:serial, :debit, :credit, :amount_fen, :code, :reserved_us, :expires_us)"""
+        ),
+        add_forwards=text(
+            "INSERT INTO ledger_forwards (pending, forwarded_us) VALUES (:pending, :forwarded_us)"
+        ),
+        add_settlements=text(
+            """INSERT INTO ledger_settlements (pending, ending, amount_fen, settled_us)
+            VALUES (:pending, :ending, :amount_fen, :settled_us)"""
+        ),
+        move_accounts=text(
+            """UPDATE ledger_accounts SET balance_fen = balance_fen + :balance_fen,
+            reserved_fen = reserved_fen + :reserved_fen WHERE id = :id"""
+        ),
+    ),
+}
+
+
+def find_accounts(connection: Connection, names: Iterable[Name]) -> dict[Name, int]:
+    """Return the numbers of the accounts of these names, as far as they exist."""
+    rows = connection.execute(_sql(connection).find_accounts, {"names": as_list(names)})
+    return {Name(*row[:3]): row[3] for row in rows}
+
+
+def ensure_accounts(
+    connection: Connection, names: Sequence[Name], opened_us: int, floor_fen: int | None = None
+) -> dict[Name, int]:
+    """Open the accounts of these names that do not exist yet; return the numbers of all of them."""
+    found = find_accounts(connection, names)
+    missing = sorted(set(names) - found.keys())
+    return found | open_accounts(connection, missing, opened_us, floor_fen)
+
+
+def open_accounts(
+    connection: Connection, names: Sequence[Name], opened_us: int, floor_fen: int | None = None
+) -> dict[Name, int]:
+    """Open accounts that are missing, with a balance of zero; return the numbers of all these names."""
+    if not names:
+        return {}
+    rows = [{**name._asdict(), "floor_fen": floor_fen, "opened_us": opened_us} for name in names]
+    connection.execute(_sql(connection).add_accounts, rows)
+    return find_accounts(connection, names)
+
+
+def load_accounts(connection: Connection, ids: Iterable[int]) -> list[Account]:
+    """Load (where the database has row locks: and lock, in the order of their numbers) these accounts."""
+    rows = connection.execute(_sql(connection).load_accounts, {"ids": as_list(sorted(ids))})
+    return [Account(*row) for row in rows]
+
+
+def load_pendings(connection: Connection, serials: Iterable[str]) -> list[Pending]:
+    """Load the reservations of these serials, those that have ended too."""
+    rows = connection.execute(_sql(connection).load_pendings, {"serials": as_list(serials)})
+    return [_pending(row) for row in rows]
+
+
+def due_pendings(connection: Connection, wall_us: int, rows_max: int) -> list[Pending]:
+    """Load reservations that the clock may end at `wall_us`: none whose request was forwarded (money rule
+    12).
+    """
+    rows = connection.execute(_sql(connection).due_pendings, {"wall_us": wall_us, "rows_max": rows_max})
+    return [_pending(row) for row in rows]
+
+
+def load_transfers(connection: Connection, references: Iterable[str]) -> dict[str, list[Leg]]:
+    """Return the transfers made under each reference, in the order in which they were made."""
+    found: dict[str, list[Leg]] = {}
+    for row in connection.execute(_sql(connection).load_transfers, {"references": as_list(references)}):
+        found.setdefault(row[0], []).append(Leg(*row[1:]))
+    return found
+
+
+def save(connection: Connection, changes: Changes) -> None:
+    """Write a batch's changes: at most one statement per table; balances move relatively, one row per
+    account.
+
+    A limit that would be broken all the same is refused by the database's own CHECK.
+    """
+    sql = _sql(connection)
+    moves = [
+        {"id": account, "balance_fen": delta.balance_fen, "reserved_fen": delta.reserved_fen}
+        for account, delta in sorted(changes.deltas.items())
+    ]
+    forwards = [{"pending": serial, "forwarded_us": at} for serial, at in changes.forwards]
+    _many(connection, sql.add_pendings, [pending._asdict() for pending in changes.pendings])
+    _many(connection, sql.add_forwards, forwards)
+    _many(connection, sql.add_settlements, [row._asdict() for row in changes.settlements])
+    _many(connection, sql.add_transfers, [row._asdict() for row in changes.transfers])
+    moved = _many(connection, sql.move_accounts, moves)
+    invariant(moved == len(moves), "every account that moves must exist")
+
+
+def as_list(values: Iterable[Any]) -> str:
+    """Return values as the JSON text in which a list reaches SQLite."""
+    return msgspec.json.encode(list(values)).decode()
+
+
+def _many(connection: Connection, sql: TextClause, rows: list[dict[str, Any]]) -> int:
+    return connection.execute(sql, rows).rowcount if rows else 0
+
+
+def _pending(row: Any) -> Pending:
+    forwarded, settled = map(bool, row[7:])
+    return Pending._make((*row[:7], forwarded, settled))
+
+
+def _sql(connection: Connection) -> Statements:
+    return STATEMENTS[connection.dialect.name]
