@@ -127,9 +127,12 @@ def bridges_of(site: Site) -> dict[str, tuple[str, int]]:
     return {name: (place.host, place.port) for name, place in site.bridges.items()}
 
 
-def groups_of(site: Site, node: str) -> list[str]:
-    """Return the groups that a node belongs to."""
-    return [name for name, group in site.groups.items() if node in group.nodes]
+def group_of(site: Site, node: str) -> str:
+    """Return the group of a node; raises KeyError for a name that is no node."""
+    for name, group in site.groups.items():
+        if node in group.nodes:
+            return name
+    raise KeyError(node)
 
 
 def parse_address(text: str) -> tuple[str, int]:
