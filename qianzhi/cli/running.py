@@ -1,0 +1,102 @@
+"""`qianzhi run`: a machine's daemons in the foreground, fed by simulated banks if wanted, until Ctrl-C."""
+
+import contextlib
+import os
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from qianzhi.cli.machine import Machine
+from qianzhi.cli.output import BROKEN, CommandError, say
+from qianzhi.runtime import clock
+
+if TYPE_CHECKING:
+    from qianzhi.cli.checks import Checked
+    from qianzhi.cli.main import Chosen
+    from qianzhi.link.tables import Site
+
+SUBSCRIBERS = 1000
+LOOK_SECONDS = 0.2
+
+HINTS = """In another terminal, after `. .venv/bin/activate`:
+    qianzhi status
+    qianzhi send hz_citic recharge --phone 13800000001 --amount 50.00
+    qianzhi account 13800000001
+    qianzhi trace SERIAL
+    qianzhi audit-books
+Ctrl-C ends everything."""
+
+
+def run_command(chosen: "Chosen", machine: str, rate: int) -> None:
+    """Check, start, feed (with a rate above 0) until Ctrl-C or SIGTERM, stop; leaves no process behind."""
+    from qianzhi.cli.checks import require
+
+    checked, site = require(chosen.config, chosen.site)
+    system = Machine(chosen, site, machine)
+    system.refuse_taken_ports()
+    with ended_by_signals(), running(system, checked):
+        say(
+            f"{len(system.statuses())} daemons run after {process_age_seconds():.1f} s; data in {system.data}"
+        )
+        say(HINTS)
+        if rate:
+            from qianzhi.cli.feeding import feed_live
+
+            feed_live(chosen, checked, site, rate)
+        else:
+            wait_for_end(system)
+
+
+@contextlib.contextmanager
+def ended_by_signals() -> Iterator[None]:
+    """Let SIGTERM end the block as Ctrl-C does, quietly; on the way out further signals change nothing."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    except KeyboardInterrupt:
+        say("ended")
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextlib.contextmanager
+def running(system: Machine, checked: "Checked") -> Iterator[None]:
+    """Seed an empty core, start the daemons, wait until they run; on the way out stop them."""
+    prepare_core(checked, system.site)
+    try:
+        system.start()
+        system.wait_ready()
+        yield
+    finally:
+        shielded(system.stop)
+
+
+def shielded(work: Callable[[], None]) -> None:
+    """Call `work` with Ctrl-C and SIGTERM ignored: stopping is not to be stopped half-way."""
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(number, signal.SIG_IGN) for number in numbers]
+    try:
+        work()
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
+
+
+def prepare_core(checked: "Checked", site: "Site", subscribers: int = SUBSCRIBERS) -> None:
+    """Bring the core's tables up to date and fill an empty core with subscribers."""
+    raise NotImplementedError
+
+
+def wait_for_end(system: Machine) -> None:
+    """Wait until a signal ends us; raises CommandError when supervisord ends first."""
+    while system.alive:
+        clock.sleep(LOOK_SECONDS)
+    raise CommandError(BROKEN, "supervisord has ended by itself", f"see {system.data / 'log'}")
+
+
+def process_age_seconds() -> float:
+    """Return how long ago this process was started, by the kernel's own record."""
+    fields = Path("/proc/self/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    up_seconds = float(Path("/proc/uptime").read_text(encoding="ascii").split()[0])
+    return up_seconds - int(fields[19]) / os.sysconf("SC_CLK_TCK")
