@@ -32,7 +32,9 @@ def check_hours(hours: Hours, file: str) -> list[Problem]:
     problems = []
     for name, text in (("open", hours.open), ("close", hours.close)):
         if not 0 <= _minute(text) <= MINUTES_A_DAY:
-            problems.append(Problem(file, f"hours.{name}", repr(text[:20]), "a time HH:MM from 00:00 to 24:00"))
+            problems.append(
+                Problem(file, f"hours.{name}", repr(text[:20]), "a time HH:MM from 00:00 to 24:00")
+            )
     if not problems and hours.open == hours.close:
         problems.append(Problem(file, "hours.close", repr(hours.close), "another time than hours.open"))
     return problems

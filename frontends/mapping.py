@@ -1,11 +1,12 @@
-"""From a bank's message to the domain's request and back, for both ends of the line, wholly driven by a profile.
+"""From a bank's message to the domain's request and back, for both ends of the line, driven by a profile.
 
     front-end:   sort_of → request_of → … → reply_message            (the bank asks, we answer)
     bank's side: request_message → … → reply_of                      (simulators and `qianzhi send`)
     both:        match_key, management_of, management_message
 
-Pure: no clock, no wire format, no bank's name.  What a message means is in the profile's tables; how a value is
-written is in `transforms`.  A message that cannot become a request becomes a `Refusal`, never an exception.
+Pure: no clock, no wire format, no bank's name.  What a message means is in the profile's tables; how a value
+is written is in `transforms`.  A message that cannot become a request becomes a `Refusal`, never an
+exception.
 """
 
 from collections.abc import Mapping as Table
@@ -28,7 +29,7 @@ from frontends.mapping_rows import (
 )
 from frontends.mapping_tables import BillsTable, MappingTables, TransactionTable
 from frontends.results import Results
-from frontends.transforms import SECOND_US, FieldFault, Moment, moment_of_second
+from frontends.transforms import SECOND_US, FieldError, Moment, moment_of_second
 from qianzhi.domain.requests import MONEY_KINDS, Bill, Key, Kind, Reply, Request
 from qianzhi.domain.results import Result
 from qianzhi.runtime.now import Now
@@ -49,9 +50,9 @@ class Sort(Enum):
 class Refusal(NamedTuple):
     """Why a message is no request that can be forwarded.
 
-    `field` is the path that is to blame, `reason` what is expected there (never what was found).  `key` is there
-    when serial and date could be read and `kind` when the transaction was known, so that a money request's key can
-    be blocked before its refusal is answered.
+    `field` is the path that is to blame, `reason` what is expected there (never what was found).  `key` is
+    there when serial and date could be read and `kind` when the transaction was known, so that a money
+    request's key can be blocked before its refusal is answered.
     """
 
     result: Result
@@ -87,7 +88,9 @@ class Content(NamedTuple):
 class Transaction:
     """One transaction of the dialect, compiled."""
 
-    def __init__(self, name: str, rows: TransactionTable, tables: MappingTables, widths: Table[str, int]) -> None:
+    def __init__(
+        self, name: str, rows: TransactionTable, tables: MappingTables, widths: Table[str, int]
+    ) -> None:
         self.name = name
         self.kind = Kind[rows.kind.upper()]
         self.when: Matcher = matcher_of(rows.when)
@@ -96,21 +99,28 @@ class Transaction:
         self.serial = SerialRow(serial, [widths.get(split_row(part)[0], 0) for part in values_of(serial)])
         self.date = row_of("date", str(take.pop("date"))) if "date" in take else None
         self.rows = [row_of(field, str(text)) for field, text in take.items()]
+        self._readers: list[Row | SerialRow] = [self.serial, *([self.date] if self.date else []), *self.rows]
         self.need = [(path, getter(path)) for path in [*tables.request.need, *rows.need]]
         self.give = [_give_row(path, text) for path, text in {**tables.reply.give, **rows.give}.items()]
         constants = {**tables.reply.set, **rows.answer}
         self.answer = [(putter(path), value) for path, value in constants.items()]
         said = {path: values_of(wanted)[0] for path, wanted in rows.when.items()}
-        self.said = [(putter(path), value) for path, value in {**tables.request.set, **said, **rows.set}.items()]
+        self.said = [
+            (putter(path), value) for path, value in {**tables.request.set, **said, **rows.set}.items()
+        ]
+
+    def path_of(self, field: str) -> str:
+        """Return where a field of the request stands, to be named in a refusal."""
+        return next((row.path for row in self.rows if row.field == field), field)
 
     def read(self, message: Message, moment: Moment) -> tuple[dict[str, Any], Refusal | None]:
-        """Return the values that could be read, and the first reason to refuse the message if there is one."""
+        """Return the values that could be read, and the first reason to refuse the message, if any."""
         values: dict[str, Any] = {}
         fault: Refusal | None = None
-        for row in [self.serial, *([self.date] if self.date else []), *self.rows]:
+        for row in self._readers:
             try:
                 value = row.read(message, moment)
-            except FieldFault as error:
+            except FieldError as error:
                 fault = fault or Refusal(error.result, row.path, error.expected)
                 continue
             if value is not None:
@@ -135,7 +145,9 @@ class Mapping:
         self.zone = zone
         self.results = results
         self._content = content
-        self._transactions = [Transaction(name, rows, tables, widths) for name, rows in tables.transactions.items()]
+        self._transactions = [
+            Transaction(name, rows, tables, widths) for name, rows in tables.transactions.items()
+        ]
         self._by_kind = {transaction.kind: transaction for transaction in reversed(self._transactions)}
         self._tables = tables
         self._reject = [(getter(path), value) for path, value in tables.match.rejected.items()]
@@ -148,7 +160,9 @@ class Mapping:
         self._echoes = frozenset(tables.reply.echo)
         self._constants = [(putter(path), value) for path, value in tables.reply.set.items()]
         self._bills = Bills(tables.bills) if tables.bills else None
-        self._stamps = [row_of("now", f"{path}|{split_row(text)[1]}") for path, text in tables.request.stamp.items()]
+        self._stamps = [
+            row_of("now", f"{path}|{split_row(text)[1]}") for path, text in tables.request.stamp.items()
+        ]
         self._own_serial = row_of("own_serial", tables.request.serial)
         self._read_back = _rows_to_read_back(self._transactions)
 
@@ -189,7 +203,7 @@ class Mapping:
         date_ours = transaction.date is None
         date = moment.today if date_ours else values.pop("date", 0)
         serial = values.pop("serial", "")
-        refusal = refusal or self._refuse(transaction.kind, values)
+        refusal = refusal or self._refuse(transaction, values)
         if refusal is not None:
             key = Key(self._content.space, date, serial) if date and serial else None
             return refusal._replace(key=key, kind=transaction.kind)
@@ -205,16 +219,19 @@ class Mapping:
             **values,
         )
 
-    def _refuse(self, kind: Kind, values: dict[str, Any]) -> Refusal | None:
+    def _refuse(self, transaction: Transaction, values: dict[str, Any]) -> Refusal | None:
         """Judge what was read.
 
         A zero amount can be expressed: the core refuses it for good, under its key.
         """
         content = self._content
         if values.get("bank_number", content.numbers[0]) not in content.numbers:
-            return Refusal(Result.NO_ROUTE, "bank_number", "a bank number of this profile")
-        if kind in MONEY_KINDS and values.get("amount_fen", 0) > content.amount_fen_max:
-            return Refusal(Result.AMOUNT_LIMIT, "amount_fen", f"at most {content.amount_fen_max} fen")
+            return Refusal(
+                Result.NO_ROUTE, transaction.path_of("bank_number"), "a bank number of this profile"
+            )
+        if transaction.kind in MONEY_KINDS and values.get("amount_fen", 0) > content.amount_fen_max:
+            expected = f"at most {content.amount_fen_max} fen"
+            return Refusal(Result.AMOUNT_LIMIT, transaction.path_of("amount_fen"), expected)
         return None
 
     def reply_message(self, message: Message, request: Request | None, reply: Reply, now: Now) -> Message:
@@ -234,7 +251,7 @@ class Mapping:
         return answer
 
     def refusal_message(self, message: Message, result: Result, now: Now) -> Message:
-        """Return the answer to a message that was refused before it became a request, or to a management message."""
+        """Return the answer to a management message, or to one that never became a request."""
         return self.reply_message(message, None, Reply(result), now)
 
     def _by_name(self, message: Message) -> Transaction | None:
@@ -291,7 +308,7 @@ class Mapping:
         for row in self._read_back:
             try:
                 value = row.read(message, _NO_MOMENT)
-            except FieldFault:
+            except FieldError:
                 continue
             if value is not None:
                 values[row.field] = value
@@ -306,7 +323,10 @@ class Mapping:
     def management_message(
         self, name: str, serial: str, now: Now, *, ours: bool = True, extra: dict[str, Any] | None = None
     ) -> Message:
-        """Return a message about the line as our side (or the bank's) begins it; raises KeyError for no such name."""
+        """Return a message about the line as our side (or the bank's) begins it.
+
+        Raises KeyError for a name that is not under [management].
+        """
         rows = self._tables.management[name]
         moment = moment_of_second(now.wall_us // SECOND_US, self.zone)
         message: Message = {}
@@ -350,7 +370,7 @@ class Bills:
         for entry in entries if isinstance(entries, list) else []:
             try:
                 found.append(Bill(**{row.field: row.read(entry, moment) for row in self._columns}))
-            except FieldFault:
+            except FieldError:
                 break
         return tuple(found)
 

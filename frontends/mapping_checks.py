@@ -3,7 +3,7 @@
 Pure; every finding is a `Problem` with the dotted key of the row that is to blame.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import combinations
 
 from frontends.mapping_rows import split_row, values_of
@@ -56,11 +56,16 @@ DEMANDS = {
     "reversal": {"serial"},
 }
 
+ORDER_CHARS = 12  # a work order's number, as the core makes it
+
 Finding = tuple[str, str, str]  # dotted key, found, expected
+Wholes = list[tuple[str, Mapping[str, str | list[str]]]]  # dotted key of a table, the table
 
 
-def mapping_problems(tables: MappingTables, codec: Codec | None, amount_fen_max: int, file: str) -> list[Problem]:
-    """Return everything that is wrong with the tables; without a codec the paths and widths are not looked at."""
+def mapping_problems(
+    tables: MappingTables, codec: Codec | None, amount_fen_max: int, file: str
+) -> list[Problem]:
+    """Return everything that is wrong with the tables; without a codec paths and widths are not looked at."""
     findings = list(_row_findings(tables))
     findings += _transaction_findings(tables)
     findings += _overlap_findings(tables)
@@ -113,7 +118,9 @@ def _row_findings(tables: MappingTables) -> Iterator[Finding]:
     if tables.bills:
         for name, text in tables.bills.columns.items():
             source, transform = split_row(text)
-            yield from _transform_findings(f"bills.columns.{name}", transform, BILL_COLUMNS.get(source, frozenset()))
+            yield from _transform_findings(
+                f"bills.columns.{name}", transform, BILL_COLUMNS.get(source, frozenset())
+            )
         missing = set(BILL_COLUMNS) - {split_row(text)[0] for text in tables.bills.columns.values()}
         for source in sorted(missing):
             yield "bills.columns", f"no column for {source}", "a column for every field of a bill"
@@ -161,14 +168,20 @@ def _overlap_findings(tables: MappingTables) -> Iterator[Finding]:
 
 
 def _disjoint(one: When, other: When) -> bool:
-    return any(not set(values_of(one[path])) & set(values_of(other[path])) for path in one.keys() & other.keys())
+    return any(
+        not set(values_of(one[path])) & set(values_of(other[path])) for path in one.keys() & other.keys()
+    )
 
 
 def _stamp_findings(tables: MappingTables) -> Iterator[Finding]:
     for name, rows in tables.management.items():
         for path in rows.stamp:
             if path not in tables.request.stamp:
-                yield f"management.{name}.stamp", repr(path), f"one of {', '.join(tables.request.stamp) or 'none'}"
+                yield (
+                    f"management.{name}.stamp",
+                    repr(path),
+                    f"one of {', '.join(tables.request.stamp) or 'none'}",
+                )
 
 
 def _path_findings(tables: MappingTables, known: set[str]) -> Iterator[Finding]:
@@ -183,7 +196,7 @@ def paths_of(tables: MappingTables) -> Iterator[tuple[str, str]]:
         yield key, path
     yield "reply.result", tables.reply.result
     lists = [("request.need", tables.request.need), ("reply.echo", tables.reply.echo)]
-    wholes: list[tuple[str, dict[str, str]] | tuple[str, When]] = [
+    wholes: Wholes = [
         ("request.set", tables.request.set),
         ("reply.set", tables.reply.set),
         ("reply.copy", tables.reply.copy),
@@ -205,7 +218,7 @@ def paths_of(tables: MappingTables) -> Iterator[tuple[str, str]]:
             yield f"bills.columns.{name}", f"{tables.bills.path}.{name}"
 
 
-def _named(at: str, **wholes: dict[str, str] | When) -> list[tuple[str, dict[str, str]] | tuple[str, When]]:
+def _named(at: str, **wholes: Mapping[str, str | list[str]]) -> Wholes:
     return [(f"{at}.{name}", whole) for name, whole in wholes.items()]
 
 
@@ -220,13 +233,15 @@ def _width_findings(tables: MappingTables, codec: Codec, amount_fen_max: int) ->
             wanted = transform_of(text).width
         except ValueError:
             continue  # said already
+        if field == "order" and not wanted:
+            wanted = ORDER_CHARS
         if room and wanted > room:
             yield key, f"{wanted} characters for {path}, which has {room}", "a field that is wide enough"
         longest = len(str(amount_fen_max)) + text.startswith("yuan")
         if field.endswith("amount_fen") and 0 < wanted < longest:
             yield key, f"{wanted} digits", f"{longest} digits, for limits.amount_fen_max"
     for key, path, value in _constants(tables):
-        room = codec.width(path) if path in known else None
+        room = (codec.width(path) or 0) if path in known else 0
         if room and len(value) > room:
             yield key, f"{len(value)} characters for {path}, which has {room}", "a value that fits"
     for name, rows in tables.transactions.items():
@@ -243,9 +258,7 @@ def _written_rows(tables: MappingTables) -> Iterator[tuple[str, str, str, str]]:
 
 def _constants(tables: MappingTables) -> Iterator[tuple[str, str, str]]:
     """Yield (dotted key, path, value) of every constant that is written."""
-    wholes: list[tuple[str, dict[str, str]] | tuple[str, When]] = _named(
-        "request", set=tables.request.set
-    ) + _named("reply", set=tables.reply.set)
+    wholes: Wholes = _named("request", set=tables.request.set) + _named("reply", set=tables.reply.set)
     for name, rows in tables.transactions.items():
         wholes += _named(f"transactions.{name}", when=rows.when, answer=rows.answer, set=rows.set)
     for name, line in tables.management.items():
@@ -261,5 +274,3 @@ def _serial_findings(name: str, take: dict[str, str | list[str]], codec: Codec) 
         path = split_row(text)[0]
         if path in codec.paths() and not codec.width(path):
             yield f"transactions.{name}.take.serial", f"{path}, whose width varies", "parts of fixed widths"
-
-

@@ -1,13 +1,13 @@
 """A profile's rows, compiled: paths into functions that reach into a message, rows into readers and writers.
 
-This is done once per profile, so that the hot path only calls what is here.  A message is what `wire` decodes:
-texts, nested tables and lists under names; a missing value and one of spaces only are the same here.
+This is done once per profile, so that the hot path only calls what is here.  A message is what `wire`
+decodes: texts, nested tables and lists under names; a missing value and one of spaces only are the same here.
 """
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from frontends.transforms import FieldFault, Moment, Transform, transform_of
+from frontends.transforms import FieldError, Moment, Transform, transform_of
 
 Message = dict[str, Any]
 Get = Callable[[Message], Any]
@@ -24,17 +24,19 @@ class Row(NamedTuple):
     transform: Transform
 
     def read(self, message: Message, moment: Moment) -> Any:
-        """Return the domain's value, None when there is nothing to read; raises FieldFault."""
+        """Return the domain's value, None when there is nothing to read; raises FieldError."""
         raw = self.get(message)
         if raw is None or self.transform.read is None:
             return None
         return self.transform.read(raw, moment)
 
     def write(self, message: Message, value: Any, moment: Moment) -> None:
-        """Write the domain's value into the message; empty texts and lists are left out."""
+        """Write the domain's value into the message; what is empty or has no form there is left out."""
         if value is None or value == "":
             return
-        self.put(message, self.transform.write(value, moment, self.get(message)))
+        written = self.transform.write(value, moment, self.get(message))
+        if written is not None:
+            self.put(message, written)
 
 
 class Matcher(NamedTuple):
@@ -126,12 +128,12 @@ class SerialRow:
         return self.rows[0].path
 
     def read(self, message: Message, moment: Moment) -> str | None:
-        """Return the joined serial, None when a part is missing; raises FieldFault."""
+        """Return the joined serial, None when a part is missing; raises FieldError."""
         parts = [row.read(message, moment) for row in self.rows]
         if any(part is None for part in parts):
             return None
         if len(parts) > 1 and any(len(part) != width for part, width in zip(parts, self.widths, strict=True)):
-            raise FieldFault("parts of fixed widths")
+            raise FieldError("parts of fixed widths")
         return "".join(parts)
 
     def write(self, message: Message, value: str, moment: Moment) -> None:

@@ -1,7 +1,8 @@
 """The tables of a profile that say which message means what: `[transactions]` and their neighbours.
 
-Rows are texts, `path`, `path|transform` or `path|transform:argument`; a path is a name of the message spec, dotted
-where it is nested (`private.PZ.number`).  The meaning of a row is in `mapping`, the checks are in `mapping_checks`.
+Rows are texts, `path`, `path|transform` or `path|transform:argument`; a path is a name of the message spec,
+dotted where it is nested (`private.PZ.number`).  The meaning of a row is in `mapping`, the checks are in
+`mapping_checks`.
 """
 
 from dataclasses import field
@@ -23,7 +24,8 @@ class TransactionTable:
     give    path of the answer = "source|transform", a source being a field of the reply (`order`), `result`,
             `request.FIELD`, or `now`
     answer  path of the answer = a constant
-    set     path of the request = a constant that the bank's side writes; `when` is written without being repeated
+    set     path of the request = a constant that the bank's side writes; `when` is written without being
+    repeated
     """
 
     kind: KindName

@@ -4,8 +4,8 @@
     config/specs/SPEC.toml ─┼─▶ load_profile ─▶ Profile, or every problem at once
     [banks.NAME] of a site ─┘
 
-From a profile come the daemon, the simulator and the command's bank side.  It holds references of keys and never a
-key; `resolve_keys` gives those to who needs them.
+From a profile come the daemon, the simulator and the command's bank side.  It holds references of keys and
+never a key; `resolve_keys` gives those to who needs them.
 """
 
 from collections.abc import Mapping as Table
@@ -70,8 +70,9 @@ class Profile:
     def blocks_first(self, refusal: Refusal) -> bool:
         """Tell whether the key must be blocked at the core before this refusal is answered (money rule 8).
 
-        On a socket that is so unless the code invites the bank to send the serial again; on a queue always, since a
-        redelivery may follow any crash.  A message that nobody proved to be the bank's never blocks a key.
+        On a socket that is so unless the code invites the bank to send the serial again; on a queue always,
+        since a redelivery may follow any crash.  A message that nobody proved to be the bank's never blocks a
+        key.
         """
         if not refusal.moves_money or refusal.result in UNPROVED:
             return False
@@ -81,7 +82,8 @@ class Profile:
 def load_profile(config: Path, name: str, site: Site | None = None) -> tuple[Profile | None, list[Problem]]:
     """Read one bank's profile as a site uses it; return it, or None and everything that is wrong with it.
 
-    Without a site the profile stands alone: its own group, Shanghai time, test keys allowed, groups not checked.
+    Without a site the profile stands alone: its own group, Shanghai time, test keys allowed, groups not
+    checked.
     """
     file = str(config / "banks" / f"{name}.toml")
     try:
@@ -102,7 +104,8 @@ def load_profile(config: Path, name: str, site: Site | None = None) -> tuple[Pro
 def load_profiles(config: Path, site: Site) -> tuple[dict[str, Profile], list[Problem]]:
     """Read the profiles of all banks of a site and check them against each other.
 
-    The profiles that stand alone are returned even where there are problems, so that a command can go on looking.
+    The profiles that stand alone are returned even where there are problems, so that a command can go on
+    looking.
     """
     profiles: dict[str, Profile] = {}
     problems: list[Problem] = []
@@ -116,7 +119,7 @@ def load_profiles(config: Path, site: Site) -> tuple[dict[str, Profile], list[Pr
 
 
 def resolve_keys(profile: Profile, config: Path, *, production: bool) -> dict[str, bytes]:
-    """Return the keys that the profile's references name, as {"master": …, "mac": …}, without empty references.
+    """Return the keys that the profile's references name, as {"master": …, "mac": …}, if not empty.
 
     Raises KeyReferenceError, which never shows a key.
     """

@@ -40,19 +40,26 @@ def profile_problems(
 
 
 def cross_problems(profiles: list[tuple[str, str, list[str]]]) -> list[Problem]:
-    """Return what is wrong between profiles, given as (file, serial space, bank numbers): claims made twice."""
+    """Return what two profiles, given as (file, serial space, bank numbers), both claim."""
     problems = []
     spaces: dict[str, str] = {}
     holders: dict[str, str] = {}
     for file, space, numbers in profiles:
         if spaces.setdefault(space, file) != file:
             problems.append(
-                Problem(file, "space", f"{space!r}, which {spaces[space]} claims too", "a serial space of its own")
+                Problem(
+                    file, "space", f"{space!r}, which {spaces[space]} claims too", "a serial space of its own"
+                )
             )
         for number in numbers:
             if holders.setdefault(number, file) != file:
                 problems.append(
-                    Problem(file, "numbers", f"{number!r}, which {holders[number]} claims too", "numbers of its own")
+                    Problem(
+                        file,
+                        "numbers",
+                        f"{number!r}, which {holders[number]} claims too",
+                        "numbers of its own",
+                    )
                 )
     return problems
 
@@ -64,7 +71,12 @@ def _key_problems(bank: BankTable, file: str, config: Path, *, production: bool)
         if not reference:
             if name == needed:
                 problems.append(
-                    Problem(file, f"keys.{name}", "missing", f"a key reference, for session.keys = {bank.session.keys!r}")
+                    Problem(
+                        file,
+                        f"keys.{name}",
+                        "missing",
+                        f"a key reference, for session.keys = {bank.session.keys!r}",
+                    )
                 )
             continue
         try:
@@ -72,7 +84,9 @@ def _key_problems(bank: BankTable, file: str, config: Path, *, production: bool)
         except KeyReferenceError as error:
             problems.append(Problem(file, f"keys.{name}", "a reference that gives no key", error.expected))
             continue
-        lengths = {16} if name == "master" else KEY_BYTES.get(bank.mac.algorithm if bank.mac else "", {len(key)})
+        lengths = (
+            {16} if name == "master" else KEY_BYTES.get(bank.mac.algorithm if bank.mac else "", {len(key)})
+        )
         if len(key) not in lengths:
             allowed = " or ".join(map(str, sorted(lengths)))
             problems.append(Problem(file, f"keys.{name}", f"a key of {len(key)} bytes", f"{allowed} bytes"))
@@ -84,18 +98,26 @@ def _transport_problems(bank: BankTable, file: str) -> list[Problem]:
     if bank.transport.kind == "socket" and bank.socket is None:
         problems.append(Problem(file, "socket", "missing", "the limits of this bank's connections"))
     if bank.transport.kind == "socket" and bank.frame.kind == "none":
-        problems.append(Problem(file, "frame.kind", "'none'", "a length header, since a socket keeps no boundaries"))
+        problems.append(
+            Problem(file, "frame.kind", "'none'", "a length header, since a socket keeps no boundaries")
+        )
     if bank.transport.kind == "queue" and bank.frame.kind != "none":
-        problems.append(Problem(file, "frame.kind", repr(bank.frame.kind), "'none', since a queue keeps boundaries"))
+        problems.append(
+            Problem(file, "frame.kind", repr(bank.frame.kind), "'none', since a queue keeps boundaries")
+        )
     if bank.transport.kind == "queue" and bank.session.sign_on:
-        problems.append(Problem(file, "session.sign_on", "true", "false, since a queue has no line to sign on to"))
+        problems.append(
+            Problem(file, "session.sign_on", "true", "false, since a queue has no line to sign on to")
+        )
     return problems
 
 
 def _mac_problems(bank: BankTable, codec: Codec | None, file: str) -> list[Problem]:
     problems = []
     if (bank.session.keys == "none") != (bank.mac is None):
-        problems.append(Problem(file, "mac", "present" if bank.mac else "missing", "a MAC exactly where keys are used"))
+        problems.append(
+            Problem(file, "mac", "present" if bank.mac else "missing", "a MAC exactly where keys are used")
+        )
     if bank.mac is None and bank.protection.required:
         problems.append(Problem(file, "protection.required", "messages with a MAC", "a table [mac]"))
     known = codec.paths() if codec else set()

@@ -1,7 +1,7 @@
 """The tables of a bank's file, config/banks/NAME.toml, put together from the packages that own them.
 
-`BankTable` is the whole file.  Frame, MAC and socket tables belong to wire and socket_pool; the mapping's are in
-`mapping_tables`; what is declared here belongs to the front-end itself.
+`BankTable` is the whole file.  Frame, MAC and socket tables belong to wire and socket_pool; the mapping's are
+in `mapping_tables`; what is declared here belongs to the front-end itself.
 """
 
 from dataclasses import field
@@ -33,8 +33,8 @@ Seconds = Annotated[int, Ge(0), Le(86_400)]
 class TransportTable:
     """[transport]: how messages come; the addresses are the site's.
 
-    `engine` serves a queue where the site does not choose one.  `one_queue` says that this bank has no second queue
-    for reversals and status queries, so that they wait with the rest.
+    `engine` serves a queue where the site does not choose one.  `one_queue` says that this bank has no second
+    queue for reversals and status queries, so that they wait with the rest.
     """
 
     kind: Literal["socket", "queue"]
@@ -61,7 +61,7 @@ class KeysTable:
 
 @table
 class ProtectionTable:
-    """[protection]: which messages must carry a right MAC, in either direction; a message that fits one `when`."""
+    """[protection]: which messages, asked or answered, must carry a right MAC: those that fit one `when`."""
 
     required: list[When] = field(default_factory=list)
 

@@ -1,7 +1,8 @@
 """A bank's result codes: the table `[results]` of a profile, and both ways of reading it.
 
-Every result of the domain has a code, so that no outcome is ever made up on the way; several results may share one.
-UNKNOWN and IN_PROCESS have codes of their own: a bank that reads them must never conclude that money stands or not.
+Every result of the domain has a code, so that no outcome is ever made up on the way; several results may
+share one. UNKNOWN and IN_PROCESS have codes of their own: a bank that reads them must never conclude that
+money stands or not.
 """
 
 from dataclasses import field
@@ -19,9 +20,10 @@ NAMES = {result.name.lower(): result for result in Result}
 class ResultsTable:
     """`codes` maps the results' names, in small letters, to the dialect's codes.
 
-    `on_unknown` says what a bank hears when the deadline comes before an answer: the code of UNKNOWN, or silence.
-    `repeat_codes` are those with which the bank may send the same serial again (money rule 8): an edge refusal with
-    any other code first blocks its key.  `texts` are shown beside a code where the dialect has a place for them.
+    `on_unknown` says what a bank hears when the deadline comes before an answer: the code of UNKNOWN, or
+    silence. `repeat_codes` are those with which the bank may send the same serial again (money rule 8): an
+    edge refusal with any other code first blocks its key.  `texts` are shown beside a code where the dialect
+    has a place for them.
     """
 
     codes: dict[str, str]
@@ -97,6 +99,8 @@ def _check_meaning(rows: ResultsTable, file: str) -> list[Problem]:
         if len(kinds) > 1:
             names = ", ".join(name for name, own in rows.codes.items() if own == code)
             problems.append(
-                Problem(file, "results.codes", f"{code!r} for {names}", "no code both open, approved or refused")
+                Problem(
+                    file, "results.codes", f"{code!r} for {names}", "no code both open, approved or refused"
+                )
             )
     return problems

@@ -1,9 +1,9 @@
 """How a value on a bank's wire becomes a value of the domain, and back: one row per way of writing it.
 
-A profile's rows say `path|transform` or `path|transform:argument`, as in `amount|fen:12`.  A transform is a pair of
-functions, so that the same row serves the front-end, which reads requests, and the bank's side, which writes them.
-A new way of writing a value is a new row in TRANSFORMS, never a branch elsewhere.  Nothing here knows a message, a
-bank or a clock: the instant is given as a `Moment`.
+A profile's rows say `path|transform` or `path|transform:argument`, as in `amount|fen:12`.  A transform is a
+pair of functions, so that the same row serves the front-end, which reads requests, and the bank's side, which
+writes them. A new way of writing a value is a new row in TRANSFORMS, never a branch elsewhere.  Nothing here
+knows a message, a bank or a clock: the instant is given as a `Moment`.
 """
 
 from collections.abc import Callable
@@ -18,7 +18,7 @@ from qianzhi.domain.results import Result
 SECOND_US = 1_000_000
 
 
-class FieldFault(ValueError):
+class FieldError(ValueError):
     """A value that cannot be read; `expected` is for people and never repeats what was found."""
 
     def __init__(self, expected: str, result: Result = Result.FORMAT) -> None:
@@ -46,9 +46,10 @@ Write = Callable[[Any, Moment, Any], Any]  # value, moment, what stands at the p
 
 
 class Transform(NamedTuple):
-    """`read` takes a wire value, `write` makes one; `width` is how many characters are written, 0 when it varies.
+    """`read` takes a wire value, `write` makes one; `width` is how many characters at most are written, or 0.
 
-    `read` is None where the wire value says less than the domain's.
+    `read` is None where the wire value says less than the domain's; `write` gives None where a value has no
+    form.
     """
 
     read: Read | None
@@ -66,7 +67,7 @@ def transform_of(text: str) -> Transform:
 
 
 def is_digits(text: str) -> bool:
-    """Tell whether a text is ASCII digits and nothing else; `int` alone would take signs, spaces and underscores."""
+    """Tell whether a text is ASCII digits only; `int` alone would take signs, spaces and underscores."""
     return text.isascii() and text.isdigit()
 
 
@@ -81,7 +82,7 @@ def _digits(argument: str) -> Transform:
     def read(raw: Any, _: Moment) -> str:
         text = _string(raw).strip(" ")
         if len(text) != width or not is_digits(text):
-            raise FieldFault(f"{width} digits")
+            raise FieldError(f"{width} digits")
         return text
 
     return Transform(read, lambda value, _, __: str(value), width)
@@ -93,7 +94,7 @@ def _word(argument: str) -> Transform:
     def read(raw: Any, _: Moment) -> str:
         text = _string(raw).strip(" ")
         if not 0 < len(text) <= width or not (text.isascii() and text.isalnum()):
-            raise FieldFault(f"1 to {width} ASCII letters and digits")
+            raise FieldError(f"1 to {width} ASCII letters and digits")
         return text
 
     return Transform(read, lambda value, _, __: str(value), width)
@@ -105,13 +106,14 @@ def _fen(argument: str) -> Transform:
     def read(raw: Any, _: Moment) -> int:
         text = _string(raw).strip(" ")
         if not is_digits(text) or len(text) > width:
-            raise FieldFault(f"an amount in fen of up to {width} digits", _amount_result(text))
+            raise FieldError(f"an amount in fen of up to {width} digits", _amount_result(text))
         return int(text)
 
     return Transform(read, lambda value, _, __: _whole(value, width), width)
 
 
 def _yuan(argument: str) -> Transform:
+    """An amount in yuan; a negative one, such as a book in arrears, has no form and is left out."""
     width = _width(argument)
 
     def read(raw: Any, _: Moment) -> int:
@@ -119,9 +121,12 @@ def _yuan(argument: str) -> Transform:
         try:
             return fen_from_yuan(text)
         except MoneyError as error:
-            raise FieldFault("an amount in yuan such as 50.00", _amount_result(text)) from error
+            raise FieldError("an amount in yuan such as 50.00", _amount_result(text)) from error
 
-    return Transform(read, lambda value, _, __: yuan_from_fen(value), width)
+    def write(value: int, _: Moment, __: Any) -> str | None:
+        return yuan_from_fen(value) if value >= 0 else None
+
+    return Transform(read, write, width)
 
 
 def _amount_result(text: str) -> Result:
@@ -137,14 +142,15 @@ def _number(argument: str) -> Transform:
     def read(raw: Any, _: Moment) -> int:
         text = _string(raw).strip(" ")
         if not is_digits(text) or len(text) > width:
-            raise FieldFault(f"a number of up to {width} digits")
+            raise FieldError(f"a number of up to {width} digits")
         return int(text)
 
     return Transform(read, lambda value, _, __: _whole(value, width), width)
 
 
 def _count(argument: str) -> Transform:
-    width = _width(argument)
+    """How many entries a list has, in `argument` digits, or in as many as it takes."""
+    width = _width(argument) if argument else 0
     return Transform(None, lambda value, _, __: _whole(len(value), width), width)
 
 
@@ -155,11 +161,11 @@ def _mmdd(argument: str) -> Transform:
     def read(raw: Any, moment: Moment) -> int:
         text = _string(raw)
         if len(text) != width or not is_digits(text):
-            raise FieldFault(f"{width} digits that begin with month and day")
+            raise FieldError(f"{width} digits that begin with month and day")
         try:
             return nearest_year(text[:4], moment.today)
         except ValueError as error:
-            raise FieldFault("a month and day that exist") from error
+            raise FieldError("a month and day that exist") from error
 
     def write(value: int, _: Moment, old: Any) -> str:
         rest = old[4:] if isinstance(old, str) and len(old) == width else "0" * (width - 4)
@@ -174,11 +180,11 @@ def _date8(argument: str) -> Transform:
     def read(raw: Any, _: Moment) -> int:
         text = _string(raw)
         if len(text) != 8 or not is_digits(text):
-            raise FieldFault("a date of eight digits, YYYYMMDD")
+            raise FieldError("a date of eight digits, YYYYMMDD")
         try:
             as_date(int(text))
         except ValueError as error:
-            raise FieldFault("a date that exists, YYYYMMDD") from error
+            raise FieldError("a date that exists, YYYYMMDD") from error
         return int(text)
 
     return Transform(read, lambda value, _, __: f"{value:08d}", 8)
@@ -190,7 +196,7 @@ def _flag(argument: str) -> Transform:
     def read(raw: Any, _: Moment) -> bool:
         text = _string(raw)
         if text not in {"0", "1"}:
-            raise FieldFault("0 or 1")
+            raise FieldError("0 or 1")
         return text == "1"
 
     return Transform(read, lambda value, _, __: "1" if value else "0", 1)
@@ -231,7 +237,7 @@ def _date_mmdd(argument: str) -> Transform:
 
 
 def _balance(argument: str) -> Transform:
-    """One balance with sign, after constants `account type,amount type,currency`, as card messages show it."""
+    """One balance with its sign; the argument is `account type,amount type,currency`."""
     parts = argument.split(",")
     if len(parts) != 3:
         raise ValueError("a balance as balance:ACCOUNT_TYPE,AMOUNT_TYPE,CURRENCY")
@@ -239,7 +245,7 @@ def _balance(argument: str) -> Transform:
     def read(raw: Any, _: Moment) -> int:
         entry = raw[0] if isinstance(raw, list) and raw else None
         if not isinstance(entry, dict) or not is_digits(_string(entry.get("amount"))):
-            raise FieldFault("a balance with sign and amount")
+            raise FieldError("a balance with sign and amount")
         return int(entry["amount"]) * (-1 if entry.get("sign") == "D" else 1)
 
     def write(value: int, _: Moment, __: Any) -> list[dict[str, str]]:
@@ -272,14 +278,14 @@ def _head(argument: str) -> Transform:
 
 def _string(raw: Any) -> str:
     if not isinstance(raw, str):
-        raise FieldFault("a plain text")
+        raise FieldError("a plain text")
     return raw
 
 
 def _whole(value: int, width: int) -> str:
     """Write a number of fixed width; an invariant of ours, since a cut amount would be another amount."""
-    text = f"{value:0{width}d}"
-    if len(text) > width or value < 0:
+    text = str(value).rjust(width, "0")
+    if value < 0 or (width and len(text) > width):
         raise ValueError(f"a number that does not fit {width} digits cannot be written")
     return text
 
