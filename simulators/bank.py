@@ -97,10 +97,13 @@ class BankModel:
         self._send_held(now)
         return self._effects()
 
+    def on_paused(self) -> None:
+        """The line stands but carries no requests for now; what is on its way may still be answered."""
+        self._ready = False
+
     def on_lost(self, now: Now) -> Effects:
         """The line is gone: whatever is on its way is unknown from now on."""
-        if self._ready:
-            self._report.line_losses += 1
+        self._report.line_losses += 1
         self._ready = False
         for ticket in [t for t, exchange in self._exchanges.items() if not exchange.overdue]:
             self._on_no_answer(ticket, now)
