@@ -12,6 +12,7 @@ from qianzhi.wire.iso_spec import make_iso_codec
 from qianzhi.wire.items import FieldView, Message
 from qianzhi.wire.paths import get_path, put_path
 from qianzhi.wire.spec import Table
+from qianzhi.wire.xml_spec import make_xml_codec
 
 __all__ = ["Codec", "FieldView", "Message", "get_path", "load_codec", "put_path"]
 
@@ -48,7 +49,7 @@ class Codec(Protocol):
         absent."""
 
 
-MAKERS: dict[str, Callable[[Table], Codec]] = {"iso8583": make_iso_codec}
+MAKERS: dict[str, Callable[[Table], Codec]] = {"iso8583": make_iso_codec, "xml": make_xml_codec}
 
 
 def load_codec(tree: dict[str, Any], file: str) -> tuple[Codec | None, list[Problem]]:

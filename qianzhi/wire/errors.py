@@ -6,6 +6,7 @@ number where another field was expected.
 """
 
 from enum import IntEnum
+from typing import Any
 
 SHOWN_CHARACTERS = 8
 
@@ -31,7 +32,8 @@ class RemoteProtocolError(WireError):
     """The peer's bytes are not what its dialect says.
 
     `field` is the field's path, `offset` counts bytes from the start of what was decoded, `expected` and
-    `found` are short texts without secrets, `number` the top-level field's number where it has one.
+    `found` are short texts without secrets, `number` the top-level field's number where it has one. `partial`
+    holds what was read before the error, for an answer that says so; it is never to be acted upon.
     """
 
     def __init__(
@@ -50,6 +52,7 @@ class RemoteProtocolError(WireError):
         self.found = found
         self.reason = reason
         self.number = number
+        self.partial: dict[str, Any] = {}
 
 
 class EncodeError(WireError, ValueError):

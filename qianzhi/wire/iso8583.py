@@ -43,15 +43,22 @@ class Iso8583Codec:
     def decode(self, body: bytes) -> Message:
         """Read a body; raises only RemoteProtocolError, whatever the bytes are."""
         message: Message = {}
+        try:
+            self._read(body, message)
+        except RemoteProtocolError as error:
+            error.partial = message
+            raise
+        return message
+
+    def _read(self, body: bytes, message: Message) -> None:
         at = 0
         if self._header and (self._header_required or body[:1] == b"\x2e"):
             message["header"] = cups.decode_header(body)
             at = cups.HEADER_BYTES
-        if len(body) > self._bytes_max:
-            found = str(len(body))
-            raise RemoteProtocolError(
-                "message", 0, f"at most {self._bytes_max} bytes", found, Reason.LENGTH_TOO_LARGE
-            )
+        end = len(body)
+        if end > self._bytes_max:
+            expected = f"at most {self._bytes_max} bytes"
+            raise RemoteProtocolError("message", 0, expected, str(end), Reason.LENGTH_TOO_LARGE)
         mti = body[at : at + 4]
         if len(mti) < 4 or not mti.isdigit():
             raise RemoteProtocolError("mti", at, "4 digits", shown(mti), Reason.UNREADABLE)
@@ -61,12 +68,10 @@ class Iso8583Codec:
         if plan is None:
             plan = self._make_plan(bitmap, at + 4)
         at += 4 + len(bitmap)
-        end = len(body)
         for name, decode in plan:
             message[name], at = decode(body, at, end)
         if at != end:
             raise RemoteProtocolError("message", at, "its end", f"{end - at} bytes more", Reason.UNREADABLE)
-        return message
 
     def _read_bitmap(self, body: bytes, at: int) -> bytes:
         size = 16 if body[at : at + 1] >= b"\x80" else 8
