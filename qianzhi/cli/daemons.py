@@ -1,6 +1,6 @@
 """The daemons of a site as the command meets them: starting, asking, draining, rendering supervisor.d/.
 
-`drain` goes through supervisor where one runs, because a daemon that ends by itself is started again.
+Everything that a daemon needs is built here from the checked configuration, and given to it.
 """
 
 import sys
@@ -95,8 +95,29 @@ def start(chosen: "Chosen", checked: "Checked", site: "Site", name: str) -> int:
 
 
 def build(chosen: "Chosen", checked: "Checked", site: "Site", name: str) -> Any:
-    """Build the daemon's own object."""
+    """Build the daemon's own object; raises KeyReferenceError."""
+    from qianzhi.runtime.secrets import resolve_key
+
+    key = resolve_key(site.key, production=site.production, base=chosen.config)
+    if name in site.nodes:
+        return build_node(checked, site, name, key)
     raise NotImplementedError
+
+
+def build_node(checked: "Checked", site: "Site", name: str, key: bytes) -> Any:
+    """Build an interface node with the limits of every bank of the site."""
+    from interface_layer.daemon import NodeDaemon
+    from qianzhi.link.tables import BankLimits
+
+    limits = {
+        bank: BankLimits(
+            in_flight=profile.limits.in_flight,
+            rate_per_second=profile.limits.rate_per_second,
+            burst=profile.limits.rate_per_second,
+        )
+        for bank, profile in checked.profiles.items()
+    }
+    return NodeDaemon(site, name, limits, key)
 
 
 def folder_of_sockets(site: "Site") -> Path:
@@ -151,29 +172,37 @@ def short(value: object) -> str:
 
 
 def drain_command(chosen: "Chosen", name: str, draining: bool) -> None:
-    """Drain a daemon and leave it down, or bring it back."""
+    """Let a daemon stand by, or take part again.
+
+    A node stands by alive.  Any other daemon is stopped in order, by supervisor where one runs, because
+    supervisor would start again what ends by itself.
+    """
     site = site_of(chosen)
     programs = {program.name: program for program in programs_of(site)}
     if name not in programs:
         raise CommandError(USAGE, f"the site has no daemon {name!r}", f"it has {', '.join(programs)}")
-    socket = folder_of_sockets(site) / "supervisor.sock"
-    if socket.exists():
-        ask_supervisor(socket, "stopProcess" if draining else "startProcess", programs[name])
-    elif draining:
-        ask_daemon(site, name)
+    sockets = folder_of_sockets(site)
+    if asked(sockets / f"{name}.sock", "stand_by" if draining else "undrain"):
+        say(f"{name}: {'stands by and takes nothing new' if draining else 'takes requests again'}")
+    elif (sockets / "supervisor.sock").exists():
+        method = "stopProcess" if draining else "startProcess"
+        ask_supervisor(sockets / "supervisor.sock", method, programs[name])
+        say(f"{name}: {'drained and stopped' if draining else 'started'}")
+    elif draining and asked(sockets / f"{name}.sock", "drain"):
+        say(f"{name}: drains and stops")
     else:
-        raise CommandError(UNREACHABLE, "no supervisor runs here", f"start it with `qianzhi daemon {name}`")
-    say(f"{name}: {'drained' if draining else 'started'}")
+        raise CommandError(UNREACHABLE, f"{name} does not answer", f"start it with `qianzhi daemon {name}`")
 
 
-def ask_daemon(site: "Site", name: str) -> None:
-    """Drain a daemon that no supervisor would start again."""
+def asked(path: Path, command: str) -> bool:
+    """Ask a daemon to do something; False when it does not answer or does not know the command."""
     from qianzhi.runtime.admin import AdminError, ask
 
     try:
-        ask(folder_of_sockets(site) / f"{name}.sock", "drain")
-    except AdminError as error:
-        raise CommandError(UNREACHABLE, str(error)) from error
+        ask(path, command)
+    except AdminError:
+        return False
+    return True
 
 
 def ask_supervisor(socket: Path, method: str, program: Program) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from qianzhi.cli.looking import seed_core
 from qianzhi.cli.machine import Machine
 from qianzhi.cli.output import BROKEN, CommandError, say
 from qianzhi.runtime import clock
@@ -14,7 +15,6 @@ from qianzhi.runtime import clock
 if TYPE_CHECKING:
     from qianzhi.cli.checks import Checked
     from qianzhi.cli.main import Chosen
-    from qianzhi.link.tables import Site
 
 SUBSCRIBERS = 1000
 LOOK_SECONDS = 0.2
@@ -63,7 +63,7 @@ def ended_by_signals() -> Iterator[None]:
 @contextlib.contextmanager
 def running(system: Machine, checked: "Checked") -> Iterator[None]:
     """Seed an empty core, start the daemons, wait until they run; on the way out stop them."""
-    prepare_core(checked, system.site)
+    seed_core(checked, system.site, SUBSCRIBERS)
     try:
         system.start()
         system.wait_ready()
@@ -81,11 +81,6 @@ def shielded(work: Callable[[], None]) -> None:
     finally:
         for number, handler in zip(numbers, before, strict=True):
             signal.signal(number, handler)
-
-
-def prepare_core(checked: "Checked", site: "Site", subscribers: int = SUBSCRIBERS) -> None:
-    """Bring the core's tables up to date and fill an empty core with subscribers."""
-    raise NotImplementedError
 
 
 def wait_for_end(system: Machine) -> None:
