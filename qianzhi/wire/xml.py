@@ -212,8 +212,8 @@ class XmlCodec:
     def mask(self, body: bytes) -> bytes:
         """Return the body with sensitive elements starred, of the same length; never raises.
 
-        Everything is starred but the tags that the dialect knows and the texts of its harmless elements; of a body
-        that is not well-formed only known tags are left to be seen.
+        Everything is starred but the tags that the dialect knows and the texts of its harmless elements; of a
+        body that is not well-formed only known tags are left to be seen.
         """
         masked = bytearray(b"*" * len(body))
         for tag in _TAG.finditer(body):

@@ -1,0 +1,177 @@
+"""DES and two-key 3DES arithmetic, from maintained libraries: the system's libcrypto, else pycryptodome.
+
+libcrypto is called through ctypes (its DES interface is deprecated but stable and several times faster for
+short messages); where it is absent or does not reproduce a published value, pycryptodome does the same work.
+Nothing here knows keys' purposes or formats.
+"""
+
+import ctypes
+import ctypes.util
+from collections.abc import Callable
+from typing import Protocol
+
+from Crypto.Cipher import DES
+
+BLOCK_BYTES = 8
+_ZERO = bytes(BLOCK_BYTES)
+
+
+class Cipher(Protocol):
+    """Single DES under one key of eight bytes."""
+
+    def encrypt(self, block: bytes) -> bytes:
+        """Encrypt one block of eight bytes."""
+
+    def decrypt(self, block: bytes) -> bytes:
+        """Decrypt one block of eight bytes."""
+
+    def chain(self, data: bytes) -> bytes:
+        """Return the last block of DES-CBC with a zero initial vector; `data` is whole blocks and at least
+        one."""
+
+
+class PycryptoCipher:
+    """Single DES by pycryptodome."""
+
+    def __init__(self, key: bytes) -> None:
+        self._key = key
+        self._blocks = DES.new(key, DES.MODE_ECB)  # noqa: S304  the banks' dialects prescribe DES
+
+    def encrypt(self, block: bytes) -> bytes:
+        """Encrypt one block of eight bytes."""
+        return bytes(self._blocks.encrypt(block))
+
+    def decrypt(self, block: bytes) -> bytes:
+        """Decrypt one block of eight bytes."""
+        return bytes(self._blocks.decrypt(block))
+
+    def chain(self, data: bytes) -> bytes:
+        """Return the last block of DES-CBC with a zero initial vector."""
+        chained = DES.new(self._key, DES.MODE_CBC, iv=_ZERO)  # noqa: S304  as above
+        return bytes(chained.encrypt(data)[-BLOCK_BYTES:])
+
+
+class _Schedule(ctypes.Structure):
+    _fields_ = (("words", ctypes.c_uint32 * 32),)
+
+
+class LibcryptoCipher:
+    """Single DES by the system's libcrypto; one instance may not be used by two threads at once."""
+
+    def __init__(self, library: ctypes.CDLL, key: bytes) -> None:
+        self._schedule = ctypes.byref(_Schedule())
+        self._out = ctypes.create_string_buffer(BLOCK_BYTES)
+        self._ecb = library.DES_ecb_encrypt
+        self._cksum = library.DES_cbc_cksum
+        library.DES_set_key_unchecked(key, self._schedule)
+
+    def encrypt(self, block: bytes) -> bytes:
+        """Encrypt one block of eight bytes."""
+        self._ecb(block, self._out, self._schedule, 1)
+        return self._out.raw
+
+    def decrypt(self, block: bytes) -> bytes:
+        """Decrypt one block of eight bytes."""
+        self._ecb(block, self._out, self._schedule, 0)
+        return self._out.raw
+
+    def chain(self, data: bytes) -> bytes:
+        """Return the last block of DES-CBC with a zero initial vector."""
+        self._cksum(data, self._out, len(data), self._schedule, _ZERO)
+        return self._out.raw
+
+
+MakeCipher = Callable[[bytes], Cipher]
+
+
+def load_libcrypto() -> ctypes.CDLL | None:
+    """Return the system's libcrypto when it has the DES functions and computes a published value rightly."""
+    name = ctypes.util.find_library("crypto")
+    if name is None:
+        return None
+    try:
+        library = ctypes.CDLL(name)
+        pointer, buffer = ctypes.c_void_p, ctypes.c_char_p
+        library.DES_set_key_unchecked.argtypes = (buffer, pointer)
+        library.DES_set_key_unchecked.restype = None
+        library.DES_ecb_encrypt.argtypes = (buffer, pointer, pointer, ctypes.c_int)
+        library.DES_ecb_encrypt.restype = None
+        library.DES_cbc_cksum.argtypes = (buffer, pointer, ctypes.c_long, pointer, buffer)
+        library.DES_cbc_cksum.restype = ctypes.c_uint32
+    except (OSError, AttributeError):
+        return None
+    cipher = LibcryptoCipher(library, bytes.fromhex("0123456789ABCDEF"))
+    return library if cipher.encrypt(_ZERO) == bytes.fromhex("D5D44FF720683D0D") else None
+
+
+def make_cipher_maker() -> MakeCipher:
+    """Return what makes ciphers here: libcrypto's, or pycryptodome's where that is not to be had."""
+    library = load_libcrypto()
+    if library is None:
+        return PycryptoCipher
+    return lambda key: LibcryptoCipher(library, key)
+
+
+make_cipher = make_cipher_maker()
+
+
+class DesKey:
+    """A DES key of 8 bytes or a two-key 3DES key of 16, ready for use; its text form shows nothing."""
+
+    def __init__(self, key: bytes, make: MakeCipher = make_cipher) -> None:
+        if len(key) not in (8, 16):
+            raise ValueError("a DES key has 8 or 16 bytes")
+        self.bytes = len(key)
+        self._left = make(key[:8])
+        self._right = make(key[8:]) if len(key) == 16 else self._left
+
+    def __repr__(self) -> str:
+        return f"DesKey({self.bytes} bytes)"
+
+    def encrypt(self, data: bytes) -> bytes:
+        """Encrypt whole blocks independently (ECB); raises ValueError for a broken block."""
+        left, right, double = self._left, self._right, self.bytes == 16
+        blocks = []
+        for block in _blocks(data):
+            once = left.encrypt(block)
+            blocks.append(left.encrypt(right.decrypt(once)) if double else once)
+        return b"".join(blocks)
+
+    def decrypt(self, data: bytes) -> bytes:
+        """Decrypt whole blocks independently (ECB); raises ValueError for a broken block."""
+        left, right, double = self._left, self._right, self.bytes == 16
+        blocks = []
+        for block in _blocks(data):
+            once = left.decrypt(block)
+            blocks.append(left.decrypt(right.encrypt(once)) if double else once)
+        return b"".join(blocks)
+
+    def chain_single(self, data: bytes) -> bytes:
+        """Return the last block of DES-CBC under the left half (ANSI X9.9); `data` is padded with zeros."""
+        return self._left.chain(_padded(data))
+
+    def chain_retail(self, data: bytes) -> bytes:
+        """Return the retail MAC (ANSI X9.19): X9.9 under the left half, the last block in 3DES."""
+        last = self._left.chain(_padded(data))
+        return self._left.encrypt(self._right.decrypt(last))
+
+    def chain_triple(self, data: bytes) -> bytes:
+        """Return the last block of 3DES-CBC with a zero initial vector; `data` is padded with zeros."""
+        last = _ZERO
+        for block in _blocks(_padded(data)):
+            mixed = int.from_bytes(last, "big") ^ int.from_bytes(block, "big")
+            last = self.encrypt(mixed.to_bytes(BLOCK_BYTES, "big"))
+        return last
+
+
+def _blocks(data: bytes) -> list[bytes]:
+    if len(data) % BLOCK_BYTES:
+        raise ValueError("the data is not whole blocks of eight bytes")
+    return [data[at : at + BLOCK_BYTES] for at in range(0, len(data), BLOCK_BYTES)]
+
+
+def _padded(data: bytes) -> bytes:
+    """Pad with zeros to whole blocks, adding none when they are whole (ISO 9797-1 padding 1); one block at
+    least."""
+    short = -len(data) % BLOCK_BYTES
+    return data + bytes(short) if short else data or _ZERO
