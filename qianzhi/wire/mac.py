@@ -4,6 +4,7 @@ form.
 All of that is data (`MacSpec`): no two banks agree on it.
 """
 
+import dataclasses
 import hmac
 from collections.abc import Callable
 from typing import Annotated, Literal
