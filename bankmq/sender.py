@@ -1,0 +1,109 @@
+"""A bank's end of a ZeroMQ queue: a DEALER socket around `kept.KeptMessages`; the simulators stand on it."""
+
+from collections.abc import Callable
+from typing import Any
+
+import zmq
+from zmq.utils.monitor import parse_monitor_message
+
+from bankmq.kept import KeepLimits, KeptMessages, Outcome
+from bankmq.zmqread import MESSAGES_PER_TURN_MAX, ZmqReader
+from qianzhi.runtime import clock
+from qianzhi.runtime.effects import Send
+from qianzhi.runtime.shell import Interpreter
+
+HEARTBEAT_MS = 5_000
+
+
+class ZmqSender:
+    """Sends messages to one endpoint and keeps each until its answer; `on_outcomes` hears how they ended, in
+    lists."""
+
+    def __init__(
+        self, endpoint: str, limits: KeepLimits, on_outcomes: Callable[[list[Outcome]], None], reactor: Any
+    ) -> None:
+        """Nothing is opened yet."""
+        self._endpoint = endpoint
+        self._limits = limits
+        self._on_outcomes = on_outcomes
+        self._reactor = reactor
+        self._kept = KeptMessages(limits)
+        self._interpreter = Interpreter(self, {Send: self._carry}, reactor)
+        self._context: zmq.Context[Any] = zmq.Context()
+        self._socket: zmq.Socket[bytes] | None = None
+        self._readers: list[ZmqReader] = []
+
+    @property
+    def deadline(self) -> int | None:
+        """When a message is to be sent again."""
+        return self._kept.deadline
+
+    def start(self) -> None:
+        """Connect, now or as soon as the other end is there."""
+        socket = self._socket = self._context.socket(zmq.DEALER)
+        socket.setsockopt(zmq.LINGER, 0)
+        # Nothing is queued for a peer that is not connected: what is kept is sent when the line stands.
+        socket.setsockopt(zmq.IMMEDIATE, 1)
+        socket.setsockopt(zmq.SNDHWM, self._limits.kept_max)
+        socket.setsockopt(zmq.RCVHWM, self._limits.kept_max)
+        socket.setsockopt(zmq.HEARTBEAT_IVL, HEARTBEAT_MS)
+        socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, 3 * HEARTBEAT_MS)
+        socket.setsockopt(zmq.RECONNECT_IVL, 100)
+        socket.setsockopt(zmq.RECONNECT_IVL_MAX, 5_000)
+        monitor = socket.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED)
+        self._readers = [
+            ZmqReader(monitor, self._reactor, self._take_line_events, lambda: MESSAGES_PER_TURN_MAX),
+            ZmqReader(socket, self._reactor, self._take_answers, lambda: MESSAGES_PER_TURN_MAX),
+        ]
+        socket.connect(self._endpoint)
+        for reader in self._readers:
+            reader.start()
+
+    def submit(self, items: list[tuple[bytes, bytes]]) -> None:
+        """Send and keep messages, as (message id, body)."""
+        self._interpreter.run(self._kept.submit(items, clock.now()))
+        self._tell()
+
+    def on_time(self, now: Any) -> Any:
+        """Let the kept messages do what is due."""
+        effects = self._kept.on_time(now)
+        self._tell()
+        return effects
+
+    def stop(self) -> None:
+        """Close at once; what has no answer stays unanswered."""
+        self._interpreter.stop()
+        for reader in self._readers:
+            reader.stop()
+        if self._socket is not None:
+            self._socket.disable_monitor()
+            self._socket.close(linger=0)
+        self._context.destroy(linger=0)
+
+    def _take_answers(self, messages: list[list[bytes]]) -> None:
+        answers = [(parts[0], parts[1]) for parts in messages if len(parts) == 2]
+        self._interpreter.run(self._kept.on_answers(answers))
+        self._tell()
+
+    def _take_line_events(self, messages: list[list[bytes]]) -> None:
+        for parts in messages:
+            if parse_monitor_message(parts)["event"] == zmq.EVENT_HANDSHAKE_SUCCEEDED:
+                self._interpreter.run(self._kept.on_connected(clock.now()))
+        self._tell()
+
+    def _carry(self, send: Send) -> None:
+        """Give messages to ZeroMQ; what it does not take now is kept and will be sent again."""
+        if self._socket is None:
+            return
+        for message_id, body in send.items:
+            try:
+                self._socket.send_multipart([message_id, body], zmq.NOBLOCK)
+            except zmq.Again:
+                break
+        for reader in self._readers:
+            reader.look()
+
+    def _tell(self) -> None:
+        outcomes = self._kept.take_outcomes()
+        if outcomes:
+            self._on_outcomes(outcomes)
