@@ -240,6 +240,21 @@ def load_rows(connection: Connection, keys: Iterable[Key]) -> list[Row]:
     return list(map(row_of, rows))
 
 
+def find_rows(connection: Connection, ending: str, rows_max: int) -> list[Row]:
+    """Return the newest rows whose serial or work order ends with `ending`; reads the whole journal."""
+    sql = f"""SELECT {_COLUMNS} FROM journal WHERE substr(serial, -length(:ending)) = :ending
+        OR substr(order_serial, -length(:ending)) = :ending ORDER BY decided_us DESC LIMIT :rows_max
+        """  # noqa: S608
+    given = {"ending": ending, "rows_max": rows_max}
+    return list(map(row_of, connection.execute(text(sql), given)))
+
+
+def all_rows(connection: Connection) -> Iterator[Row]:
+    """Return the whole journal, row by row."""
+    rows = connection.execution_options(yield_per=1_000).execute(text(f"SELECT {_COLUMNS} FROM journal"))  # noqa: S608
+    return map(row_of, rows)
+
+
 def row_of(row: Any) -> Row:
     """Return a database row of all columns as a row of the journal."""
     return Row._make((*row[:5], State(row[5]), *row[6:]))

@@ -46,8 +46,7 @@ def test_the_database_is_durable_and_checks_references(url):
 
 def test_one_holder_of_the_lock_at_a_time(url):
     path = lock_path(url)
-    with acquire_lock(path):
-        with pytest.raises(LockedError, match="held by process"), acquire_lock(path):
-            pass
+    with acquire_lock(path), pytest.raises(LockedError, match="held by process"), acquire_lock(path):
+        pass
     with acquire_lock(path):
         pass

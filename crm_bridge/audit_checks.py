@@ -1,0 +1,149 @@
+"""What must not be in the books: one query per check, each returning an identifier and a detail per
+violation.
+
+Data only.  Where a number stands for a kind, a state or a code, it comes from the enumeration that owns it.
+"""
+
+# ruff: noqa: S608 - what is put into these queries are our own enumerations and names
+from crm_bridge.journal import State
+from qianzhi.billing.orders import ARREARS, BOOK, CLEARING, LATE_FEES, RECEIVABLE, REVENUE, UNDO, Code
+from qianzhi.domain.requests import Kind
+from qianzhi.ledger.entries import Ending
+
+_MOVED = """SELECT account, sum(fen) AS fen FROM (
+    SELECT credit AS account, amount_fen AS fen FROM ledger_transfers
+    UNION ALL SELECT debit, -amount_fen FROM ledger_transfers) GROUP BY account"""
+_OPEN_PENDINGS = """SELECT p.debit, sum(p.amount_fen) AS fen FROM ledger_pendings p
+    LEFT JOIN ledger_settlements s ON s.pending = p.serial WHERE s.pending IS NULL GROUP BY p.debit"""
+_KEY = "j.space || '/' || j.business_date || '/' || j.serial"
+_ORDERED = f"{State.APPROVED:d}, {State.REVERSED:d}"
+_ORDER_CODES = ", ".join(
+    str(int(code))
+    for code in (
+        *(Code.CREDIT, Code.ARREARS, Code.PRINCIPAL, Code.LATE_FEE, Code.SHORTAGE),
+        *(UNDO + code for code in (Code.CREDIT, Code.ARREARS, Code.PRINCIPAL, Code.LATE_FEE)),
+    )
+)
+
+_LEDGER = {
+    "balance": f"""SELECT a.id, 'balance ' || a.balance_fen || ', transfers ' || coalesce(m.fen, 0)
+        FROM ledger_accounts a LEFT JOIN ({_MOVED}) m ON m.account = a.id
+        WHERE a.balance_fen <> coalesce(m.fen, 0)""",
+    "reserved": f"""SELECT a.id, 'reserved ' || a.reserved_fen || ', open reservations ' || coalesce(p.fen, 0)
+        FROM ledger_accounts a LEFT JOIN ({_OPEN_PENDINGS}) p ON p.debit = a.id
+        WHERE a.reserved_fen <> coalesce(p.fen, 0)""",
+    "total": """SELECT 'all', 'the balances sum to ' || t.fen
+        FROM (SELECT sum(balance_fen) AS fen FROM ledger_accounts) t WHERE t.fen <> 0""",
+    "floor": """SELECT id, 'balance ' || balance_fen || ', reserved ' || reserved_fen || ', floor ' ||
+    floor_fen
+        FROM ledger_accounts WHERE balance_fen - reserved_fen < floor_fen""",
+    "limits": f"""SELECT id, kind || ' must end at zero: balance ' || balance_fen || ', floor ' ||
+    coalesce(floor_fen, '-')
+        FROM ledger_accounts
+        WHERE (kind = '{ARREARS}' AND balance_fen > 0) OR (kind = '{BOOK}' AND floor_fen IS NOT 0)""",
+    "transfer": """SELECT id, 'amount ' || amount_fen || ' from ' || debit || ' to ' || credit FROM
+    ledger_transfers
+        WHERE amount_fen <= 0 OR debit = credit""",
+    "reservation": f"""SELECT p.serial, 'ending ' || s.ending || ' of ' || p.amount_fen || ' with ' ||
+    s.amount_fen
+        || ', posted ' || coalesce(t.fen, 0) FROM ledger_pendings p
+        JOIN ledger_settlements s ON s.pending = p.serial
+        LEFT JOIN (SELECT pending, sum(amount_fen) AS fen FROM ledger_transfers GROUP BY pending) t
+        ON t.pending = p.serial
+        WHERE s.amount_fen > p.amount_fen OR coalesce(t.fen, 0) <> s.amount_fen
+        OR (s.ending = {Ending.POSTED:d}) <> (s.amount_fen > 0)""",
+    "stray-transfer": f"""SELECT t.id, 'code ' || t.code || ' under ' || t.reference FROM ledger_transfers t
+        LEFT JOIN billing_orders o ON o.serial = t.reference LEFT JOIN billing_bills b ON b.serial =
+        t.reference WHERE NOT ((t.code IN ({_ORDER_CODES}) AND o.serial IS NOT NULL)
+        OR (t.code = {Code.BILLED:d} AND b.serial IS NOT NULL)
+        OR (t.code = {Code.OPENING:d} AND t.reference LIKE 'opening-%') OR t.pending IS NOT NULL)""",
+}
+
+_ORDERS = {
+    "order": f"""SELECT {_KEY}, count(o.serial) || ' work orders, named ' || coalesce(j.order_serial, '-')
+        FROM journal j LEFT JOIN billing_orders o ON o.space = j.space AND o.business_date = j.business_date
+        AND o.key_serial = j.serial AND o.reverses IS NULL
+        GROUP BY j.space, j.business_date, j.serial
+        HAVING count(o.serial) <> (j.state IN ({_ORDERED})) OR max(o.serial) IS NOT j.order_serial
+        OR max(o.amount_fen) <> j.amount_fen OR max(o.phone) <> j.phone OR max(o.bank_number) <> j.bank_number
+        OR max(o.kind) <> j.kind""",
+    "reversal": f"""SELECT {_KEY}, 'reversed by ' || coalesce(o.serial, '-') || ', named ' ||
+    coalesce(j.reversal_order, '-')
+        FROM journal j LEFT JOIN billing_orders o ON o.reverses = j.order_serial
+        WHERE (o.serial IS NOT NULL) <> (j.state = {State.REVERSED:d}) OR o.serial IS NOT j.reversal_order
+        OR o.amount_fen <> j.amount_fen OR o.kind <> {Kind.REVERSAL:d}""",
+    "unkeyed-order": """SELECT o.serial, 'no journal row names it' FROM billing_orders o
+        LEFT JOIN journal j ON j.space = o.space AND j.business_date = o.business_date AND j.serial =
+        o.key_serial WHERE o.serial NOT IN (coalesce(j.order_serial, ''), coalesce(j.reversal_order, ''))""",
+    "posting": f"""SELECT o.serial, 'amount ' || o.amount_fen || ', credited ' ||
+    coalesce(sum(t.amount_fen), 0)
+        FROM billing_orders o JOIN billing_books k ON k.id = o.book
+        LEFT JOIN ledger_transfers t ON t.reference = o.serial AND t.code = {Code.CREDIT:d} AND t.credit =
+        k.account AND t.debit IN (SELECT id FROM ledger_accounts WHERE kind = '{CLEARING}' AND owner =
+        o.bank_number) WHERE o.reverses IS NULL GROUP BY o.serial
+        HAVING count(t.id) <> 1 OR sum(t.amount_fen) <> o.amount_fen""",
+    "foreign-account": f"""SELECT t.id, 'order ' || o.serial || ' moves the account of another book'
+        FROM billing_orders o JOIN billing_books k ON k.id = o.book JOIN ledger_transfers t ON t.reference =
+        o.serial JOIN ledger_accounts a ON a.id IN (t.debit, t.credit)
+        WHERE a.kind IN ('{BOOK}', '{ARREARS}') AND a.id NOT IN (k.account, k.arrears)""",
+    "net-of-reversed": f"""SELECT o.serial, 'with its reversal ' || r.serial || ', ' || CASE
+        WHEN a.kind IN ('{BOOK}', '{ARREARS}') THEN 'the book' ELSE a.kind || a.owner END || ' keeps '
+        || sum(t.amount_fen * ((t.credit = a.id) - (t.debit = a.id)))
+        FROM billing_orders r JOIN billing_orders o ON o.serial = r.reverses
+        JOIN ledger_transfers t ON t.reference IN (o.serial, r.serial)
+        JOIN ledger_accounts a ON a.id IN (t.debit, t.credit)
+        GROUP BY o.serial, CASE WHEN a.kind IN ('{BOOK}', '{ARREARS}') THEN '' ELSE a.kind || a.owner END
+        HAVING sum(t.amount_fen * ((t.credit = a.id) - (t.debit = a.id))) <> 0""",
+    "repeated-key": """SELECT space || '/' || business_date || '/' || key_serial, count(*) || ' work orders'
+        FROM billing_orders WHERE reverses IS NULL GROUP BY space, business_date, key_serial HAVING count(*)
+        > 1""",
+    "reversal-undone": """SELECT o.serial, 'reverses ' || o.reverses || ', itself a reversal' FROM
+    billing_orders o
+        JOIN billing_orders r ON r.serial = o.reverses WHERE r.reverses IS NOT NULL""",
+}
+
+_PAID = """SELECT v.bill, count(*) AS n, min(v.order_serial) AS paid_by FROM billing_write_offs v
+    LEFT JOIN billing_orders r ON r.reverses = v.order_serial WHERE r.serial IS NULL GROUP BY v.bill"""
+_WRITTEN_OFF = """SELECT order_serial, sum(principal_fen) AS principal, sum(late_fee_fen) AS fee
+    FROM billing_write_offs GROUP BY order_serial"""
+
+_BILLS = {
+    "bill": f"""SELECT b.serial, 'paid by ' || coalesce(b.paid_by, '-') || ', written off ' || coalesce(p.n,
+    0)
+        || ' times, by ' || coalesce(p.paid_by, '-')
+        FROM billing_bills b LEFT JOIN ({_PAID}) p ON p.bill = b.serial
+        WHERE coalesce(p.n, 0) > 1 OR b.paid_by IS NOT p.paid_by""",
+    "write-off": """SELECT v.order_serial || ' ' || v.bill, 'principal ' || v.principal_fen || ' of ' ||
+    b.principal_fen
+        FROM billing_write_offs v JOIN billing_bills b ON b.serial = v.bill JOIN billing_orders o
+        ON o.serial = v.order_serial WHERE v.principal_fen <> b.principal_fen OR b.book <> o.book
+        OR v.late_fee_fen > v.principal_fen""",
+    "write-off-posting": f"""SELECT o.serial, 'written off ' || coalesce(v.principal, 0) || ' and ' ||
+    coalesce(v.fee, 0)
+        || ', posted ' || coalesce(sum(t.amount_fen * (t.code = {Code.PRINCIPAL:d})), 0) || ' and '
+        || coalesce(sum(t.amount_fen * (t.code = {Code.LATE_FEE:d})), 0)
+        FROM billing_orders o LEFT JOIN ({_WRITTEN_OFF}) v ON v.order_serial = o.serial
+        LEFT JOIN (SELECT t.* FROM ledger_transfers t JOIN ledger_accounts a ON a.id = t.credit WHERE
+        (t.code = {Code.PRINCIPAL:d} AND a.kind = '{RECEIVABLE}') OR (t.code = {Code.LATE_FEE:d}
+        AND a.kind = '{LATE_FEES}')) t ON t.reference = o.serial
+        WHERE o.reverses IS NULL GROUP BY o.serial
+        HAVING coalesce(v.principal, 0) <> coalesce(sum(t.amount_fen * (t.code = {Code.PRINCIPAL:d})), 0)
+        OR coalesce(v.fee, 0) <> coalesce(sum(t.amount_fen * (t.code = {Code.LATE_FEE:d})), 0)""",
+    "bill-posting": f"""SELECT b.serial, 'principal ' || b.principal_fen || ', posted ' ||
+    coalesce(sum(t.amount_fen), 0)
+        FROM billing_bills b LEFT JOIN (SELECT t.* FROM ledger_transfers t
+        JOIN ledger_accounts d ON d.id = t.debit JOIN ledger_accounts c ON c.id = t.credit
+        WHERE t.code = {Code.BILLED:d} AND d.kind = '{RECEIVABLE}' AND c.kind = '{REVENUE}') t
+        ON t.reference = b.serial GROUP BY b.serial
+        HAVING count(t.id) <> 1 OR sum(t.amount_fen) <> b.principal_fen""",
+    "receivable": f"""SELECT 'all', 'receivable ' || r.fen || ', open bills ' || b.fen
+        FROM (SELECT coalesce(sum(balance_fen), 0) AS fen FROM ledger_accounts WHERE kind = '{RECEIVABLE}') r,
+        (SELECT coalesce(sum(principal_fen), 0) AS fen FROM billing_bills WHERE paid_by IS NULL) b
+        WHERE r.fen + b.fen <> 0""",
+    "orphan-phone": """SELECT p.phone, 'its book ' || p.book || ' has wrong accounts' FROM billing_phones p
+        JOIN billing_books k ON k.id = p.book LEFT JOIN ledger_accounts a ON a.id = k.account
+        LEFT JOIN ledger_accounts r ON r.id = k.arrears WHERE a.kind IS NOT 'book' OR r.kind IS NOT 'arrears'
+        """,
+}
+
+CHECKS: dict[str, str] = _LEDGER | _ORDERS | _BILLS

@@ -1,0 +1,354 @@
+"""The gateway against a reference model of a few dicts, over random batches; other cores plug in at `CORES`."""
+
+import shutil
+import tempfile
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
+
+from crm_bridge.audit import audit_books
+from crm_bridge.gateway import Gateway
+from crm_bridge.lookup import find_account
+from crm_bridge.seed import seed
+from crm_bridge.settings import CoreSettings
+from qianzhi.domain.requests import Kind, Request
+from qianzhi.domain.results import Result
+from qianzhi.runtime.now import Now
+
+ZONE = ZoneInfo("Asia/Shanghai")
+START = datetime(2026, 11, 17, 11, 0, tzinfo=ZONE)
+PHONES = [str(13_800_000_000 + i) for i in (0, 1, 2, 3, 4, 49)]
+LIMIT = 40_000
+RATE = 100
+
+
+def number(day):
+    return int(day.strftime("%Y%m%d"))
+
+
+def day_of(yyyymmdd):
+    return datetime.strptime(str(yyyymmdd), "%Y%m%d").replace(tzinfo=ZONE)
+
+
+class Model:
+    """What the core must do, told once more as plainly as possible; amounts in fen, times as datetimes."""
+
+    def __init__(self, accounts):
+        self.people = {}
+        for phone, view in accounts.items():
+            bills = [
+                {"serial": b.serial, "month": b.month, "principal": b.principal_fen, "open": True}
+                for b in sorted(view.bills, key=lambda b: b.month)
+            ]
+            self.people[phone] = {
+                "state": view.state,
+                "money": view.balance_fen,
+                "debt": 0,
+                "bills": bills,
+                "name": view.name,
+            }
+        self.keys = {}
+        self.cleared = {}
+
+    def answer(self, r, at):
+        if r.kind == Kind.OWED:
+            return self.owed(r, at)
+        if r.kind in (Kind.RECHARGE, Kind.PAY, Kind.BLOCK):
+            return self.original(r, at)
+        return self.about(r, at)
+
+    def fee(self, bill, at):
+        year, month = divmod(bill["month"], 100)
+        due = date(year + month // 12, month % 12 + 1, 20)
+        late = max(0, (at.date() - due).days)
+        return min(bill["principal"], bill["principal"] * RATE * late // 10_000)
+
+    def worth(self, phone):
+        return self.people[phone]["money"] - self.people[phone]["debt"]
+
+    def owed(self, r, at):
+        person = self.people.get(r.phone)
+        if person is None:
+            return Result.NO_SUCH_PHONE, 0, 0
+        total = person["debt"] + sum(b["principal"] + self.fee(b, at) for b in person["bills"] if b["open"])
+        return (Result.APPROVED if total else Result.NOTHING_OWED), total, self.worth(r.phone)
+
+    def content(self, r):
+        return (r.phone, r.amount_fen, r.bank_number, r.bill)
+
+    def near(self, r, dates):
+        found = [
+            self.keys.get((r.space, number(day_of(r.date) + timedelta(days=n)), r.serial)) for n in dates
+        ]
+        return [entry for entry in found if entry is not None]
+
+    def clashes(self, r, entry):
+        return any(a and b and a != b for a, b in zip(self.content(r), entry["content"], strict=True))
+
+    def original(self, r, at):
+        entry = self.keys.get(tuple(r.key))
+        if entry is None and r.date_ours:
+            for other in self.near(r, (-1, 1)):
+                fresh = at - other["at"] < timedelta(hours=2)
+                if fresh and (self.same(r, other) if other["seen"] else not self.clashes(r, other)):
+                    entry = other
+                    break
+        if entry is not None:
+            if entry["seen"] and not self.same(r, entry):
+                return Result.DUPLICATE_SERIAL, 0, 0
+            return self.repeated(entry)
+        ahead = (day_of(r.date).date() - at.date()).days
+        if ahead < -1:
+            return Result.BAD_DATE, 0, 0
+        if self.closed(r.date, at):
+            return Result.DATE_CLOSED, 0, 0
+        if ahead > 1:
+            return self.keep(r, at, "refused", (Result.BAD_DATE, 0, 0))
+        if r.kind == Kind.BLOCK:
+            return self.keep(r, at, "blocked", (Result.BLOCKED, 0, 0), seen=False)
+        reply = self.credit(r, at)
+        return self.keep(r, at, "approved" if reply[0] is Result.APPROVED else "refused", reply)
+
+    def same(self, r, entry):
+        kind_fits = r.kind == Kind.BLOCK or r.kind == entry["kind"]
+        return kind_fits and self.content(r) == entry["content"]
+
+    def repeated(self, entry):
+        if entry["state"] == "reversed":
+            return Result.REVERSED, entry["reply"][1], 0
+        return (Result.BLOCKED, 0, 0) if entry["state"] == "blocked" else entry["reply"]
+
+    def closed(self, yyyymmdd, at):
+        return at >= day_of(yyyymmdd) + timedelta(days=1, hours=12)
+
+    def keep(self, r, at, state, reply, seen=None):
+        self.keys[tuple(r.key)] = {
+            "state": state,
+            "kind": r.kind,
+            "content": self.content(r),
+            "seen": r.kind in (Kind.RECHARGE, Kind.PAY) if seen is None else seen,
+            "reply": reply,
+            "at": at,
+            "did": self.did if state == "approved" else None,
+        }
+        return reply
+
+    def credit(self, r, at):
+        person = self.people.get(r.phone)
+        if r.amount_fen <= 0:
+            return Result.BAD_AMOUNT, 0, 0
+        if r.amount_fen > LIMIT:
+            return Result.AMOUNT_LIMIT, 0, 0
+        if person is None:
+            return Result.NO_SUCH_PHONE, 0, 0
+        if person["state"] == "closed":
+            return Result.PHONE_CLOSED, 0, 0
+        self.did = {"phone": r.phone, "amount": r.amount_fen, "bank": r.bank_number, "debt": 0, "bills": []}
+        if r.kind == Kind.PAY:
+            bill = next((b for b in person["bills"] if b["serial"] == r.bill), None)
+            if bill is None:
+                return Result.NO_SUCH_BILL, 0, 0
+            if not bill["open"]:
+                return Result.BILL_PAID, 0, 0
+            if bill["principal"] + self.fee(bill, at) != r.amount_fen:
+                return Result.BILL_CHANGED, 0, 0
+            self.write_off(bill, at)
+        else:
+            money = person["money"] + r.amount_fen
+            self.did["debt"] = min(money, person["debt"])
+            person["debt"] -= self.did["debt"]
+            money -= self.did["debt"]
+            for bill in person["bills"]:
+                if bill["open"] and bill["principal"] + self.fee(bill, at) > money:
+                    break
+                if bill["open"]:
+                    money -= self.write_off(bill, at)
+            person["money"] = money
+        self.cleared[r.bank_number] = self.cleared.get(r.bank_number, 0) + r.amount_fen
+        return Result.APPROVED, r.amount_fen, self.worth(r.phone)
+
+    def write_off(self, bill, at):
+        paid = bill["principal"] + self.fee(bill, at)
+        bill["open"] = False
+        self.did["bills"].append((bill, paid))
+        return paid
+
+    def about(self, r, at):
+        entry = self.keys.get(tuple(r.key))
+        if r.date_ours:
+            found = ([entry] if entry else []) + self.near(r, (-1, 1))
+            entry = next((e for e in found if not self.clashes(r, e)), found[0] if found else None)
+        if entry is None:
+            if self.closed(r.date, at):
+                return Result.NOT_FOUND, 0, 0
+            return self.keep(r, at, "blocked", (Result.NOT_FOUND, 0, 0), seen=False)
+        if r.kind == Kind.STATUS:
+            return self.repeated(entry) if entry["state"] == "reversed" else entry["reply"]
+        return self.reverse(r, entry, at)
+
+    def reverse(self, r, entry, at):
+        if entry["reply"][0] is Result.NOT_FOUND:
+            return entry["reply"]
+        if entry["state"] in ("refused", "blocked"):
+            return Result.ORIGINAL_REFUSED, 0, 0
+        if r.amount_fen and r.amount_fen != entry["content"][1]:
+            return Result.AMOUNT_DIFFERS, 0, 0
+        if r.phone and r.phone != entry["content"][0]:
+            return Result.DUPLICATE_SERIAL, 0, 0
+        if entry["state"] == "reversed":
+            return entry["undone"]
+        if self.closed(entry["date"] if "date" in entry else self.date_of(entry), at):
+            return Result.DATE_CLOSED, 0, 0
+        did = entry["did"]
+        person = self.people[did["phone"]]
+        for bill, paid in did["bills"]:
+            bill["open"] = True
+            person["money"] += paid
+        person["money"] += did["debt"] - did["amount"]
+        person["debt"] += did["debt"]
+        if entry["kind"] == Kind.PAY:
+            person["money"] += did["amount"] - sum(paid for _, paid in did["bills"])
+        if person["money"] < 0:
+            person["debt"] -= person["money"]
+            person["money"] = 0
+        self.cleared[did["bank"]] -= did["amount"]
+        entry["state"] = "reversed"
+        entry["undone"] = (Result.APPROVED, did["amount"], self.worth(did["phone"]))
+        return entry["undone"]
+
+    def date_of(self, entry):
+        return next(key[1] for key, value in self.keys.items() if value is entry)
+
+
+amounts = st.sampled_from([0, -5, 1, 3_000, 9_000, 20_000, LIMIT, LIMIT + 1])
+
+
+class CoreMachine(RuleBasedStateMachine):
+    """Random batches; `open_core` gives the core under test on a database that `copy` made from the template."""
+
+    folder: Path
+    open_core = None
+
+    @initialize()
+    def start(self):
+        self.home = Path(tempfile.mkdtemp(dir=self.folder))
+        self.core, self.url = type(self).open_core(self.home)
+        self.at = START
+        accounts = {phone: self.account(phone) for phone in PHONES}
+        self.model = Model(accounts)
+        self.bills = [bill for view in accounts.values() for bill in view.bills]
+        self.orders = {}
+
+    def now(self):
+        return Now(0, int(self.at.timestamp()) * 1_000_000)
+
+    def account(self, phone):
+        return find_account(self.url, phone, settings=SETTINGS, now=self.now(), zone=ZONE)
+
+    def draw(self, data):
+        kind = data.draw(st.sampled_from([Kind.RECHARGE] * 4 + [Kind.REVERSAL] * 3 + list(Kind)))
+        bare = kind in (Kind.STATUS, Kind.REVERSAL) and data.draw(st.booleans())
+        phone = "" if bare else data.draw(st.sampled_from([*PHONES[:2], *PHONES, "13900000000"]))
+        amount, bill = 0 if bare else data.draw(amounts), ""
+        if kind is Kind.PAY and data.draw(st.integers(0, 9)):
+            quoted = data.draw(st.sampled_from(self.bills))
+            owner = next(
+                p for p in PHONES for b in self.model.people[p]["bills"] if b["serial"] == quoted.serial
+            )
+            entry = next(b for b in self.model.people[owner]["bills"] if b["serial"] == quoted.serial)
+            phone, bill = owner, quoted.serial
+            amount = (
+                entry["principal"] + self.model.fee(entry, self.at) + data.draw(st.sampled_from([0, 0, 0, 1]))
+            )
+        shift = data.draw(st.sampled_from([0, 0, 0, 0, 0, -1, -1, 1, 2, -2]))
+        return Request(
+            kind=kind,
+            space=data.draw(st.sampled_from(["a", "a", "b"])),
+            date=number(self.at + timedelta(days=shift)),
+            serial=str(data.draw(st.integers(1, 6))),
+            bank="bank",
+            bank_number=data.draw(st.sampled_from(["001", "001", "001", "002"])),
+            phone=phone,
+            amount_fen=amount,
+            bill=bill,
+            date_ours=data.draw(st.sampled_from([False, False, False, True])),
+        )
+
+    @rule(data=st.data(), size=st.integers(1, 20))
+    def batch(self, data, size):
+        requests = [self.draw(data) for _ in range(size)]
+        replies = self.core.execute(requests, self.now())
+        assert len(replies) == size
+        for request, reply in zip(requests, replies, strict=True):
+            result, amount, balance = self.model.answer(request, self.at)
+            assert reply.result is result, request
+            if result in (Result.APPROVED, Result.NOTHING_OWED):
+                assert (reply.amount_fen, reply.balance_fen) == (amount, balance), request
+            if result is Result.APPROVED and request.kind in (Kind.RECHARGE, Kind.PAY) and not reply.stored:
+                assert reply.order not in self.orders
+                self.orders[reply.order] = request
+
+    @rule(hours=st.sampled_from([1, 1, 3, 12, 24]))
+    def wait(self, hours):
+        self.at += timedelta(hours=hours)
+
+    @invariant()
+    def accounts_agree(self):
+        if not hasattr(self, "model"):
+            return
+        for phone, person in self.model.people.items():
+            view = self.account(phone)
+            assert (view.balance_fen, view.arrears_fen) == (person["money"], person["debt"])
+            quoted = [(b.serial, b.late_fee_fen) for b in view.bills]
+            assert quoted == [(b["serial"], self.model.fee(b, self.at)) for b in person["bills"] if b["open"]]
+
+    def teardown(self):
+        if hasattr(self, "core"):
+            self.core.close()
+            report = audit_books(self.url)
+            assert report.violations == []
+            shutil.rmtree(self.home)
+
+
+SETTINGS = CoreSettings(database="sqlite:///", amount_fen_max=LIMIT, late_fee_per_day=RATE)
+
+
+def sqlite_core(folder, home):
+    shutil.copy(folder / "template.db", home / "core.db")
+    url = f"sqlite:///{home}/core.db"
+    return Gateway(url, SETTINGS, ZONE), url
+
+
+CORES = {"sqlite": sqlite_core}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    path = tmp_path_factory.mktemp("model")
+    start = Now(0, int(START.timestamp()) * 1_000_000)
+    seed(f"sqlite:///{path}/template.db", 50, 5, settings=SETTINGS, now=start, zone=ZONE)
+    return path
+
+
+@pytest.mark.parametrize("name", sorted(CORES))
+def test_core_does_what_the_model_does(name, folder):
+    machine = type(
+        "Machine",
+        (CoreMachine,),
+        {"folder": folder, "open_core": staticmethod(lambda home: CORES[name](folder, home))},
+    )
+    run_state_machine_as_test(
+        machine,
+        settings=settings(
+            max_examples=60,
+            stateful_step_count=10,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+            database=None,
+        ),
+    )
