@@ -154,6 +154,9 @@ class Mapping:
         self._is_answer = matcher_of(tables.match.answer)
         self._match = [row_of("", text) for text in tables.match.keys]
         self._management = [(name, matcher_of(rows.when)) for name, rows in tables.management.items()]
+        self._line_needs = {
+            name: [(path, getter(path)) for path in rows.need] for name, rows in tables.management.items()
+        }
         self._result = (getter(tables.reply.result), putter(tables.reply.result))
         copies = {**{path: path for path in tables.reply.echo}, **tables.reply.copy}
         self._copies = [(row_of("", text), putter(path)) for path, text in copies.items()]
@@ -169,7 +172,7 @@ class Mapping:
     def sort_of(self, message: Message) -> Sort:
         """Say what kind of message this is; a rejected one looks like a request, so that is asked first."""
         for get, accepted in self._reject:
-            if get(message) not in {None, accepted}:
+            if get(message) not in (None, accepted):
                 return Sort.REJECTED
         if self._is_answer.fits(message):
             return Sort.ANSWER
@@ -178,6 +181,11 @@ class Mapping:
     def management_of(self, message: Message) -> str:
         """Return the name under [management] that this message is, empty for none."""
         return next((name for name, when in self._management if when.fits(message)), "")
+
+    def management_refusal(self, name: str, message: Message) -> Refusal | None:
+        """Return what a message about the line lacks of the needs of its [management] table, or None."""
+        missing = next((path for path, get in self._line_needs[name] if get(message) is None), "")
+        return Refusal(Result.FORMAT, missing, "a value here") if missing else None
 
     def transaction_of(self, message: Message) -> str:
         """Return the name under [transactions] that this message is, empty for none."""
@@ -279,7 +287,9 @@ class Mapping:
             return getattr(request, name.partition(".")[2])
         if name in REPLY_NUMBERS and not approved:
             return None
-        return getattr(reply, name) if name != "bills" or approved else None
+        if name == "bills":
+            return self._bills.listed(reply.bills) if self._bills and approved else None
+        return getattr(reply, name)
 
     # The bank's side.
 
@@ -352,10 +362,14 @@ class Bills:
             source, transform = split_row(text)
             self._columns.append(row_of(source, f"{name}|{transform}"))
 
+    def listed(self, bills: tuple[Bill, ...]) -> tuple[Bill, ...]:
+        """Return those that the list holds."""
+        return bills[: self._max]
+
     def write(self, message: Message, bills: tuple[Bill, ...], moment: Moment) -> None:
         """Write the first bills, oldest first as they come; nothing at all when there are none."""
         entries: list[Message] = []
-        for bill in bills[: self._max]:
+        for bill in self.listed(bills):
             entry: Message = {}
             for row in self._columns:
                 row.write(entry, getattr(bill, row.field), moment)
@@ -369,9 +383,14 @@ class Bills:
         entries = self._get(message)
         for entry in entries if isinstance(entries, list) else []:
             try:
-                found.append(Bill(**{row.field: row.read(entry, moment) for row in self._columns}))
+                values = {
+                    row.field: row.read(entry, moment) for row in self._columns if isinstance(entry, dict)
+                }
             except FieldError:
                 break
+            if len(values) < len(self._columns) or None in values.values():
+                break
+            found.append(Bill(**values))
         return tuple(found)
 
 

@@ -143,6 +143,9 @@ def _transaction_findings(tables: MappingTables) -> Iterator[Finding]:
         taken = {**tables.request.take, **rows.take}
         for field in sorted(set(taken) - set(TAKEN)):
             yield f"{at}.take.{field}", "no field of a request", f"one of {', '.join(TAKEN)}"
+        for field, texts in taken.items():
+            if field != "serial" and not isinstance(texts, str):
+                yield f"{at}.take.{field}", "a list", "one row; only a serial is joined from several"
         for field in sorted(DEMANDS[rows.kind] - set(taken)):
             yield f"{at}.take", f"no {field}", f"a row for {field}, which this kind needs"
         if rows.kind in {"status", "reversal"} and "own_serial" not in taken:

@@ -42,7 +42,7 @@ class Row(NamedTuple):
 class Matcher(NamedTuple):
     """What a message says to be something: at every path one of these values."""
 
-    rows: tuple[tuple[Get, frozenset[str]], ...]
+    rows: tuple[tuple[Get, tuple[str, ...]], ...]
 
     def fits(self, message: Message) -> bool:
         """Tell whether the message says all of it."""
@@ -63,7 +63,7 @@ def split_row(text: str) -> tuple[str, str]:
 
 def matcher_of(when: dict[str, str | list[str]]) -> Matcher:
     """Compile a `when`."""
-    return Matcher(tuple((getter(path), frozenset(values_of(wanted))) for path, wanted in when.items()))
+    return Matcher(tuple((getter(path), tuple(values_of(wanted))) for path, wanted in when.items()))
 
 
 def values_of(wanted: str | list[str]) -> list[str]:

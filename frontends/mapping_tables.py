@@ -90,7 +90,7 @@ class BillsTable:
     """[bills]: how the bills of an owed answer are listed, oldest first.
 
     path     where the list stands
-    max      how many it holds; the rest is left out and asked for again once these are paid
+    max      how many it holds; the rest is left out, not counted, and asked for again once these are paid
     columns  name in one entry = "field of the bill|transform"
     """
 

@@ -12,8 +12,9 @@ from qianzhi.link.tables import Site
 from qianzhi.runtime.problems import Problem
 from qianzhi.runtime.secrets import KeyReferenceError, resolve_key
 from qianzhi.wire.codec import Codec
+from qianzhi.wire.mac import MacSpec
 
-KEY_BYTES = {"x99": {8}, "x919": {16}, "cbc3des": {16, 24}}
+KEY_BYTES = {"x99": {8}, "x919": {16}, "cbc3des": {16}, "by_length": {8, 16}}
 
 
 def profile_problems(
@@ -121,6 +122,8 @@ def _mac_problems(bank: BankTable, codec: Codec | None, file: str) -> list[Probl
     if bank.mac is None and bank.protection.required:
         problems.append(Problem(file, "protection.required", "messages with a MAC", "a table [mac]"))
     known = codec.paths() if codec else set()
+    if bank.mac is not None and codec is not None:
+        problems += _mac_path_problems(bank.mac, known, file)
     for index, when in enumerate(bank.protection.required):
         for path, wanted in when.items():
             key = f"protection.required.{index}.{path}"
@@ -129,6 +132,23 @@ def _mac_problems(bank: BankTable, codec: Codec | None, file: str) -> list[Probl
             if not values_of(wanted):
                 problems.append(Problem(file, key, "an empty list", "at least one value"))
     return problems
+
+
+def _mac_path_problems(mac: MacSpec, known: set[str], file: str) -> list[Problem]:
+    """A path that the spec does not have adds nothing to a MAC, silently; so it must not stand there."""
+    places = [("mac.field", mac.field), ("mac.choose_by", mac.choose_by)]
+    places += [
+        (f"mac.lists.{name}.{index}", path)
+        for name, row in mac.lists.items()
+        for index, path in enumerate(row)
+    ]
+    places += [("mac.with_prefix", path) for path in mac.with_prefix]
+    places += [(f"mac.take.{path}", path) for path in mac.take]
+    return [
+        Problem(file, key, f"the path {path!r}", "a path of the message spec")
+        for key, path in places
+        if path not in known
+    ]
 
 
 def _group_problems(bank: BankTable, file: str, site: Site | None, name: str) -> list[Problem]:
