@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Hashable
 from typing import Any, NamedTuple
 
-from qianzhi.runtime.effects import Alarm, Close, Count, Effect, Effects, Event, Pause, Record, Send, Store
+from qianzhi.runtime.effects import Alarm, Close, Count, Effect, Effects, Event, Record, Send, Store
 
 # Where a front's `Send` goes: `items` are (source, frame) to the bank, or tags that need no answer any more.
 TO_BANK = "bank"
@@ -17,16 +17,11 @@ DONE = "done"
 # What a front's `Pause` stops: a bank's main queue.  Sockets are paused by the socket pool alone.
 MAIN_QUEUE = "main"
 
-REQUESTS_TOTAL = "qianzhi_requests_total"
-EVENTS_TOTAL = "qianzhi_front_events_total"
+SESSION_EVENTS = "qianzhi_session_events_total"
 
 
 class Frame(NamedTuple):
-    """One frame as it came: `source` takes the answer; `expires_us` (wall) is 0 where the queue set no expiry.
-
-    `queued` says that it came over a queue, where a redelivery may follow a crash; `paused_with_main` that the
-    queue it came from is the one that is paused.
-    """
+    """One frame as it came: `source` takes its answer; `expires_us` (wall) is 0 where no expiry was set."""
 
     source: Hashable
     body: bytes
@@ -52,7 +47,11 @@ class Outbox:
     def note(self, name: str, wall_us: int, *, key: str = "", trace: str = "", **data: Any) -> None:
         """Record a named event and count it under its name."""
         self._rows.append(Event(wall_us, name, key, trace, data))
-        self.count(EVENTS_TOTAL, self._bank, name)
+        self.count(SESSION_EVENTS, self._bank, name)
+
+    def count_event(self, name: str) -> None:
+        """Count something too ordinary to be recorded."""
+        self.count(SESSION_EVENTS, self._bank, name)
 
     def send(self, source: Hashable, frame: bytes) -> None:
         """Send a frame's body to the bank; its record must have been given before."""
@@ -73,10 +72,6 @@ class Outbox:
     def close(self, source: Hashable, reason: str) -> None:
         """Close a connection after everything else is sent."""
         self._after.append(Close(source, reason))
-
-    def pause(self, paused: bool) -> None:
-        """Stop or go on consuming the bank's main queue."""
-        self._after.append(Pause(MAIN_QUEUE, paused))
 
     def store(self, token: int, rows: list[Any]) -> None:
         """Write rows durably; what rests on them waits for `on_stored(token)`."""

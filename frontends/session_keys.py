@@ -1,82 +1,85 @@
-"""The working MAC keys of one bank line: made, delivered, proved by the bank's answer, and changed without a gap.
+"""The working MAC keys of one bank line: made, stored, and changed without a gap.
 
 Pure: randomness is given (`add_random`), rows are stored before a key is used, nothing is sent from here.
 
-    none ──make──▶ pending ──stored──▶ delivered ──answer proves it──▶ (stored) ──▶ current ──▶ previous ──grace──▶
-                       ▲                   │ no answer: the same frame again, then given up
+    none ─make─▶ pending ─stored, sent, proved─▶ (stored) ─▶ current ─change─▶ previous ─grace─▶ gone
 
 A delivered key that verifies a request counts as proved, because the bank's answer may have been lost.
 """
 
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
-from qianzhi.wire.keys import check_value, unwrap, wrap
-
-from frontends.session_rows import KeyRow
+from frontends.session_rows import KeyRow, Slot
 from qianzhi.runtime.now import SECOND_US, Now
-
-CHECK_VALUE_BYTES = 4
-
-
-class WorkingKey(NamedTuple):
-    """A working key: clear only in memory, `wrapped` under the line's master key everywhere else."""
-
-    clear: bytes
-    wrapped: bytes
-    check_value: bytes
-
-    def __repr__(self) -> str:
-        return f"WorkingKey({self.check_value.hex().upper()})"
+from qianzhi.wire.des import DesKey
+from qianzhi.wire.errors import KeyCheckError
+from qianzhi.wire.keys import CHECK_BYTES, KeyRing, check_value, unwrap, with_parity, wrap
 
 
 class Keys(Protocol):
     """What verifies and signs on a line: exchanged working keys, or one static key."""
 
-    def candidates(self, now: Now) -> list[bytes]:
-        """Return the keys under which a request may stand now, the likeliest first."""
+    def candidates(self, now: Now) -> list[DesKey]:
+        """Return the keys under which a message may stand now, the likeliest first."""
         ...
 
 
 class StaticKeys:
-    """One key by reference, never changed by messages."""
+    """One key by reference that no message changes, or none at all."""
 
-    def __init__(self, key: bytes) -> None:
-        self._keys = [key]
+    def __init__(self, key: bytes = b"") -> None:
+        self._keys = [DesKey(key)] if key else []
 
-    def candidates(self, now: Now) -> list[bytes]:
-        """Return the one key."""
+    def candidates(self, now: Now) -> list[DesKey]:
+        """Return the one key, if there is one."""
         return self._keys
 
 
 class LineKeys:
-    """The current, previous and pending key of one line; `key_bytes` is 8 (single) or 16 (double length)."""
+    """The current, previous and pending key of one line, each with the row that keeps it.
 
-    def __init__(self, line: str, master: bytes, key_bytes: int, grace_seconds: float) -> None:
+    `key_bytes` is 8 (single length) or 16 (double length) and holds for the keys made from now on.
+    """
+
+    def __init__(self, line: str, master: bytes, key_bytes: int, grace_seconds: int) -> None:
         self._line = line
         self._master = master
         self._key_bytes = key_bytes
-        self._grace_us = int(grace_seconds * SECOND_US)
+        self._ring = KeyRing(grace_seconds * SECOND_US)
         self._random = b""
-        self._previous_until_us = 0
-        self.current: WorkingKey | None = None
-        self.previous: WorkingKey | None = None
-        self.pending: WorkingKey | None = None
+        self._rows: dict[Slot, KeyRow] = {}
 
     def restore(self, rows: list[KeyRow], now: Now) -> None:
-        """Take up the keys that the store kept; a previous key keeps only what is left of its grace."""
-        for row in rows:
-            key = WorkingKey(unwrap(self._master, row.wrapped), row.wrapped, row.check_value)
-            setattr(self, row.slot, key)
-            if row.slot == "previous":
-                left_us = min(self._grace_us, row.since_us + self._grace_us - now.wall_us)
-                self._previous_until_us = now.mono_us + left_us
+        """Take up the keys that the store kept; a previous key has only what is left of its grace.
 
-    def candidates(self, now: Now) -> list[bytes]:
-        """Return the keys under which a request may stand now: current, pending, previous within its grace."""
-        keys = [key.clear for key in (self.current, self.pending) if key is not None]
-        if self.previous is not None and now.mono_us < self._previous_until_us:
-            keys.append(self.previous.clear)
-        return keys
+        Raises KeyCheckError when a row's check value does not fit: the master key is another one by now.
+        """
+        self._rows = {row.slot: row for row in rows}
+        for slot in ("previous", "current"):
+            row = self._rows.get(slot)
+            if row is not None:
+                ago_us = max(0, now.wall_us - row.since_us)
+                self._ring.install(self._opened(row), Now(now.mono_us - ago_us, row.since_us))
+        if "pending" in self._rows:
+            self._ring.offer(self._opened(self._rows["pending"]))
+
+    def candidates(self, now: Now) -> list[DesKey]:
+        """Return current, pending, and previous within its grace."""
+        return self._ring.verify_candidates(now)
+
+    @property
+    def pending(self) -> bytes | None:
+        """The clear key that was made and is not proved yet."""
+        return self._ring.pending
+
+    def is_pending(self, key: DesKey) -> bool:
+        """Tell whether this is the pending key."""
+        row = self._rows.get("pending")
+        return row is not None and key.encrypt(bytes(8))[:CHECK_BYTES] == row.check_value
+
+    def shown(self) -> dict[str, str]:
+        """Return the keys' check values by slot, which is all that may be shown of a key."""
+        return {slot: row.check_value.hex().upper() for slot, row in self._rows.items()}
 
     @property
     def random_wanted(self) -> int:
@@ -87,50 +90,50 @@ class LineKeys:
         """Give random bytes; each is used for one key only."""
         self._random += data
 
-    def make(self, now: Now) -> list[KeyRow] | None:
-        """Make a new pending key; return its row to be stored before it is sent, or None without random bytes."""
+    def make(self, now: Now) -> KeyRow | None:
+        """Make a new pending key; return its row, to be stored before it is sent.
+
+        None when random bytes are missing, or these made a weak key and others are wanted.
+        """
         if self.random_wanted:
             return None
         raw, self._random = self._random[: self._key_bytes], self._random[self._key_bytes :]
-        clear = odd_parity(raw)
-        if is_weak(clear):
+        key = with_parity(raw)
+        if is_weak(key):
             return None
-        key = WorkingKey(clear, wrap(self._master, clear), check_value(clear)[:CHECK_VALUE_BYTES])
-        self.pending = key
-        return [KeyRow(self._line, "pending", key.wrapped, key.check_value, now.wall_us)]
+        self._ring.offer(key)
+        wrapped, check = wrap(self._master, key), check_value(key)[:CHECK_BYTES]
+        row = self._rows["pending"] = KeyRow(self._line, "pending", wrapped, check, now.wall_us)
+        return row
 
     def rows_of_change(self, now: Now) -> list[KeyRow]:
         """Return the rows that make the pending key current; `change` follows once they are stored."""
-        if self.pending is None:
-            return []
-        rows = [
-            KeyRow(self._line, "current", self.pending.wrapped, self.pending.check_value, now.wall_us),
-            KeyRow(self._line, "pending"),
-        ]
-        if self.current is not None:
-            rows.append(
-                KeyRow(self._line, "previous", self.current.wrapped, self.current.check_value, now.wall_us)
-            )
+        rows = [self._rows["pending"]._replace(slot="current", since_us=now.wall_us)]
+        if "current" in self._rows:
+            rows.append(self._rows["current"]._replace(slot="previous", since_us=now.wall_us))
         return rows
 
-    def change(self, proved: WorkingKey, now: Now) -> None:
-        """Make `proved` current, the one before it previous for the grace window."""
-        if self.current is not None:
-            self.previous, self._previous_until_us = self.current, now.mono_us + self._grace_us
-        self.current = proved
-        if self.pending is proved:
-            self.pending = None
+    def change(self, rows: list[KeyRow], now: Now) -> None:
+        """Make the pending key current, the one before it previous for the grace window."""
+        self._ring.confirm(now)
+        del self._rows["pending"]
+        self._rows |= {row.slot: row for row in rows}
+
+    def _opened(self, row: KeyRow) -> bytes:
+        key = unwrap(self._master, row.wrapped)
+        if check_value(key)[:CHECK_BYTES] != row.check_value:
+            raise KeyCheckError(f"the stored {row.slot} key of {row.line} does not fit its check value")
+        return key
 
 
-def odd_parity(raw: bytes) -> bytes:
-    """Return a key whose bytes each have an odd number of ones, as DES keys are written."""
-    return bytes(byte & 0xFE | (byte >> 1).bit_count() + 1 & 1 for byte in raw)
-
-
-WEAK_HALVES = frozenset(
-    bytes.fromhex(text)
-    for text in ["0101010101010101", "FEFEFEFEFEFEFEFE", "E0E0E0E0F1F1F1F1", "1F1F1F1F0E0E0E0E", "011F011F010E010E", "1F011F010E010E01", "01E001E001F101F1", "E001E001F101F101", "01FE01FE01FE01FE", "FE01FE01FE01FE01", "1FE01FE00EF10EF1", "E01FE01FF10EF10E", "1FFE1FFE0EFE0EFE", "FE1FFE1FFE0EFE0E", "E0FEE0FEF1FEF1FE", "FEE0FEE0FEF1FEF1"]
-)
+# The weak and semi-weak keys of DES, with odd parity.
+WEAK_TEXT = """
+0101010101010101 FEFEFEFEFEFEFEFE E0E0E0E0F1F1F1F1 1F1F1F1F0E0E0E0E
+011F011F010E010E 1F011F010E010E01 01E001E001F101F1 E001E001F101F101
+01FE01FE01FE01FE FE01FE01FE01FE01 1FE01FE00EF10EF1 E01FE01FF10EF10E
+1FFE1FFE0EFE0EFE FE1FFE1FFE0EFE0E E0FEE0FEF1FEF1FE FEE0FEE0FEF1FEF1
+"""
+WEAK_HALVES = frozenset(map(bytes.fromhex, WEAK_TEXT.split()))
 
 
 def is_weak(key: bytes) -> bool:

@@ -27,7 +27,7 @@ class SignOnRow(NamedTuple):
 
 
 class LeaseRow(NamedTuple):
-    """Serials from `leased_from` up to and without `leased_until` are ours; they are never given out again."""
+    """Serials from `leased_from` to before `leased_until` are ours; they are never given out again."""
 
     line: str
     leased_from: int

@@ -1,4 +1,4 @@
-"""Serials of our own messages to a bank: leased in blocks by a stored row, so that a restart never repeats one.
+"""Serials of our own messages to a bank: leased in blocks, so that a restart never repeats one.
 
 Pure.  A block is ours only once its row is stored; what is left of it at a restart is skipped.
 """

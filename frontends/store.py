@@ -1,8 +1,8 @@
 """The rows that must survive a restart of a front-end: wrapped working keys, sign-on state, leased serials.
 
 One SQLite file per front (WAL, synchronous=FULL).  `write` and `load` block; the shell calls `write` in a
-thread of its own and tells the core `on_stored` afterwards.  No clear key ever comes here: the caller hands over
-keys that are wrapped under the line's master key.
+thread of its own and tells the core `on_stored` afterwards.  No clear key ever comes here: the caller hands
+over keys that are wrapped under the line's master key.
 """
 
 from pathlib import Path
@@ -29,6 +29,7 @@ KEEP_KEY = text(
     " VALUES (:line, :slot, :wrapped, :check_value, :since_us) ON CONFLICT (line, slot) DO UPDATE SET"
     " wrapped = excluded.wrapped, check_value = excluded.check_value, since_us = excluded.since_us"
 )
+LOAD_KEYS = text("SELECT line, slot, wrapped, check_value, since_us FROM working_keys WHERE line = :line")
 DROP_KEY = text("DELETE FROM working_keys WHERE line = :line AND slot = :slot")
 KEEP_SIGN_ON = text(
     "INSERT INTO lines (line, signed_on, changed_us) VALUES (:line, :signed_on, :changed_us)"

@@ -1,0 +1,193 @@
+"""Requests in flight: who waits for which answer, how many there may be, and when held ones are tried again.
+
+Pure.  A *flight* is one request on its way to the core with everybody who waits for its answer: a repeat
+with the same content joins it (money rule 3).  A flight is not identified by its key alone, because the same
+key with other content goes to the core as well, which decides.
+"""
+
+import heapq
+from collections import Counter
+from collections.abc import Hashable
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import NamedTuple
+
+from frontends.mapping_rows import Message
+from qianzhi.domain.requests import MONEY_KINDS, PRIORITY_KINDS, Key, Request
+from qianzhi.domain.results import Result
+from qianzhi.runtime.now import Now
+from qianzhi.wire.des import DesKey
+
+HOLD_FIRST_US = 50_000
+HOLD_LONGEST_US = 1_000_000
+
+Content = tuple[int, str, int, str, str, int, str, str]
+
+
+def content_of(request: Request) -> Content:
+    """Return what makes two requests the same: kind, key, phone, amount, bank number and bill (rule 3)."""
+    return (
+        int(request.kind),
+        request.space,
+        request.date,
+        request.serial,
+        request.phone,
+        request.amount_fen,
+        request.bank_number,
+        request.bill,
+    )
+
+
+class Arrival(NamedTuple):
+    """One message that waits for a flight's answer; its answer takes its own match fields and its own key.
+
+    `request` is None for a message that never became one; `mac_key` is the key that verified it, None
+    where it needs no MAC.
+    """
+
+    source: Hashable
+    message: Message
+    request: Request | None
+    mac_key: DesKey | None
+    came_us: int
+
+
+class Stage(Enum):
+    """Where a flight stands."""
+
+    FORWARDED = 1
+    HELD = 2  # certainly not forwarded; tried again until its time is over
+    BLOCKING = 3  # to be refused, once the core has blocked its key
+
+
+@dataclass(slots=True, eq=False)
+class Flight:
+    """One request in flight; `deadline_us` (monotonic) is when its budget is spent."""
+
+    ticket: int
+    request: Request
+    trace: str
+    deadline_us: int
+    arrivals: list[Arrival]
+    stage: Stage = Stage.FORWARDED
+    refusal: Result = Result.UNKNOWN
+    hold_us: int = HOLD_FIRST_US
+    key: Key = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.key = self.request.key
+
+    @property
+    def priority(self) -> bool:
+        """Whether it may use the reserved tenth and is never refused busy first."""
+        return self.request.kind in PRIORITY_KINDS
+
+
+class Flights:
+    """All requests in flight of one bank, bounded by `in_flight_max` waiting messages.
+
+    A tenth of the bound is kept for reversals and status queries (DESIGN section 3).
+    """
+
+    def __init__(self, in_flight_max: int) -> None:
+        self._max = in_flight_max
+        self._open_max = in_flight_max - max(1, in_flight_max // 10)
+        self._tickets = 0
+        self._by_ticket: dict[int, Flight] = {}
+        self._by_content: dict[Content, Flight] = {}
+        self._money: Counter[Key] = Counter()
+        self._held: list[tuple[int, int]] = []
+        self._held_ordinary: set[int] = set()
+        self.waiting = 0
+
+    def __len__(self) -> int:
+        return len(self._by_ticket)
+
+    def has_room(self, request: Request) -> bool:
+        """Say whether one more message may wait."""
+        limit = self._max if request.kind in PRIORITY_KINDS else self._open_max
+        return self.waiting < limit
+
+    @property
+    def nearly_full(self) -> bool:
+        """Whether three quarters of the ordinary room are taken: a queue goes on only below it."""
+        return self.waiting * 4 >= self._open_max * 3
+
+    @property
+    def full(self) -> bool:
+        """Whether ordinary requests have no room left."""
+        return self.waiting >= self._open_max
+
+    @property
+    def holding(self) -> bool:
+        """Whether any ordinary request is held back."""
+        return bool(self._held_ordinary)
+
+    def same(self, request: Request) -> Flight | None:
+        """Return the flight with the same content, if it is under way."""
+        return self._by_content.get(content_of(request))
+
+    def money_under_way(self, key: Key) -> bool:
+        """Say whether a recharge or payment under this key is in flight: asking then settles nothing."""
+        return key in self._money
+
+    def open(self, arrival: Arrival, request: Request, trace: str, deadline_us: int) -> Flight:
+        """Start a flight for its first arrival."""
+        self._tickets += 1
+        flight = Flight(self._tickets, request, trace, deadline_us, [arrival])
+        self._by_ticket[flight.ticket] = flight
+        self._by_content[content_of(flight.request)] = flight
+        if flight.request.kind in MONEY_KINDS:
+            self._money[flight.key] += 1
+        self.waiting += 1
+        return flight
+
+    def join(self, flight: Flight, arrival: Arrival) -> None:
+        """Let a repeat wait for the same answer."""
+        flight.arrivals.append(arrival)
+        self.waiting += 1
+
+    def find(self, ticket: int) -> Flight | None:
+        """Return a flight by its ticket, or None when it has ended."""
+        return self._by_ticket.get(ticket)
+
+    def end(self, flight: Flight) -> None:
+        """Take a flight away: it was answered, or nobody is to hear of it."""
+        del self._by_ticket[flight.ticket]
+        del self._by_content[content_of(flight.request)]
+        if flight.request.kind in MONEY_KINDS:
+            self._money[flight.key] -= 1
+            if not self._money[flight.key]:
+                del self._money[flight.key]
+        self._held_ordinary.discard(flight.ticket)
+        self.waiting -= len(flight.arrivals)
+
+    def leave(self, source: Hashable) -> None:
+        """Forget who waits on a closed connection; their flights go on and only the answers are dropped."""
+        for flight in self._by_ticket.values():
+            kept = [arrival for arrival in flight.arrivals if arrival.source != source]
+            self.waiting -= len(flight.arrivals) - len(kept)
+            flight.arrivals[:] = kept
+
+    def hold(self, flight: Flight, now: Now) -> None:
+        """Keep a flight back; each time twice as long, never past its deadline."""
+        at_us = min(now.mono_us + flight.hold_us, flight.deadline_us)
+        flight.hold_us = min(flight.hold_us * 2, HOLD_LONGEST_US)
+        if not flight.priority:
+            self._held_ordinary.add(flight.ticket)
+        heapq.heappush(self._held, (at_us, flight.ticket))
+
+    @property
+    def deadline(self) -> int | None:
+        """When the next held flight is due (monotonic), or None."""
+        return self._held[0][0] if self._held else None
+
+    def take_due(self, now: Now) -> list[Flight]:
+        """Return the held flights whose time has come, oldest first."""
+        due = []
+        while self._held and self._held[0][0] <= now.mono_us:
+            flight = self._by_ticket.get(heapq.heappop(self._held)[1])
+            if flight is not None:
+                self._held_ordinary.discard(flight.ticket)
+                due.append(flight)
+        return due

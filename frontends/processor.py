@@ -1,0 +1,342 @@
+"""A front-end's core: frames of a bank in, requests to the core of the house, answers out.  Pure.
+
+    frame ─▶ decode ─▶ sort ─▶ signed on? ─▶ MAC? ─▶ request ─▶ admit ─▶ flight ─▶ hop ─▶ outcome
+               │         │         │          │         │         │                          │
+             reject   session   refused    refused   refused   joined, in process,    approved, refused,
+                                                               held or refused       blocked, unknown
+
+The same core serves a socket and a queue.  What differs is the rule for what certainly was not forwarded: on
+a socket it is refused at once with a code that lets the bank send it again; on a queue it is held and tried
+again while consuming is paused, since a redelivery may follow any crash (money rule 8).
+"""
+
+from collections.abc import Hashable
+from typing import Any
+
+from frontends.flights import Arrival, Flight, Flights, Stage
+from frontends.front import MAIN_QUEUE, Frame, Outbox
+from frontends.limits import share
+from frontends.mapping import Refusal, Sort
+from frontends.mapping_rows import Message
+from frontends.processor_gate import Gate
+from frontends.processor_outcomes import Outcomes, Turn
+from frontends.profile import Profile
+from frontends.replies import Replies, kind_name
+from frontends.session import Session
+from qianzhi.domain.dates import shift
+from qianzhi.domain.requests import PRIORITY_KINDS, Kind, Reply, Request
+from qianzhi.domain.results import Result
+from qianzhi.link.events import Hello
+from qianzhi.link.hop import Hop
+from qianzhi.link.messages import Answer, Envelope, Status
+from qianzhi.runtime.effects import Effects, Pause, Send
+from qianzhi.runtime.now import Now
+from qianzhi.wire.codec import get_path
+from qianzhi.wire.errors import MacError, RemoteProtocolError
+
+JOINED_MAX = 16  # repeats that wait for one answer; further ones hear nothing, never "refused" (rule 7)
+
+
+class Processor:
+    """The core of one front-end daemon; `trace_prefix` makes its traces unlike those of every other run."""
+
+    def __init__(self, profile: Profile, session: Session, hop: Hop, trace_prefix: str) -> None:
+        self._profile = profile
+        self._bank = profile.name
+        self._session = session
+        self._hop = hop
+        self._replies = Replies(profile, session.keys)
+        self._flights = Flights(share(profile.limits.in_flight, profile.instances))
+        self._outcomes = Outcomes(profile, self._flights, self._replies, hop)
+        self._gate = Gate(profile)
+        self._queued = profile.transport.kind == "queue"
+        self._needs = {name: rows.need for name, rows in profile.table.management.items()}
+        self._trace_prefix = trace_prefix
+        self._traces = 0
+        self._paused = False
+        self._draining = False
+
+    # What a shell needs to know
+
+    @property
+    def deadline(self) -> int | None:
+        """When `on_time` is wanted next (monotonic), or None."""
+        times = [self._hop.deadline, self._flights.deadline, self._session.deadline]
+        return min((time for time in times if time is not None), default=None)
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is in flight, so that a draining front may end."""
+        return not len(self._flights)
+
+    @property
+    def random_wanted(self) -> int:
+        """How many random bytes `add_random` should bring."""
+        delivery = self._session.delivery
+        return delivery.random_wanted if delivery is not None else 0
+
+    def add_random(self, data: bytes) -> None:
+        """Give random bytes for the next working key."""
+        if self._session.delivery is not None:
+            self._session.delivery.add_random(data)
+
+    def take_times(self) -> dict[str, list[int]]:
+        """Return how long answers took since the last call, in microseconds by kind."""
+        return self._replies.take_times()
+
+    def status(self, now: Now) -> dict[str, Any]:
+        """Return what an operator wants to see."""
+        peers = {p.name: "draining" if p.draining else "up" if p.up else "down" for p in self._hop.peers}
+        return {
+            "bank": self._bank,
+            "in_flight": len(self._flights),
+            "holding": self._flights.holding,
+            "paused": self._paused,
+            "draining": self._draining,
+            "nodes": peers,
+            **self._session.status(now),
+        }
+
+    # From the bank
+
+    def on_connected(self, source: Hashable, peer: str, now: Now) -> Effects:
+        """Take a new connection of the bank."""
+        out = Outbox(self._bank)
+        out.note("connected", now.wall_us, conn=str(source), peer=peer)
+        self._session.on_connected(source, now, out)
+        return out.effects()
+
+    def on_closed(self, source: Hashable, reason: str, now: Now) -> Effects:
+        """Forget a connection; what it asked goes on, and its answers have nowhere to go."""
+        out = Outbox(self._bank)
+        out.note("closed", now.wall_us, conn=str(source), reason=reason)
+        self._session.on_closed(source)
+        self._flights.leave(source)
+        return out.effects()
+
+    def on_frames(self, items: list[Frame], now: Now) -> Effects:
+        """Take all frames of one wake-up, oldest first."""
+        turn = self._turn(now)
+        for frame in items:
+            self._take(frame, turn)
+        return self._carry_on(turn)
+
+    def on_returned(self, sources: list[Hashable], now: Now) -> Effects:
+        """Note the answers that could not reach their asker; their deliveries are finished by it (rule 9)."""
+        out = Outbox(self._bank)
+        out.alarm("answers_returned", n=len(sources))
+        for source in sources:
+            out.note("returned", now.wall_us, conn=str(source))
+            out.done(source)
+        return out.effects()
+
+    # From the link
+
+    def on_peer_up(self, peer: str, hello: Hello, now: Now) -> Effects:
+        """Use a node."""
+        return self._after(self._hop.on_peer_up(peer, now, hello.window), now)
+
+    def on_peer_down(self, peer: str, reason: str, now: Now) -> Effects:
+        """Give up a node; what it held goes to its partner, once."""
+        return self._after(self._hop.on_peer_down(peer, now), now)
+
+    def on_peer_draining(self, peer: str, draining: bool, now: Now) -> Effects:
+        """Send a node nothing new, or use it again."""
+        return self._after(self._hop.on_peer_draining(peer, draining, now), now)
+
+    def on_answers(self, peer: str, items: list[Answer], now: Now) -> Effects:
+        """Take a node's answers."""
+        return self._after(self._hop.on_answers(peer, items, now), now)
+
+    def on_requests(self, peer: str, items: list[Envelope], now: Now) -> Effects:
+        """Refuse what the house asks of the bank: this profile has no such transaction."""
+        return [Send(("peer", peer), [Answer(item.id, Status.NO_ROUTE) for item in items])]
+
+    # Time, storage, drain
+
+    def on_stored(self, token: int, now: Now) -> Effects:
+        """Go on with what waited for stored rows."""
+        out = Outbox(self._bank)
+        self._session.on_stored(token, now, out)
+        return out.effects()
+
+    def on_time(self, now: Now) -> Effects:
+        """Do what is due: ends of budgets, held requests, echoes and keys."""
+        turn = self._turn(now)
+        self._session.on_time(now, turn.out)
+        turn.out.extend(self._hop.on_time(now))
+        for flight in self._flights.take_due(now):
+            held = flight.stage is Stage.HELD and not flight.priority and now.mono_us < flight.deadline_us
+            if held and self._gate.refusal(now) is Result.BUSY:
+                self._outcomes.hold(flight, turn)
+            else:
+                self._outcomes.forward(flight, turn)
+        return self._carry_on(turn)
+
+    def drain(self, draining: bool, now: Now) -> Effects:
+        """Take nothing new, or take it again; reversals and status queries are always served."""
+        turn = self._turn(now)
+        self._draining = draining
+        turn.out.note("draining" if draining else "undrained", now.wall_us)
+        return self._carry_on(turn)
+
+    # One frame
+
+    def _take(self, frame: Frame, turn: Turn) -> None:
+        source, now, out = frame.source, turn.now, turn.out
+        self._session.heard(source, now)
+        if not frame.body:
+            return self._replies.dismiss(source, out)
+        try:
+            message = self._profile.codec.decode(frame.body)
+        except RemoteProtocolError as error:
+            return self._replies.undecodable(source, frame.body, error, now, out)
+        sort = self._profile.mapping.sort_of(message)
+        if sort is Sort.REJECTED:
+            return self._replies.rejected(source, message, now, out)
+        if sort is Sort.ANSWER:
+            self._session.on_answer(source, message, now, out)
+            return self._replies.dismiss(source, out)
+        if sort is Sort.MANAGEMENT:
+            return self._manage(source, message, turn)
+        return self._ask(frame, message, turn)
+
+    def _manage(self, source: Hashable, message: Message, turn: Turn) -> None:
+        name = self._profile.mapping.management_of(message)
+        if any(get_path(message, path) is None for path in self._needs[name]):
+            arrival = Arrival(source, message, None, None, turn.now.mono_us)
+            return self._replies.tell(arrival, Reply(Result.FORMAT), "", self._trace(), turn.now, turn.out)
+        return self._session.on_management(name, source, message, turn.now, turn.out)
+
+    def _ask(self, frame: Frame, message: Message, turn: Turn) -> None:
+        """Judge a message that asks for something, in the order: signed on, MAC, content."""
+        session, now = self._session, turn.now
+        arrival = Arrival(frame.source, message, None, None, now.mono_us)
+        if not session.admits:
+            return self._refuse_message(frame, arrival, Refusal(Result.NOT_SIGNED_ON, "", ""), turn)
+        try:
+            mac_key = self._replies.verify(message, now)
+        except MacError:
+            self._refuse_message(frame, arrival, Refusal(Result.BAD_MAC, "", ""), turn)
+            return session.on_bad_mac(frame.source, now, turn.out)
+        if mac_key is not None:
+            arrival = arrival._replace(mac_key=mac_key)
+            session.on_good_mac(mac_key, now, turn.out)
+        asked = self._profile.mapping.request_of(message, now)
+        if not isinstance(asked, Refusal):
+            return self._admit(frame, arrival._replace(request=asked), asked, turn)
+        if self._profile.blocks_first(asked):
+            return self._block_message(frame, arrival, asked, turn)
+        return self._refuse_message(frame, arrival, asked, turn)
+
+    def _refuse_message(self, frame: Frame, arrival: Arrival, refusal: Refusal, turn: Turn) -> None:
+        """Refuse a message that never became a request; nothing of it was forwarded."""
+        key = refusal.key.text if refusal.key is not None else ""
+        kind = refusal.kind.name.lower() if refusal.kind is not None else "none"
+        trace, wall_us = self._trace(), turn.now.wall_us
+        self._replies.record_in(frame, kind, key, trace, turn.now, turn.out)
+        turn.out.note(refusal.result.name.lower(), wall_us, key=key, trace=trace, field=refusal.field)
+        self._replies.tell(arrival, Reply(refusal.result), key, trace, turn.now, turn.out)
+
+    def _block_message(self, frame: Frame, arrival: Arrival, refusal: Refusal, turn: Turn) -> None:
+        """Block the key of a message that cannot become a request, and refuse it when that is done."""
+        if refusal.key is None:
+            return self._refuse_message(frame, arrival, refusal, turn)
+        block = Request(
+            Kind.BLOCK,
+            *refusal.key,
+            bank=self._bank,
+            bank_number=self._profile.numbers[0],
+            received_us=turn.now.wall_us,
+        )
+        flight = self._arrive(frame, arrival, block, turn)
+        if flight is not None:
+            flight.deadline_us += self._outcomes.margin_us
+            self._outcomes.block(flight, refusal.result, turn)
+        return None
+
+    # One request
+
+    def _admit(self, frame: Frame, arrival: Arrival, request: Request, turn: Turn) -> None:
+        """Join, answer, hold, refuse or forward a request."""
+        refusal = self._edge_refusal(request, turn.now)
+        flight = self._arrive(frame, arrival, request, turn)
+        if flight is None:
+            return
+        if refusal is None:
+            self._outcomes.forward(flight, turn)
+        elif self._queued and refusal is Result.BUSY:
+            self._outcomes.hold(flight, turn)
+        else:
+            self._outcomes.refuse(flight, refusal, turn)
+
+    def _arrive(self, frame: Frame, arrival: Arrival, request: Request, turn: Turn) -> Flight | None:
+        """Record what came; return its new flight, or None when it has joined one or is answered already."""
+        now, out, key = turn.now, turn.out, request.key.text
+        flight = self._flights.same(request)
+        trace = flight.trace if flight is not None else self._trace()
+        self._replies.record_in(frame, kind_name(request), key, trace, now, out)
+        if flight is not None:
+            self._join(flight, arrival, turn)
+        elif request.kind is Kind.STATUS and self._money_under_way(request):
+            self._replies.tell(arrival, Reply(Result.IN_PROCESS), key, trace, now, out)
+        elif frame.expires_us and frame.expires_us <= now.wall_us:
+            self._replies.say_nothing(frame.source, "expired", key, trace, now, out)
+        else:
+            deadline_us = now.mono_us + self._outcomes.reply_us - self._outcomes.margin_us
+            if frame.expires_us:
+                deadline_us = min(deadline_us, now.mono_us + frame.expires_us - now.wall_us)
+            return self._flights.open(arrival, request, trace, deadline_us)
+        return None
+
+    def _edge_refusal(self, request: Request, now: Now) -> Result | None:
+        """Return why a request may not pass now; reversals and status queries pass while there is room."""
+        if not self._flights.has_room(request):
+            return Result.BUSY
+        if request.kind in PRIORITY_KINDS:
+            return None
+        if self._draining and not self._queued:
+            return Result.UNAVAILABLE
+        return self._gate.refusal(now)
+
+    def _join(self, flight: Flight, arrival: Arrival, turn: Turn) -> None:
+        """Let a repeat wait for the answer that is under way (rule 3)."""
+        if len(flight.arrivals) >= JOINED_MAX:
+            key, trace = flight.key.text, flight.trace
+            self._replies.say_nothing(arrival.source, "repeats", key, trace, turn.now, turn.out)
+            return
+        turn.out.count("qianzhi_repeats_joined_total", self._bank)
+        self._flights.join(flight, arrival)
+
+    def _money_under_way(self, request: Request) -> bool:
+        """Say whether the original of a status query is in flight here; a date of ours may be a day off."""
+        key = request.key
+        days = (0, -1, 1) if request.date_ours else (0,)
+        return any(self._flights.money_under_way(key._replace(date=shift(key.date, day))) for day in days)
+
+    # Small things
+
+    def _turn(self, now: Now) -> Turn:
+        return Turn(now, Outbox(self._bank))
+
+    def _after(self, effects: Effects, now: Now) -> Effects:
+        turn = self._turn(now)
+        turn.out.extend(effects)
+        return self._carry_on(turn)
+
+    def _carry_on(self, turn: Turn) -> Effects:
+        effects = self._outcomes.carry_on(turn)
+        return effects + self._pause() if self._queued else effects
+
+    def _pause(self) -> Effects:
+        """Stop consuming while anything is held or there is no room; go on below three quarters."""
+        flights = self._flights
+        want = self._draining or flights.holding or flights.full or (self._paused and flights.nearly_full)
+        if want == self._paused:
+            return []
+        self._paused = want
+        return [Pause(MAIN_QUEUE, want)]
+
+    def _trace(self) -> str:
+        self._traces += 1
+        return f"{self._trace_prefix}-{self._traces:x}"

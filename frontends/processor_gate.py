@@ -1,0 +1,33 @@
+"""What a bank's agreement allows at this moment: its hours and its rate.  Pure."""
+
+from frontends.limits import share
+from frontends.profile import Profile
+from qianzhi.domain.dates import local_datetime
+from qianzhi.domain.results import Result
+from qianzhi.runtime.now import SECOND_US, Now
+
+
+class Gate:
+    """Counts one bank's requests against its rate, a full second's worth at most at once.
+
+    Reversals and status queries never come here (money rule 8).
+    """
+
+    def __init__(self, profile: Profile) -> None:
+        self._hours = profile.hours
+        self._zone = profile.mapping.zone
+        self._rate = share(profile.limits.rate_per_second, profile.instances)
+        self._credit_us = SECOND_US  # in microseconds of a second's worth, so that nothing is rounded away
+        self._counted_us = 0
+
+    def refusal(self, now: Now) -> Result | None:
+        """Count one request; return CLOSED_HOURS or BUSY when it is not to pass now."""
+        local = local_datetime(now.wall_us, self._zone)
+        if not self._hours.is_open(local.hour * 60 + local.minute):
+            return Result.CLOSED_HOURS
+        self._credit_us = min(SECOND_US, self._credit_us + now.mono_us - self._counted_us)
+        self._counted_us = now.mono_us
+        if self._credit_us * self._rate < SECOND_US:
+            return Result.BUSY
+        self._credit_us -= SECOND_US // self._rate
+        return None

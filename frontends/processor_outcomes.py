@@ -1,0 +1,183 @@
+"""From a flight to its end: forwarding, holding, refusing, blocking first.  Pure.
+
+    status      certain?   on a socket                       on a queue
+    OK                     the core's answer                 the core's answer
+    BUSY, …     yes        refused with a code to try again  held and tried again, consuming is paused
+    EXPIRED     yes        refused (its key blocked first)   refused (its key blocked first)
+    any other   no         code for unknown, or silence      code for unknown, or silence
+
+A refusal without a code that lets the bank send the serial again first blocks the key at the core, and so
+does every refusal of money on a queue (rule 8).  Reversals and status queries are held on a socket too and
+never block anything: their key is their original's.
+"""
+
+import zlib
+from dataclasses import dataclass, field
+
+import msgspec
+
+from frontends.flights import Flight, Flights, Stage
+from frontends.front import Outbox
+from frontends.profile import Profile
+from frontends.replies import Replies
+from qianzhi.domain.requests import MONEY_KINDS, PRIORITY_KINDS, Kind, Reply, Request
+from qianzhi.domain.results import Result
+from qianzhi.link.hop import Hop, Job, Outcome
+from qianzhi.link.messages import Status
+from qianzhi.runtime.effects import Effects
+from qianzhi.runtime.now import SECOND_US, Now
+
+MARGIN_US_MAX = SECOND_US
+
+REFUSALS = {
+    Status.BUSY: Result.BUSY,
+    Status.NO_ROUTE: Result.NO_ROUTE,
+    Status.DRAINING: Result.UNAVAILABLE,
+}
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode_reply = msgspec.msgpack.Decoder(Reply).decode
+
+
+@dataclass(slots=True)
+class Turn:
+    """One call of the core: its instant, what it wants done, and what it forwards."""
+
+    now: Now
+    out: Outbox
+    jobs: list[Job] = field(default_factory=list)
+
+
+class Outcomes:
+    """Ends the flights of one bank."""
+
+    def __init__(self, profile: Profile, flights: Flights, replies: Replies, hop: Hop) -> None:
+        self._bank = profile.name
+        self._results = profile.results
+        self._queued = profile.transport.kind == "queue"
+        self._flights = flights
+        self._replies = replies
+        self._hop = hop
+        self.reply_us = int(profile.limits.reply_seconds * SECOND_US)
+        self.margin_us = min(MARGIN_US_MAX, self.reply_us // 10)
+
+    def carry_on(self, turn: Turn) -> Effects:
+        """Submit what the turn forwards and settle what has an outcome, until nothing more comes of it."""
+        while True:
+            jobs, turn.jobs = turn.jobs, []
+            if jobs:
+                turn.out.extend(self._hop.submit(jobs, turn.now))
+            outcomes = self._hop.take_outcomes()
+            if not outcomes:
+                return turn.out.effects()
+            for outcome in outcomes:
+                self._settle(outcome, turn)
+
+    def forward(self, flight: Flight, turn: Turn) -> None:
+        """Send a flight on its way, as what it is or as the block of its key."""
+        request = flight.request
+        if flight.stage is Stage.BLOCKING:
+            request = msgspec.structs.replace(request, kind=Kind.BLOCK)
+        else:
+            flight.stage = Stage.FORWARDED
+        turn.jobs.append(job_of(flight, request))
+
+    def hold(self, flight: Flight, turn: Turn) -> None:
+        """Keep back what was certainly not forwarded, and try again later."""
+        if flight.stage is Stage.FORWARDED:
+            flight.stage = Stage.HELD
+        self._flights.hold(flight, turn.now)
+
+    def refuse(self, flight: Flight, result: Result, turn: Turn) -> None:
+        """Refuse at the edge what was certainly not forwarded."""
+        money = flight.request.kind in MONEY_KINDS
+        if money and (self._queued or not self._results.may_repeat(result)):
+            flight.deadline_us = max(flight.deadline_us, turn.now.mono_us + self.margin_us)
+            self.block(flight, result, turn)
+            return
+        self._note(flight, result, turn)
+        self._end(flight, Reply(result), turn)
+
+    def block(self, flight: Flight, result: Result, turn: Turn) -> None:
+        """Block a flight's key at the core; the refusal is answered when that is done."""
+        flight.stage, flight.refusal = Stage.BLOCKING, result
+        self.forward(flight, turn)
+
+    def _settle(self, outcome: Outcome, turn: Turn) -> None:
+        ticket = outcome.ticket
+        flight = self._flights.find(ticket) if isinstance(ticket, int) else None
+        if flight is None:
+            turn.out.count("qianzhi_late_replies_total", self._bank)
+        elif outcome.status is Status.OK:
+            self._on_reply(flight, outcome, turn)
+        elif not outcome.certain:
+            self._unknown(flight, turn)
+        elif outcome.status is Status.EXPIRED:
+            self._on_expired(flight, turn)
+        elif self._queued or flight.priority or flight.stage is Stage.BLOCKING:
+            self.hold(flight, turn)
+        else:
+            self.refuse(flight, self._why(outcome), turn)
+
+    def _why(self, outcome: Outcome) -> Result:
+        """Return the refusal for a status of not taken; with no node at all the house is not available."""
+        if not any(peer.healthy for peer in self._hop.peers):
+            return Result.UNAVAILABLE
+        return REFUSALS[outcome.status]
+
+    def _on_expired(self, flight: Flight, turn: Turn) -> None:
+        """End what was held until its time was over."""
+        if flight.priority or flight.stage is Stage.BLOCKING:
+            self._unknown(flight, turn)
+        else:
+            self.refuse(flight, Result.UNAVAILABLE, turn)
+
+    def _on_reply(self, flight: Flight, outcome: Outcome, turn: Turn) -> None:
+        try:
+            reply = _decode_reply(outcome.body)
+        except msgspec.DecodeError:
+            turn.out.alarm("reply_unreadable", key=flight.key.text, peer=outcome.peer)
+            reply = Reply(Result.UNKNOWN)
+        if reply.result is Result.UNKNOWN:
+            self._unknown(flight, turn)
+        elif flight.stage is Stage.BLOCKING:
+            self._on_blocked(flight, reply, turn)
+        else:
+            self._end(flight, reply, turn)
+
+    def _on_blocked(self, flight: Flight, reply: Reply, turn: Turn) -> None:
+        """Refuse, now that the key is blocked; where it was settled before, the core's word on it counts."""
+        if reply.result is Result.BLOCKED:
+            self._note(flight, flight.refusal, turn)
+            self._end(flight, Reply(flight.refusal), turn)
+        elif flight.request.kind is Kind.BLOCK:
+            self._end(flight, Reply(Result.DUPLICATE_SERIAL), turn)
+        else:
+            flight.stage = Stage.FORWARDED
+            self.forward(flight, turn)
+
+    def _note(self, flight: Flight, result: Result, turn: Turn) -> None:
+        turn.out.note(result.name.lower(), turn.now.wall_us, key=flight.key.text, trace=flight.trace)
+
+    def _unknown(self, flight: Flight, turn: Turn) -> None:
+        self._replies.unknown(flight, turn.now, turn.out)
+        self._flights.end(flight)
+
+    def _end(self, flight: Flight, reply: Reply, turn: Turn) -> None:
+        self._replies.answer(flight, reply, turn.now, turn.out)
+        self._flights.end(flight)
+
+
+def job_of(flight: Flight, request: Request) -> Job:
+    """Return the hop's job for a flight; `request` is what is sent of it."""
+    return Job(
+        ticket=flight.ticket,
+        to=request.bank_number,
+        kind=int(request.kind),
+        lane=zlib.crc32((request.phone or request.serial).encode()),
+        deadline_us=flight.deadline_us,
+        priority=int(request.kind in PRIORITY_KINDS),
+        trace=flight.trace,
+        key=flight.key.text,
+        body=_encode(request),
+    )

@@ -1,0 +1,151 @@
+"""What a bank is told: the answer's fields, its MAC, its bytes, and the record that stands before them.
+
+Pure.  Whoever answers calls here, so that nothing reaches a bank without its row in the event file.  A masked
+copy of the bytes stands in that row; nothing else of the message does.
+"""
+
+from collections.abc import Hashable
+
+from frontends.flights import Arrival, Flight
+from frontends.front import Frame, Outbox
+from frontends.mapping_rows import Message
+from frontends.profile import Profile
+from frontends.session_keys import Keys
+from qianzhi.domain.requests import Reply, Request
+from qianzhi.domain.results import Result
+from qianzhi.runtime.effects import Event
+from qianzhi.runtime.now import Now
+from qianzhi.wire import header
+from qianzhi.wire.codec import get_path
+from qianzhi.wire.des import DesKey
+from qianzhi.wire.errors import EncodeError, RemoteProtocolError
+from qianzhi.wire.mac import make_mac, verify_mac
+
+REQUESTS = "qianzhi_requests_total"
+BAD_FRAMES = "qianzhi_bad_frames_total"
+NOT_REJECTED = header.NOT_REJECTED.encode("ascii")
+REJECT_CODE = slice(41, 46)
+
+
+class Replies:
+    """Writes the answers of one bank."""
+
+    def __init__(self, profile: Profile, keys: Keys) -> None:
+        self._profile = profile
+        self._bank = profile.name
+        self._codec = profile.codec
+        self._mac = profile.mac
+        self._keys = keys
+        self._queued = profile.transport.kind == "queue"
+        self._has_header = "header.reject_code" in profile.codec.paths()
+        self._times: dict[str, list[int]] = {}
+
+    def take_times(self) -> dict[str, list[int]]:
+        """Return how long the answers since the last call took, in microseconds by kind."""
+        times, self._times = self._times, {}
+        return times
+
+    # Reading
+
+    def verify(self, message: Message, now: Now) -> DesKey | None:
+        """Return the key under which this message stands, None where it needs no MAC; raises MacError."""
+        if self._mac is None or not self._profile.mac_required(message):
+            return None
+        return verify_mac(self._mac, message, self._codec, self._keys.candidates(now))
+
+    def record_in(self, frame: Frame, kind: str, key: str, trace: str, now: Now, out: Outbox) -> None:
+        """Record a frame as it came, masked."""
+        data = {"frame": self._codec.mask(frame.body), "conn": str(frame.source), "kind": kind}
+        out.record(Event(now.wall_us, "in", key, trace, data))
+
+    # Answers
+
+    def answer(self, flight: Flight, reply: Reply, now: Now, out: Outbox) -> None:
+        """Tell everybody who waits for this flight, each in its own connection, fields and key."""
+        key = flight.key.text
+        for arrival in flight.arrivals:
+            self.tell(arrival, reply, key, flight.trace, now, out)
+        if not flight.arrivals:
+            result = reply.result.name.lower()
+            out.note("nobody_waits", now.wall_us, key=key, trace=flight.trace, result=result)
+
+    def tell(self, arrival: Arrival, reply: Reply, key: str, trace: str, now: Now, out: Outbox) -> None:
+        """Answer one message: record, then send.  One that cannot be written is silence and an alarm."""
+        try:
+            frame = self._write(arrival, reply, now)
+        except (EncodeError, ValueError) as error:
+            where = error.path if isinstance(error, EncodeError) else ""
+            out.alarm("answer_unwritable", key=key, field=where)
+            self.say_nothing(arrival.source, "answer_unwritable", key, trace, now, out)
+            return
+        took_us = now.mono_us - arrival.came_us
+        kind = kind_name(arrival.request)
+        data = {
+            "code": self._profile.results.code_of(reply.result),
+            "result": reply.result.name.lower(),
+            "frame": self._codec.mask(frame),
+            "conn": str(arrival.source),
+            "us": took_us,
+        }
+        out.record(Event(now.wall_us, "out", key, trace, data))
+        out.send(arrival.source, frame)
+        out.count(REQUESTS, self._bank, kind, reply.result.name.lower())
+        self._times.setdefault(kind, []).append(took_us)
+
+    def unknown(self, flight: Flight, now: Now, out: Outbox) -> None:
+        """Say that the outcome is not known, in the dialect's code for it or by silence (rule 7)."""
+        if not self._profile.results.silent_on_unknown:
+            self.answer(flight, Reply(Result.UNKNOWN), now, out)
+            return
+        for arrival in flight.arrivals:
+            out.count(REQUESTS, self._bank, kind_name(arrival.request), "unknown")
+            self.say_nothing(arrival.source, "unknown", flight.key.text, flight.trace, now, out)
+
+    def say_nothing(self, source: Hashable, why: str, key: str, trace: str, now: Now, out: Outbox) -> None:
+        """Record a silence; a queue's delivery is finished by it (rule 9)."""
+        out.record(Event(now.wall_us, "silent", key, trace, {"why": why, "conn": str(source)}))
+        self.dismiss(source, out)
+
+    def dismiss(self, source: Hashable, out: Outbox) -> None:
+        """Finish what needs no answer: a queue's delivery; on a socket there is nothing to do."""
+        if self._queued:
+            out.done(source)
+
+    # Frames that are no messages
+
+    def undecodable(
+        self, source: Hashable, body: bytes, error: RemoteProtocolError, now: Now, out: Outbox
+    ) -> None:
+        """Send a frame that cannot be read back with its reject code; where the dialect has none, hang up.
+
+        A frame that itself carries a reject code is never sent back, or two sides could do so for ever.
+        """
+        reason = error.reason.name.lower()
+        data = {"frame": self._codec.mask(body), "conn": str(source), "field": error.field, "reason": reason}
+        out.record(Event(now.wall_us, "format", "", "", data))
+        out.count(BAD_FRAMES, self._bank, reason)
+        if self._has_header and len(body) >= header.HEADER_BYTES and body[REJECT_CODE] == NOT_REJECTED:
+            out.send(source, header.rejected(body, header.reject_code(error)))
+        elif self._queued:
+            self.dismiss(source, out)
+        else:
+            out.close(source, "format")
+
+    def rejected(self, source: Hashable, message: Message, now: Now, out: Outbox) -> None:
+        """Note a message of ours that came back as unacceptable: it is neither a request nor an answer."""
+        code = str(get_path(message, "header.reject_code") or "")
+        out.note("rejected", now.wall_us, conn=str(source), code=code)
+        self.dismiss(source, out)
+
+    def _write(self, arrival: Arrival, reply: Reply, now: Now) -> bytes:
+        answer = self._profile.mapping.reply_message(arrival.message, arrival.request, reply, now)
+        if self._mac is not None and self._profile.mac_required(answer):
+            key = arrival.mac_key or next(iter(self._keys.candidates(now)), None)
+            if key is not None:
+                make_mac(self._mac, answer, self._codec, key)
+        return self._codec.encode(answer)
+
+
+def kind_name(request: Request | None) -> str:
+    """Return a request's kind as a metric's label."""
+    return request.kind.name.lower() if request is not None else "none"

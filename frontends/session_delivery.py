@@ -1,0 +1,174 @@
+"""Delivering a working key to a bank: one at a time, repeated unchanged until answered, given up by rule.
+
+Pure.  It decides when and what; `session` stores the rows in between and owns the connections.
+"""
+
+from collections.abc import Hashable
+
+from frontends.front import Outbox
+from frontends.mapping import Mapping
+from frontends.mapping_rows import Message
+from frontends.profile_tables import SessionTable
+from frontends.session_keys import LineKeys
+from frontends.session_rows import KeyRow
+from frontends.session_serials import Serials
+from qianzhi.domain.results import Result
+from qianzhi.runtime.now import SECOND_US, Now
+from qianzhi.wire.codec import Codec
+from qianzhi.wire.des import DesKey
+from qianzhi.wire.errors import KeyCheckError
+from qianzhi.wire.keys import Delivered, DeliverySpec, build_delivery, verify_delivery_mac
+from qianzhi.wire.mac import MacSpec
+
+KEY_DELIVERY = "key_delivery"
+ATTEMPTS_MAX = 3
+RETRY_US = 200_000
+
+Match = tuple[str, ...]
+
+
+class Delivery:
+    """The delivery that is under way, or none; `keys` are the line's."""
+
+    def __init__(
+        self,
+        rules: SessionTable,
+        keys: LineKeys,
+        master: bytes,
+        mapping: Mapping,
+        codec: Codec,
+        mac: MacSpec,
+        now: Now,
+    ) -> None:
+        self._keys = keys
+        self._mapping = mapping
+        self._codec = codec
+        self._master = master
+        self._spec = DeliverySpec(mac=mac)
+        self._answer_us = max(1, rules.answer_seconds) * SECOND_US
+        self._renew_every_us = rules.key_hours * 3600 * SECOND_US
+        self._renew_us = self._renewal(now)
+        self._wanted = False
+        self._source: Hashable = None
+        self._making = False
+        self._proving: list[KeyRow] = []
+        self._frame = b""
+        self._match: Match | None = None
+        self._attempts = 0
+        self._due_us: int | None = None
+
+    @property
+    def deadline(self) -> int | None:
+        """When something is to be sent (again), or a key has become old (monotonic)."""
+        times = [self._due_us, self._renew_us]
+        return min((time for time in times if time is not None), default=None)
+
+    @property
+    def random_wanted(self) -> int:
+        """How many random bytes are wanted for the next key."""
+        return self._keys.random_wanted
+
+    def add_random(self, data: bytes) -> None:
+        """Give random bytes for the next key."""
+        self._keys.add_random(data)
+
+    def status(self) -> dict[str, str]:
+        """Return the check values of the keys, for operators."""
+        return self._keys.shown()
+
+    def want(self, source: Hashable, now: Now) -> None:
+        """Ask for a delivery on this connection; one that waits for its answer is only said again."""
+        self._source = source
+        if self._match is None:
+            self._wanted = True
+        elif self._attempts:
+            self._attempts -= 1
+        self._due_us = now.mono_us
+
+    def make(self, serials: Serials, now: Now) -> list[KeyRow]:
+        """Return the rows of a new key to be stored before `on_made`; none when nothing is to be made now."""
+        if self._renew_us is not None and self._renew_us <= now.mono_us:
+            self._renew_us, self._wanted = None, True
+        if not self._wanted or self._making or self._proving or self._match is not None:
+            return []
+        row = self._keys.make(now) if serials.available else None
+        key = self._keys.pending
+        if row is None or key is None:
+            self._due_us = now.mono_us + RETRY_US
+            return []
+        message = self._mapping.management_message(KEY_DELIVERY, serials.take(), now)
+        message = build_delivery(self._spec, message, self._codec, self._master, Delivered(key, "mac"))
+        self._match = self._mapping.match_key(message)
+        self._frame = self._codec.encode(message)
+        self._wanted, self._making, self._due_us = False, True, None
+        return [row]
+
+    def on_made(self, sources: list[Hashable], now: Now, out: Outbox) -> None:
+        """Send the key, now that it is stored."""
+        self._making, self._attempts, self._due_us = False, 0, now.mono_us
+        self.repeat(sources, now, out)
+
+    def repeat(self, sources: list[Hashable], now: Now, out: Outbox) -> None:
+        """Send what is due, unchanged; give it up after the last attempt."""
+        if self._match is None or self._making or self._due_us is None or self._due_us > now.mono_us:
+            return
+        self._due_us = now.mono_us + self._answer_us
+        if self._attempts >= ATTEMPTS_MAX:
+            self._give_up("key_abandoned", now, out)
+        elif sources:
+            self._attempts += 1
+            out.note("key_delivered", now.wall_us, attempt=self._attempts, check_value=self._shown())
+            out.send(self._source if self._source in sources else sources[0], self._frame)
+
+    def waits_for(self, match: Match) -> bool:
+        """Say whether this is the answer that the delivery waits for."""
+        return self._match == match and not self._making
+
+    def accepts(self, message: Message, now: Now, out: Outbox) -> bool:
+        """Judge the bank's answer: approved, and its MAC and check value made with the new key."""
+        key = self._keys.pending
+        if key is None:
+            return False
+        if self._mapping.reply_of(message).result is not Result.APPROVED:
+            self._give_up("key_refused", now, out)
+            return False
+        try:
+            verify_delivery_mac(self._spec, message, self._codec, key)
+        except KeyCheckError:
+            self._give_up("key_answer_wrong", now, out)
+            return False
+        return True
+
+    def proves(self, key: DesKey) -> bool:
+        """Say whether a message under this key proves that the bank has taken the delivered one."""
+        return not self._proving and not self._making and self._keys.is_pending(key)
+
+    def prove(self, now: Now) -> list[KeyRow]:
+        """Return the rows that make the delivered key current, to be stored before `on_proved`.
+
+        The pending slot is emptied in the same transaction, by the row without a key.
+        """
+        self._match, self._due_us = None, None
+        self._proving = self._keys.rows_of_change(now)
+        return [*self._proving, KeyRow(self._proving[0].line, "pending")]
+
+    def on_proved(self, now: Now, out: Outbox) -> None:
+        """Put the key in force; the one before stays valid for the grace window."""
+        rows, self._proving = self._proving, []
+        self._keys.change(rows, now)
+        out.note("key_installed", now.wall_us, check_value=rows[0].check_value.hex().upper())
+        self._renew_us = self._renewal(now)
+        if self._wanted:
+            self._due_us = now.mono_us
+
+    def _give_up(self, name: str, now: Now, out: Outbox) -> None:
+        out.note(name, now.wall_us, check_value=self._shown())
+        out.alarm(name)
+        self._match, self._due_us = None, None
+        self._renew_us = self._renewal(now)
+
+    def _renewal(self, now: Now) -> int | None:
+        return now.mono_us + self._renew_every_us if self._renew_every_us else None
+
+    def _shown(self) -> str:
+        return self._keys.shown().get("pending", "")
