@@ -1,12 +1,28 @@
 """Looking at a configuration and at the core: check, account, seed, audit-books."""
 
+import contextlib
+from collections.abc import Iterator
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from qianzhi.cli.output import UNREACHABLE, USAGE, CommandError, say, show_json, show_problems
+from qianzhi.cli.output import (
+    BROKEN,
+    UNREACHABLE,
+    USAGE,
+    CommandError,
+    say,
+    show_json,
+    show_problems,
+    show_table,
+)
+from qianzhi.domain.money import yuan_from_fen
 
 if TYPE_CHECKING:
+    from crm_bridge.audit import AuditReport
+    from crm_bridge.lookup import AccountView, OrderView
     from qianzhi.cli.checks import Checked
     from qianzhi.cli.main import Chosen
+    from qianzhi.domain.requests import Bill
     from qianzhi.link.tables import Site
 
 
@@ -56,3 +72,105 @@ def seed_core(checked: "Checked", site: "Site", subscribers: int, seed_number: i
     except LockedError as error:
         raise CommandError(UNREACHABLE, f"the core is in use: {error}", "stop the bridge first") from error
     return report.created, report.subscribers
+
+
+@contextlib.contextmanager
+def not_reachable(url: str) -> Iterator[None]:
+    """Turn a core that is missing, or cannot be read now, into a plain failure."""
+    from crm_bridge.gateway_errors import SchemaError, StoreError
+    from crm_bridge.migrations.schema import schema_current
+
+    if not schema_current(url):
+        raise CommandError(UNREACHABLE, f"there is no core at {url}", "make one with `qianzhi seed`")
+    try:
+        yield
+    except (StoreError, SchemaError) as error:
+        raise CommandError(UNREACHABLE, f"the core cannot be read: {error}") from error
+
+
+def account_command(chosen: "Chosen", phone: str, as_json: bool) -> None:
+    """Show one phone's account; exit 1 when there is none."""
+    from crm_bridge.lookup import find_account
+    from qianzhi.cli.checks import require
+    from qianzhi.link.site import zone_of
+
+    checked, site = require(chosen.config, chosen.site)
+    url = core_url(checked, site)
+    with not_reachable(url):
+        found = find_account(url, phone, settings=checked.core, zone=zone_of(site))
+    if found is None:
+        raise CommandError(BROKEN, f"there is no phone {phone}", "phones begin at 13800000000")
+    if as_json:
+        show_json({**asdict(found), "bills": [bill_of(bill) for bill in found.bills]})
+    else:
+        show_account(found, site)
+
+
+def bill_of(bill: "Bill") -> dict[str, object]:
+    """Return a bill as plain data."""
+    from msgspec.structs import asdict as fields_of
+
+    return {**fields_of(bill), "total_fen": bill.total_fen}
+
+
+def show_account(found: "AccountView", site: "Site") -> None:
+    """Print an account: who, what lies there, open bills, latest work orders."""
+    say(f"{found.phone}  {found.name}  {found.state}  book {found.book}")
+    say(f"balance {yuan_from_fen(found.balance_fen)} yuan, arrears {yuan_from_fen(found.arrears_fen)} yuan")
+    bills = [
+        (
+            bill.serial,
+            bill.month,
+            yuan_from_fen(bill.principal_fen),
+            yuan_from_fen(bill.late_fee_fen),
+            yuan_from_fen(bill.total_fen),
+        )
+        for bill in found.bills
+    ]
+    show_table(("open bill", "month", "principal>", "late fee>", "total>"), bills)
+    show_table(
+        ("posted", "work order", "kind", "yuan>", "key", ""), [order_row(each, site) for each in found.orders]
+    )
+
+
+def order_row(order: "OrderView", site: "Site") -> tuple[object, ...]:
+    """Return one work order as a row: when, serial, kind, yuan, key, and whether it reverses or is reversed."""
+    undone = "reversed" if order.reversed_by else ""
+    what = f"reverses {order.reverses}" if order.reverses else undone
+    posted = local_time(order.posted_us, site)
+    return posted, order.serial, order.kind, yuan_from_fen(order.amount_fen), order.key, what
+
+
+def local_time(wall_us: int, site: "Site") -> str:
+    """Write an instant in the site's time, to the microsecond."""
+    from qianzhi.domain.dates import local_datetime
+    from qianzhi.link.site import zone_of
+
+    return f"{local_datetime(wall_us, zone_of(site)):%Y-%m-%d %H:%M:%S}.{wall_us % 1_000_000:06d}"
+
+
+def audit_command(chosen: "Chosen", as_json: bool) -> None:
+    """Prove the books; exit 1 when they are broken."""
+    from crm_bridge.audit import audit_books
+    from qianzhi.cli.checks import require
+
+    checked, site = require(chosen.config, chosen.site)
+    url = core_url(checked, site)
+    with not_reachable(url):
+        report = audit_books(url)
+    if as_json:
+        show_json({**asdict(report), "balanced": report.balanced})
+    else:
+        show_audit(report)
+    if not report.balanced:
+        raise CommandError(BROKEN, f"the books are broken: {sum(report.found.values())} violations")
+
+
+def show_audit(report: "AuditReport") -> None:
+    """Print what an audit looked at and what it found."""
+    say(
+        f"{report.keys} keys, {report.orders} work orders, {report.transfers} transfers,"
+        f" {report.accounts} accounts: {report.checks} checks, {'balanced' if report.balanced else 'NOT BALANCED'}"
+    )
+    if report.violations:
+        show_table(("check", "what", "detail"), report.violations)

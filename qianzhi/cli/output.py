@@ -55,7 +55,10 @@ def show_json(value: Any) -> None:
 
 
 def show_table(columns: Sequence[str], rows: Iterable[Sequence[object]], title: str = "") -> None:
-    """Print rows as a table; columns whose name ends in a right-pointing mark `>` are set to the right."""
+    """Print rows as a table; a column whose name ends in `>` is set to the right.  No rows, no table."""
+    rows = list(rows)
+    if not rows:
+        return
     from rich import box
     from rich.table import Table
 
