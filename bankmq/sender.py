@@ -32,6 +32,7 @@ class ZmqSender:
         self._context: zmq.Context[Any] = zmq.Context()
         self._socket: zmq.Socket[bytes] | None = None
         self._readers: list[ZmqReader] = []
+        self._unsent: dict[bytes, bytes] = {}
 
     @property
     def deadline(self) -> int | None:
@@ -53,7 +54,7 @@ class ZmqSender:
         monitor = socket.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED)
         self._readers = [
             ZmqReader(monitor, self._reactor, self._take_line_events, lambda: MESSAGES_PER_TURN_MAX),
-            ZmqReader(socket, self._reactor, self._take_answers, lambda: MESSAGES_PER_TURN_MAX),
+            ZmqReader(socket, self._reactor, self._take_answers, lambda: MESSAGES_PER_TURN_MAX, self._flush),
         ]
         socket.connect(self._endpoint)
         for reader in self._readers:
@@ -92,14 +93,19 @@ class ZmqSender:
         self._tell()
 
     def _carry(self, send: Send) -> None:
-        """Give messages to ZeroMQ; what it does not take now is kept and will be sent again."""
-        if self._socket is None:
+        self._unsent.update(send.items)
+        self._flush()
+
+    def _flush(self) -> None:
+        """Give ZeroMQ what it takes; the rest goes when it can take more, as late as when the line stands."""
+        if self._socket is None or not self._unsent:
             return
-        for message_id, body in send.items:
+        for message_id in list(self._unsent):
             try:
-                self._socket.send_multipart([message_id, body], zmq.NOBLOCK)
+                self._socket.send_multipart([message_id, self._unsent[message_id]], zmq.NOBLOCK)
             except zmq.Again:
                 break
+            del self._unsent[message_id]
         for reader in self._readers:
             reader.look()
 

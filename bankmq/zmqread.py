@@ -31,12 +31,15 @@ class ZmqReader:
         reactor: Any,
         take: Callable[[list[list[bytes]]], None],
         room: Callable[[], int],
+        writable: Callable[[], None] | None = None,
     ) -> None:
-        """Nothing is read before `start`."""
+        """Nothing is read before `start`; `writable` is called whenever the socket is seen to take
+        messages."""
         self._socket = socket
         self._reactor = reactor
         self._take = take
         self._room = room
+        self._writable = writable
         self._looking: Any = None
         self._stopped = False
 
@@ -71,7 +74,9 @@ class ZmqReader:
             return
         # Asking for EVENTS takes note of the edge; without it the descriptor would stay readable while there
         # is no room, and the reactor would spin.
-        self._socket.getsockopt(zmq.EVENTS)
+        events = int(self._socket.getsockopt(zmq.EVENTS))
+        if self._writable is not None and events & zmq.POLLOUT:
+            self._writable()
         wanted = min(self._room(), MESSAGES_PER_TURN_MAX)
         messages = list(itertools.islice(self._waiting(), wanted))
         if wanted and len(messages) == wanted:
