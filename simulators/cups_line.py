@@ -58,6 +58,7 @@ class CupsLine:
         self.state = State.CLOSED
         self.bad = 0
         self.unmatched = 0
+        self.keyed = False  # whether a key was delivered on this line
         self.refusal = ""  # the last code with which the switch refused to open the session
 
     @property
@@ -242,6 +243,7 @@ class CupsLine:
         sign_delivery_answer(answer, self._codec, key)
         self.offer_key(key)
         self._new_key = key
+        self.keyed = True
         if self.state is State.KEYING:
             self._open()
         return [self._out(answer)]

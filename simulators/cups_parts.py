@@ -19,7 +19,8 @@ def _row_reader(widths: dict[str, int]) -> Callable[[bytes, str], dict[str, str]
     def read(data: bytes, charset: str) -> dict[str, str]:
         value, at = {}, 0
         for name, width in widths.items():
-            value[name] = data[at : at + width].decode(charset, "replace").rstrip(" ")
+            if at < len(data):  # a row may end early
+                value[name] = data[at : at + width].decode(charset, "replace").rstrip(" ")
             at += width
         return value
 
@@ -52,8 +53,7 @@ def _read_private(data: bytes, charset: str) -> dict[str, Any]:
     if tag == "NK":
         return {tag: {"key": content}}
     if tag == "PZ":
-        phone = {name: part for name, part in _read_phone(content, charset).items() if part}
-        return {tag: phone}
+        return {tag: _read_phone(content, charset)}
     return {tag: {"text": content.decode(charset, "replace")}}
 
 
@@ -62,9 +62,9 @@ def _write_private(value: Any, charset: str) -> bytes:
     if tag == "NK":
         return b"NK" + bytes(content["key"])
     if tag == "PZ":
-        data = _write_phone(content, charset)
-        used = sum(PHONE.values()) if content.get("bill") else sum(PHONE.values()) - PHONE["bill"]
-        return b"PZ" + data[:used]
+        names = list(PHONE)
+        last = max((at for at, name in enumerate(names) if content.get(name)), default=0)
+        return b"PZ" + _write_phone(content, charset)[: sum(PHONE[name] for name in names[: last + 1])]
     return str(tag).encode("ascii") + str(content["text"]).encode(charset)
 
 

@@ -23,13 +23,13 @@ def pick_text(value: str) -> str:
 
 def x99(key: bytes, data: bytes) -> bytes:
     """Return the ANSI X9.9 MAC (8 bytes): DES-CBC from zero, data filled up with zero bytes."""
-    return _cbc(key[:8]).encrypt(_filled(data))[-8:]
+    return bytes(_cbc(key[:8]).encrypt(_filled(data))[-8:])
 
 
 def x919(key: bytes, data: bytes) -> bytes:
     """Return the ANSI X9.19 MAC (8 bytes): X9.9 with the left half, then one triple step at the end."""
     last = x99(key, data)
-    return _ecb(key[:8]).encrypt(_ecb(key[8:16]).decrypt(last))
+    return bytes(_ecb(key[:8]).encrypt(_ecb(key[8:16]).decrypt(last)))
 
 
 def mac_of(key: bytes, data: bytes) -> bytes:
@@ -59,12 +59,12 @@ def check_value(key: bytes) -> bytes:
 
 def _ede_decrypt(key: bytes, block: bytes) -> bytes:
     left, right = _ecb(key[:8]), _ecb(key[-8:])
-    return left.decrypt(right.encrypt(left.decrypt(block)))
+    return bytes(left.decrypt(right.encrypt(left.decrypt(block))))
 
 
 def _ede_encrypt(key: bytes, block: bytes) -> bytes:
     left, right = _ecb(key[:8]), _ecb(key[-8:])
-    return left.encrypt(right.decrypt(left.encrypt(block)))
+    return bytes(left.encrypt(right.decrypt(left.encrypt(block))))
 
 
 def _ecb(key: bytes) -> Any:

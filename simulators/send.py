@@ -1,0 +1,343 @@
+"""`qianzhi send`: plays a bank on a connection of its own for one request, and shows both messages.
+
+It signs on and applies for a key as the bank does; a key that this bank was given before is used again.
+What it shows is decoded and masked by the platform's own codec, so that it is what an operator would see.
+"""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from frontends.profile import Profile
+from qianzhi.domain.dates import as_date, business_date
+from qianzhi.domain.requests import Bill, Kind, Request
+from qianzhi.domain.results import Result
+from qianzhi.link.tables import Site
+from qianzhi.runtime import clock
+from qianzhi.runtime.now import SECOND_US
+from qianzhi.wire.codec import FieldView
+from simulators.connections import Connection, LineGoneError, QueueConnection, SocketConnection
+from simulators.cups_line import CupsLine
+from simulators.line import Outgoing
+from simulators.lines import LineMaker
+from simulators.record import Ask, Heard
+from simulators.state_file import StateFile
+from simulators.traffic import address_of
+from simulators.xml_line import XmlLine
+
+TIMEOUT_SECONDS = 15
+CARD = "6222000000000000018"  # a test range's number, shown masked
+
+MONEY_ACTIONS = {
+    "owed": Kind.OWED,
+    "recharge": Kind.RECHARGE,
+    "pay": Kind.PAY,
+    "status": Kind.STATUS,
+    "reverse": Kind.REVERSAL,
+}
+LINE_ACTIONS = {"sign-on": "sign_on", "sign-off": "sign_off", "echo": "echo", "key-exchange": "key_request"}
+ACTIONS = (*MONEY_ACTIONS, *LINE_ACTIONS)
+
+
+class SendError(Exception):
+    """The request could not be made or its outcome is not known; `unknown` tells which.  The text is for
+    people.
+    """
+
+    def __init__(self, text: str, *, unknown: bool = False, key: str = "") -> None:
+        super().__init__(text)
+        self.unknown = unknown
+        self.key = key
+
+
+@dataclass(frozen=True)
+class Order:
+    """What to ask for: `serial` empty takes the bank's next one; `date` 0 is today.
+
+    Of a status query and a reversal, serial and date are the original's.  `bill` empty pays the oldest bill.
+    """
+
+    action: str
+    phone: str = ""
+    amount_fen: int = 0
+    serial: str = ""
+    date: int = 0
+    bill: str = ""
+    number: str = ""
+    repeat: bool = False
+
+
+@dataclass(frozen=True)
+class SendResult:
+    """One request and its answer; `key` is empty for messages about the line, `rows` are masked."""
+
+    bank: str
+    action: str
+    key: str
+    code: str
+    result: Result | None
+    meaning: str
+    order: str
+    bills: tuple[Bill, ...]
+    elapsed_us: int
+    request_rows: list[FieldView] = field(repr=False)
+    reply_rows: list[FieldView] = field(repr=False)
+
+    @property
+    def approved(self) -> bool:
+        """Whether the answer was yes."""
+        return self.result is Result.APPROVED
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain data for --json."""
+        return {
+            "bank": self.bank,
+            "action": self.action,
+            "key": self.key,
+            "code": self.code,
+            "result": self.result.name.lower() if self.result is not None else None,
+            "meaning": self.meaning,
+            "order": self.order,
+            "bills": [
+                {
+                    "serial": b.serial,
+                    "month": b.month,
+                    "principal_fen": b.principal_fen,
+                    "late_fee_fen": b.late_fee_fen,
+                }
+                for b in self.bills
+            ],
+            "elapsed_us": self.elapsed_us,
+            "request": [row._asdict() for row in self.request_rows],
+            "reply": [row._asdict() for row in self.reply_rows],
+        }
+
+
+def send(
+    site: Site, config: Path, profile: Profile, order: Order, *, timeout_seconds: float = TIMEOUT_SECONDS
+) -> SendResult:
+    """Send one request as the bank and wait for its answer.
+
+    Raises SendError (nobody listens; not signed on in time; no answer in time, so that the outcome is
+    unknown), KeyReferenceError and NoLineError.
+    """
+    if order.action not in ACTIONS:
+        raise SendError(f"unknown action {order.action}: one of {', '.join(ACTIONS)}")
+    state = StateFile(Path(site.data), profile.name)
+    serials = iter(state.lease(16))
+    maker = LineMaker(profile, config, state, production=site.production)
+    line = maker.make(serials.__next__)
+    try:
+        connection = _connect(site, profile)
+    except LineGoneError as error:
+        raise SendError(str(error)) from error
+    talk = Talk(profile, maker, line, connection, timeout_seconds)
+    try:
+        if order.action in LINE_ACTIONS:
+            return talk.manage(order)
+        return talk.ask(order, lambda date: line.serial_text(next(serials), date))
+    finally:
+        connection.close()
+
+
+def _connect(site: Site, profile: Profile) -> Connection:
+    place = site.banks[profile.name]
+    if profile.transport.kind == "queue":
+        from twisted.internet import reactor
+
+        return QueueConnection(place.listen, place.control, profile.name, reactor)
+    host, port = address_of(place.listen)
+    return SocketConnection(host, port, profile.frame)
+
+
+class Talk:
+    """One conversation on one connection."""
+
+    def __init__(
+        self,
+        profile: Profile,
+        maker: LineMaker,
+        line: CupsLine | XmlLine,
+        connection: Connection,
+        timeout_seconds: float,
+    ) -> None:
+        self._profile = profile
+        self._maker = maker
+        self._line = line
+        self._connection = connection
+        self._timeout_us = int(timeout_seconds * SECOND_US)
+        self._zone = ZoneInfo(str(profile.mapping.zone))
+        self._last: bytes = b""
+        self._tickets = 0
+
+    # -- requests about money
+
+    def ask(self, order: Order, new_serial: Any) -> SendResult:
+        """Make one request; a payment without a bill asks first what is owed."""
+        self._open()
+        today = business_date(clock.now().wall_us, self._zone)
+        date = order.date or today
+        kind = MONEY_ACTIONS[order.action]
+        if kind in (Kind.STATUS, Kind.REVERSAL) and not order.serial:
+            raise SendError(f"{order.action} needs --serial, the serial of the original")
+        bill, amount_fen = order.bill, order.amount_fen
+        if kind is Kind.PAY and not bill:
+            bill, amount_fen = self._oldest_bill(order, new_serial, today)
+        own_serial = new_serial(today) if kind in (Kind.STATUS, Kind.REVERSAL) else ""
+        request = Request(
+            kind=kind,
+            space=self._profile.space,
+            date=date,
+            serial=order.serial or new_serial(today),
+            bank=self._profile.name,
+            bank_number=order.number or self._profile.numbers[0],
+            phone=order.phone,
+            amount_fen=amount_fen,
+            bill=bill,
+            repeat=order.repeat,
+            own_serial=own_serial,
+        )
+        return self._exchange(order.action, request, own_date=not own_serial)
+
+    def _oldest_bill(self, order: Order, new_serial: Any, today: int) -> tuple[str, int]:
+        owed = self.ask(Order("owed", phone=order.phone, number=order.number), new_serial)
+        if not owed.bills:
+            raise SendError(f"there is no bill to pay: {owed.meaning}")
+        bill = owed.bills[0]
+        return bill.serial, order.amount_fen or bill.total_fen
+
+    def _exchange(self, action: str, request: Request, *, own_date: bool) -> SendResult:
+        """Send the request until it is answered by more than "sign on first" or "wrong MAC"."""
+        key = request.key.text
+        start_us = clock.now().mono_us
+        until_us = start_us + self._timeout_us
+        for _ in range(3):
+            now = clock.now()
+            stamp_us = _stamp_us(request.date, now.wall_us, self._zone) if own_date else now.wall_us
+            original_us = _stamp_us(request.date, now.wall_us, self._zone)
+            self._tickets += 1
+            ask = Ask(self._tickets, request, stamp_us, original_us, card=CARD)
+            out = self._line.carry([ask], now)
+            self._say(out, key)
+            heard, frame = self._wait_for(self._tickets, until_us, key)
+            if heard.result not in (Result.NOT_SIGNED_ON, Result.BAD_MAC) or isinstance(self._line, XmlLine):
+                break
+            self._wait_ready(until_us)
+        return SendResult(
+            bank=self._profile.name,
+            action=action,
+            key=key,
+            code=heard.code,
+            result=heard.result,
+            meaning=_meaning(heard.result),
+            order=heard.order,
+            bills=heard.bills,
+            elapsed_us=clock.now().mono_us - start_us,
+            request_rows=self._profile.codec.describe(out[0].frame),
+            reply_rows=self._profile.codec.describe(frame),
+        )
+
+    # -- messages about the line
+
+    def manage(self, order: Order) -> SendResult:
+        """Send one message about the line and wait for its answer."""
+        if not isinstance(self._line, CupsLine):
+            raise SendError(f"{self._profile.name} has no {order.action}: its line has no session")
+        name = LINE_ACTIONS[order.action]
+        if name in ("echo", "sign_off", "key_request"):
+            self._open()
+        start_us = clock.now().mono_us
+        until_us = start_us + self._timeout_us
+        serial, out = self._line.manage(name, clock.now())
+        self._say(out, "")
+        frame = b""
+        while not self._line.management_code(serial) or (name == "key_request" and not self._line.keyed):
+            frame = self._turn(until_us, "")[1] or frame
+        code = self._line.management_code(serial)
+        result = self._profile.results.result_of(code)
+        return SendResult(
+            bank=self._profile.name,
+            action=order.action,
+            key="",
+            code=code,
+            result=result,
+            meaning=_meaning(result),
+            order="",
+            bills=(),
+            elapsed_us=clock.now().mono_us - start_us,
+            request_rows=self._profile.codec.describe(out[0].frame),
+            reply_rows=self._profile.codec.describe(frame),
+        )
+
+    # -- the line
+
+    def _open(self) -> None:
+        if not self._line.ready:
+            self._say(self._line.on_connected(clock.now()), "")
+            self._wait_ready(clock.now().mono_us + self._timeout_us)
+
+    def _wait_ready(self, until_us: int) -> None:
+        while not self._line.ready:
+            self._turn(until_us, "", f"{self._profile.name} could not open its session")
+
+    def _wait_for(self, ticket: int, until_us: int, key: str) -> tuple[Heard, bytes]:
+        while True:
+            heard, frame = self._turn(until_us, key)
+            for item in heard:
+                if item.ticket == ticket:
+                    return item, frame
+
+    def _turn(self, until_us: int, key: str, what: str = "") -> tuple[list[Heard], bytes]:
+        """Wait for the next frames and let the line take them; raises SendError when time is up."""
+        now = clock.now()
+        if now.mono_us >= until_us:
+            raise self._no_answer(key, what)
+        self._say(self._line.on_time(now), key)
+        try:
+            frames = self._connection.receive(min(1.0, (until_us - now.mono_us) / SECOND_US))
+        except LineGoneError as error:
+            raise SendError(self._gone(str(error), key), unknown=bool(key), key=key) from error
+        heard, out = self._line.on_frames(frames, clock.now())
+        self._maker.keep_key(self._line)
+        if not frames:
+            self._maker.offer_stored(self._line)
+        self._say(out, key)
+        return heard, frames[-1] if frames else b""
+
+    def _say(self, out: list[Outgoing], key: str) -> None:
+        if not out:
+            return
+        try:
+            self._connection.send(out)
+        except LineGoneError as error:
+            raise SendError(self._gone(str(error), key), unknown=bool(key), key=key) from error
+
+    def _no_answer(self, key: str, what: str) -> SendError:
+        seconds = self._timeout_us // SECOND_US
+        if key:
+            return SendError(self._gone(f"no answer in {seconds} s", key), unknown=True, key=key)
+        refusal = self._line.refusal if isinstance(self._line, CupsLine) else ""
+        why = f"; the last answer was {refusal}" if refusal else ""
+        return SendError(f"{what or 'no answer'} in {seconds} s{why}")
+
+    def _gone(self, text: str, key: str) -> str:
+        serial = key.rpartition("/")[2]
+        hint = (
+            f": the outcome is unknown, ask with `qianzhi send {self._profile.name} status --serial {serial}`"
+        )
+        return text + (hint if key else "")
+
+
+def _stamp_us(date: int, wall_us: int, zone: ZoneInfo) -> int:
+    """Return the instant now, moved to another business date where one was asked for."""
+    if date == business_date(wall_us, zone):
+        return wall_us
+    return int(datetime.combine(as_date(date), datetime.min.time(), zone).timestamp()) * SECOND_US
+
+
+def _meaning(result: Result | None) -> str:
+    return (
+        "a code that the profile does not know" if result is None else result.name.lower().replace("_", " ")
+    )

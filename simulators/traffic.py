@@ -1,0 +1,263 @@
+"""Traffic: simulated banks against a running site, in one process, for a time or until they are stopped.
+
+    begin actions on an open-loop schedule ─▶ begin no more ─▶ settle what is open, for a bounded time ─▶
+    report
+
+The schedule does not wait for answers, and latencies count from when a request was due, so a platform that
+stalls cannot hide it.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from random import Random  # noqa: TID251 - this shell brings the seed to the models
+from typing import Any, NamedTuple
+from zoneinfo import ZoneInfo
+
+from frontends.profile import Profile
+from qianzhi.link.tables import BankPlace, Site
+from qianzhi.runtime import clock
+from qianzhi.runtime.now import SECOND_US
+from simulators.bank import BankModel
+from simulators.lines import LineMaker
+from simulators.live_table import Rates
+from simulators.plans import Identity
+from simulators.queue_client import QueueBank
+from simulators.record import Record
+from simulators.report import Report
+from simulators.scenario import Scenario
+from simulators.serials import Serials
+from simulators.simulated import SimulatedBank
+from simulators.socket_client import SocketBank
+from simulators.state_file import StateFile
+
+LOOK_SECONDS = 0.5
+SETTLE_SECONDS = 60
+LEASE = 50_000
+LEASE_LOW = 20_000
+
+
+class Look(NamedTuple):
+    """One bank as seen at one moment: its report, requests a second since the look before, messages on the
+    way.
+    """
+
+    report: Report
+    rate: int
+    in_flight: int
+
+
+@dataclass(frozen=True)
+class TrafficResult:
+    """What came of it: the reports and records by bank; `settled` when every serial has its final state."""
+
+    reports: dict[str, Report]
+    records: dict[str, list[Record]] = field(repr=False)
+    settled: bool = True
+    seconds: float = 0.0
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain data for --json."""
+        banks = [report.as_dict() for report in self.reports.values()]
+        return {"seconds": round(self.seconds, 3), "settled": self.settled, "banks": banks}
+
+
+class BankRun:
+    """One bank in this process: core, shell, and the serials that it leases."""
+
+    def __init__(
+        self,
+        site: Site,
+        profile: Profile,
+        config: Path,
+        scenario: Scenario,
+        rate: int,
+        seed: int,
+        reactor: Any,
+    ) -> None:
+        """`rate` is this bank's own.  Raises KeyReferenceError, NoLineError and ConfigError."""
+        self._state = StateFile(Path(site.data), profile.name)
+        self._serials = Serials()
+        self._serials.add(self._state.lease(LEASE))
+        self._maker = LineMaker(profile, config, self._state, production=site.production)
+        self._line = self._maker.make(self._serials)
+        zone = ZoneInfo(site.timezone)
+        identity = Identity(profile.name, profile.space, tuple(profile.numbers), zone)
+        chance = Random(f"{seed}/{profile.name}")  # noqa: S311 - a scenario's seed is no secret
+        model = BankModel(identity, scenario, chance, self._serials, self._line.serial_text, rate)
+        self.core = SimulatedBank(model, self._line)
+        self.shell = self._shell(site.banks[profile.name], profile, reactor)
+
+    def refill(self) -> None:
+        """Lease more serials before they are needed, and use the key that another process was given."""
+        if self._serials.left < LEASE_LOW:
+            self._serials.add(self._state.lease(LEASE))
+        self._maker.offer_stored(self._line)
+
+    def look(self, rates: Rates, mono_us: int) -> Look:
+        """Return the bank as it is now."""
+        report = self.core.report()
+        return Look(report, rates.look(report.bank, report.sent, mono_us), self.core.model.in_flight)
+
+    def _shell(self, place: BankPlace, profile: Profile, reactor: Any) -> SocketBank | QueueBank:
+        if profile.transport.kind == "queue":
+            return QueueBank(self.core, place.listen, place.control, reactor)
+        host, port = address_of(place.listen)
+        return SocketBank(
+            self.core, host, port, profile.frame, lambda: self._maker.keep_key(self._line), reactor
+        )
+
+
+class Traffic:
+    """All banks of one process on one reactor; `start`, and later `stop`, which settles and then calls
+    back.
+    """
+
+    def __init__(
+        self, runs: list[BankRun], reactor: Any, on_look: Callable[[list[Look]], None] | None
+    ) -> None:
+        self._runs = runs
+        self._reactor = reactor
+        self._on_look = on_look
+        self._rates = Rates()
+        self._start_us = clock.now().mono_us
+        self._settle_until_us: int | None = None
+        self._settle_seconds = SETTLE_SECONDS
+        self._timer: Any = None
+        self._on_end: Callable[[], None] = lambda: None
+        self.ended = False
+
+    def start(self, seconds: float | None, settle_seconds: int, on_end: Callable[[], None]) -> None:
+        """Begin; after `seconds` (None: never) begin to settle, and call `on_end` when that is over."""
+        self._on_end = on_end
+        self._settle_seconds = settle_seconds
+        for run in self._runs:
+            run.shell.start()
+        if seconds is not None:
+            self._reactor.callLater(seconds, self.stop)
+        self._look()
+
+    def stop(self) -> None:
+        """Begin nothing new and settle; a second call ends at once."""
+        if self._settle_until_us is not None:
+            self._end()
+            return
+        self._settle_until_us = clock.now().mono_us + self._settle_seconds * SECOND_US
+        for run in self._runs:
+            run.core.stop()
+
+    def result(self) -> TrafficResult:
+        """Return what there is up to now."""
+        cores = {run.core.model.identity.bank: run.core for run in self._runs}
+        return TrafficResult(
+            reports={bank: core.report() for bank, core in cores.items()},
+            records={bank: core.records() for bank, core in cores.items()},
+            settled=all(core.settled() for core in cores.values()),
+            seconds=(clock.now().mono_us - self._start_us) / SECOND_US,
+        )
+
+    def _look(self) -> None:
+        """Twice a second: more serials where they run low, the live table, and whether all is settled."""
+        self._timer = None
+        if self.ended:
+            return
+        now = clock.now()
+        for run in self._runs:
+            run.refill()
+        if self._on_look is not None:
+            self._on_look([run.look(self._rates, now.mono_us) for run in self._runs])
+        settling = self._settle_until_us is not None
+        if settling and (now.mono_us >= (self._settle_until_us or 0) or self._settled()):
+            self._end()
+            return
+        self._timer = self._reactor.callLater(0.1 if settling else LOOK_SECONDS, self._look)
+
+    def _settled(self) -> bool:
+        return all(run.core.settled() for run in self._runs)
+
+    def _end(self) -> None:
+        if self.ended:
+            return
+        self.ended = True
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        for run in self._runs:
+            run.shell.stop()
+        self._on_end()
+
+
+def run_traffic(
+    site: Site,
+    config: Path,
+    profiles: list[Profile],
+    scenario: Scenario,
+    *,
+    rate: int | None = None,
+    seconds: float | None = None,
+    seed: int | None = None,
+    settle_seconds: int = SETTLE_SECONDS,
+    on_look: Callable[[list[Look]], None] | None = None,
+) -> TrafficResult:
+    """Run simulated banks against a running site until `seconds` have passed, or SIGINT or SIGTERM comes.
+
+    `rate` is requests a second of all banks together (default: the scenario's, for each), `seed` replaces the
+    scenario's.  `site.data` must be a path that can be used from the working folder.  Runs Twisted's
+    reactor, so once in a process.  Raises KeyReferenceError, NoLineError and ConfigError before anything is
+    opened.
+    """
+    from twisted.internet import reactor as twisted_reactor
+
+    reactor: Any = twisted_reactor
+    runs = make_runs(site, config, profiles, scenario, rate=rate, seed=seed, reactor=reactor)
+    traffic = Traffic(runs, reactor, on_look)
+    reactor.callWhenRunning(
+        traffic.start, seconds, settle_seconds, lambda: reactor.callLater(0.1, reactor.stop)
+    )
+    stop_on_signals(traffic, reactor)
+    reactor.run(installSignalHandlers=False)
+    return traffic.result()
+
+
+def make_runs(
+    site: Site,
+    config: Path,
+    profiles: list[Profile],
+    scenario: Scenario,
+    *,
+    rate: int | None,
+    seed: int | None,
+    reactor: Any,
+) -> list[BankRun]:
+    """Return one run per profile, the rate shared out evenly; every bank gets at least one request a
+    second.
+    """
+    own = replace(scenario, seed=scenario.seed if seed is None else seed)
+    shares = shared_out(rate, len(profiles), own.rate)
+    return [
+        BankRun(site, profile, config, own, share, own.seed, reactor)
+        for profile, share in zip(profiles, shares, strict=True)
+    ]
+
+
+def shared_out(rate: int | None, banks: int, default: int) -> list[int]:
+    """Return each bank's requests a second out of a rate for all of them."""
+    if rate is None:
+        return [default] * banks
+    return [max(1, rate // banks + (at < rate % banks)) for at in range(banks)]
+
+
+def stop_on_signals(traffic: Traffic, reactor: Any) -> None:
+    """Let SIGINT and SIGTERM begin to settle; a second one ends at once."""
+    import signal
+
+    def on_signal(_number: int, _frame: Any) -> None:
+        reactor.callFromThread(traffic.stop)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, on_signal)
+
+
+def address_of(listen: str) -> tuple[str, int]:
+    """Split `HOST:PORT`, with or without `tcp://`."""
+    host, _, port = listen.removeprefix("tcp://").rpartition(":")
+    return host.strip("[]"), int(port)
