@@ -4,11 +4,12 @@ Pure: journal rows come as plain data, from whoever looked them up.  A key agree
 state for it and the money that the bank says it paid is the money that the core says it holds.
 """
 
-from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from collections.abc import Iterable
+from typing import NamedTuple, Protocol
 
-from qianzhi.domain.results import Result
 from simulators.record import Debit, Outcome, Record
+
+STANDING = "approved"
 
 
 class JournalRow(NamedTuple):
@@ -40,22 +41,20 @@ class Comparison(NamedTuple):
     disagreements: list[Disagreement]
 
 
-def compare(
-    records: Iterable[Record], journal: Mapping[str, JournalRow] | Iterable[JournalRow]
-) -> Comparison:
+def compare(records: Iterable[Record], journal: Iterable[JournalRow]) -> Comparison:
     """Compare a bank's records with the journal's rows under the same keys; an absent row holds no money."""
-    rows = journal if isinstance(journal, Mapping) else {row.key: row for row in journal}
+    rows = {row.key: row for row in journal}
     keys = agreed = standing_fen = 0
     disagreements: list[Disagreement] = []
     for record in records:
         keys += 1
         row = rows.get(record.key.text)
-        core_fen = row.amount_fen if row is not None and row.result is Result.APPROVED else 0
+        core_fen = row.amount_fen if row is not None and row.state == STANDING else 0
         standing_fen += core_fen
         if _final(record) and record.standing_fen == core_fen:
             agreed += 1
         else:
-            core = f"{row.result.name.lower()}, {core_fen} fen standing" if row is not None else "no such key"
+            core = f"{row.state}, {core_fen} fen standing" if row is not None else "no such key"
             disagreements.append(Disagreement(record.key.text, _words(record), core))
     return Comparison(keys, agreed, standing_fen, disagreements)
 

@@ -155,7 +155,6 @@ def sign_as_the_platform_does(profile: Profile, message: dict[str, Any]) -> None
 @pytest.mark.parametrize("name", ["hz_citic", "icbc"])
 def test_the_platform_finds_the_banks_mac_right_and_any_change_wrong(name: str) -> None:
 
-
     profile, line = line_of(name)
     assert profile.mac is not None
     for kind in KINDS:
