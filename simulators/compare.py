@@ -12,14 +12,23 @@ from simulators.record import Debit, Outcome, Record
 STANDING = "approved"
 
 
-class JournalRow(NamedTuple):
-    """What the core holds under a key: its result now (REVERSED after a reversal), and the original's
-    amount.
+class JournalRow(Protocol):
+    """What the core holds under a key; `crm_bridge.lookup.JournalView` fits.
+
+    `key` is its text, `state` what it has come to (`approved` is the only state under which money stands).
     """
 
-    key: str
-    result: Result
-    amount_fen: int
+    @property
+    def key(self) -> str:
+        """The key, space/YYYYMMDD/serial."""
+
+    @property
+    def state(self) -> str:
+        """Its state in one word."""
+
+    @property
+    def amount_fen(self) -> int:
+        """The original's amount."""
 
 
 class Disagreement(NamedTuple):
