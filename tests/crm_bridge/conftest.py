@@ -4,6 +4,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from crm_bridge.gateway import Gateway
+from crm_bridge.lookup import find_account
 from crm_bridge.seed import seed
 from crm_bridge.settings import CoreSettings
 from qianzhi.domain.requests import Kind, Request
@@ -26,6 +27,33 @@ def template(tmp_path_factory):
 def url(template, tmp_path):
     shutil.copy(template, tmp_path / "core.db")
     return f"sqlite:///{tmp_path}/core.db"
+
+
+@pytest.fixture
+def noon():
+    return NOON
+
+
+@pytest.fixture
+def run(core):
+    """Execute some requests at noon (or some hours later); return their replies."""
+
+    def execute(*requests, hours=0):
+        return core.execute(list(requests), NOON.after(int(hours * 3_600_000_000)))
+
+    return execute
+
+
+@pytest.fixture
+def account(url):
+    """Look a phone's account up, with today's late fees."""
+
+    def find(phone):
+        return find_account(
+            url, phone, settings=CoreSettings(database=url, late_fee_per_day=30), now=NOON, zone=ZONE
+        )
+
+    return find
 
 
 @pytest.fixture
