@@ -1,9 +1,9 @@
 """One bank line's session: who is signed on, which keys are in force, and whether the line is alive.
 
 Pure.  The session belongs to the line and not to a connection: a bank that reconnects is still signed on.
-What it must remember is stored first and acted upon in `on_stored`.  It begins an echo only after a connection
-has been silent, answers every echo that it is asked, and never takes an answer for a question; so two sessions
-that face each other fall silent.
+What it must remember is stored first, then acted upon.  It begins an echo only after a connection has been
+silent, answers every echo that it is asked, and never takes an answer for a question; so two sessions that
+face each other fall silent.
 """
 
 from collections.abc import Callable, Hashable, Sequence

@@ -83,8 +83,8 @@ class LineKeys:
 
     @property
     def random_wanted(self) -> int:
-        """How many random bytes are wanted for the next key."""
-        return max(0, self._key_bytes - len(self._random))
+        """How many random bytes are wanted: for the next key, and another should it turn out weak."""
+        return max(0, 2 * self._key_bytes - len(self._random))
 
     def add_random(self, data: bytes) -> None:
         """Give random bytes; each is used for one key only."""
@@ -95,7 +95,7 @@ class LineKeys:
 
         None when random bytes are missing, or these made a weak key and others are wanted.
         """
-        if self.random_wanted:
+        if len(self._random) < self._key_bytes:
             return None
         raw, self._random = self._random[: self._key_bytes], self._random[self._key_bytes :]
         key = with_parity(raw)

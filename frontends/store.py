@@ -10,8 +10,10 @@ from pathlib import Path
 import sqlalchemy
 from sqlalchemy import event, text
 from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.exc import SQLAlchemyError
 
 from frontends.session_rows import KeyRow, Saved, SessionRow, SignOnRow
+from qianzhi.runtime.crash import crashpoint
 
 SCHEMA = (
     """CREATE TABLE IF NOT EXISTS working_keys (
@@ -41,7 +43,11 @@ LEASE = text(
 )
 
 
-class LeaseConflictError(Exception):
+class StoreError(Exception):
+    """The file could not be written; the same rows may be written again."""
+
+
+class LeaseConflictError(StoreError):
     """Somebody else leased serials of this line; nothing of this write was kept."""
 
 
@@ -50,6 +56,7 @@ class FrontStore:
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
+        self._path = path
         self._engine = open_engine(path)
         with self._engine.begin() as connection:
             for statement in SCHEMA:
@@ -72,11 +79,17 @@ class FrontStore:
     def write(self, rows: list[SessionRow]) -> None:
         """Write all rows in one transaction; a key row without a key deletes its slot.
 
-        Raises LeaseConflictError when the serials were leased by somebody else meanwhile.
+        Raises LeaseConflictError when the serials were leased by somebody else meanwhile, StoreError when the
+        file cannot be written.
         """
-        with self._engine.begin() as connection:
-            for row in rows:
-                write_row(connection, row)
+        crashpoint("front.before_store")
+        try:
+            with self._engine.begin() as connection:
+                for row in rows:
+                    write_row(connection, row)
+        except SQLAlchemyError as error:
+            raise StoreError(f"{self._path} cannot be written: {type(error).__name__}") from error
+        crashpoint("front.after_store")
 
     def close(self) -> None:
         """Close the file."""

@@ -1,0 +1,84 @@
+"""A bank's socket as the front-end daemon sees it: whole frames in, whole frames out.
+
+Thin: framing and limits are the socket pool's; what a frame means is the core's.
+"""
+
+from collections.abc import Callable, Hashable
+from typing import Any
+
+from frontends.front import Frame
+from frontends.processor import Processor
+from frontends.profile import Profile
+from qianzhi.runtime import clock
+from qianzhi.runtime.effects import Effects
+from qianzhi.wire.framing import FrameReader, frame
+from socket_pool.limits import SocketLimits
+from socket_pool.server import SocketServer
+
+
+class SocketFront:
+    """The listener of one bank; `run` carries out what the core wants done."""
+
+    def __init__(
+        self,
+        profile: Profile,
+        address: tuple[str, int],
+        core: Processor,
+        run: Callable[[Effects], None],
+        reactor: Any,
+    ) -> None:
+        """Nothing is opened before `start`."""
+        self._spec = profile.frame
+        self._core = core
+        self._run = run
+        self._server = SocketServer(
+            *address,
+            profile.socket or SocketLimits(),
+            lambda: FrameReader(profile.frame),
+            self,
+            name=profile.name,
+            reactor=reactor,
+        )
+
+    def start(self) -> str:
+        """Listen and return the port; raises CannotListenError."""
+        return str(self._server.start())
+
+    def send(self, items: list[tuple[Any, bytes]]) -> None:
+        """Send frames to their connections, one write for each; one that is gone gets nothing."""
+        writes: dict[Any, bytearray] = {}
+        for conn, body in items:
+            writes.setdefault(conn, bytearray()).extend(frame(self._spec, body))
+        for conn, data in writes.items():
+            self._server.send(conn, bytes(data))
+
+    def done(self, sources: list[Any]) -> None:
+        """Nothing is kept for a frame without an answer."""
+
+    def close(self, source: Hashable, reason: str) -> None:
+        """Close a connection once what waits for it is written."""
+        if isinstance(source, int):
+            self._server.close(source, reason)
+
+    def pause(self, paused: bool) -> None:
+        """A socket is paused by the pool alone, for a peer that does not read its answers."""
+
+    def stop_accepting(self) -> None:
+        """Take no new connection; those that stand are served on."""
+        self._server.stop_listening()
+
+    def stop(self) -> Any:
+        """Close everything."""
+        return self._server.stop()
+
+    def on_connected(self, conn: int, peer: str) -> None:
+        """A bank has connected."""
+        self._run(self._core.on_connected(conn, peer, clock.now()))
+
+    def on_frames(self, items: list[tuple[int, bytes]]) -> None:
+        """Frames of one wake-up."""
+        self._run(self._core.on_frames([Frame(conn, body) for conn, body in items], clock.now()))
+
+    def on_closed(self, conn: int, reason: str) -> None:
+        """A connection has gone."""
+        self._run(self._core.on_closed(conn, reason, clock.now()))
