@@ -9,7 +9,6 @@ is written is in `transforms`.  A message that cannot become a request becomes a
 exception.
 """
 
-from collections.abc import Mapping as Table
 from datetime import UTC, tzinfo
 from enum import Enum
 from typing import Any, NamedTuple
@@ -88,15 +87,13 @@ class Content(NamedTuple):
 class Transaction:
     """One transaction of the dialect, compiled."""
 
-    def __init__(
-        self, name: str, rows: TransactionTable, tables: MappingTables, widths: Table[str, int]
-    ) -> None:
+    def __init__(self, name: str, rows: TransactionTable, tables: MappingTables) -> None:
         self.name = name
         self.kind = Kind[rows.kind.upper()]
         self.when: Matcher = matcher_of(rows.when)
         take = {**tables.request.take, **rows.take}
         serial = take.pop("serial", [])
-        self.serial = SerialRow(serial, [widths.get(split_row(part)[0], 0) for part in values_of(serial)])
+        self.serial = SerialRow(serial)
         self.date = row_of("date", str(take.pop("date"))) if "date" in take else None
         self.rows = [row_of(field, str(text)) for field, text in take.items()]
         self._readers: list[Row | SerialRow] = [self.serial, *([self.date] if self.date else []), *self.rows]
@@ -138,16 +135,12 @@ class Transaction:
 class Mapping:
     """The compiled tables of one profile; holds nothing of any message."""
 
-    def __init__(
-        self, tables: MappingTables, content: Content, results: Results, zone: tzinfo, widths: Table[str, int]
-    ) -> None:
-        """`widths` are those of the spec's paths; the tables have been checked (`mapping_checks`)."""
+    def __init__(self, tables: MappingTables, content: Content, results: Results, zone: tzinfo) -> None:
+        """Compile tables that have been checked (`mapping_checks`)."""
         self.zone = zone
         self.results = results
         self._content = content
-        self._transactions = [
-            Transaction(name, rows, tables, widths) for name, rows in tables.transactions.items()
-        ]
+        self._transactions = [Transaction(name, rows, tables) for name, rows in tables.transactions.items()]
         self._by_kind = {transaction.kind: transaction for transaction in reversed(self._transactions)}
         self._tables = tables
         self._reject = [(getter(path), value) for path, value in tables.match.rejected.items()]

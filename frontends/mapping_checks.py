@@ -148,6 +148,7 @@ def _transaction_findings(tables: MappingTables) -> Iterator[Finding]:
                 yield f"{at}.take.{field}", "a list", "one row; only a serial is joined from several"
         for field in sorted(DEMANDS[rows.kind] - set(taken)):
             yield f"{at}.take", f"no {field}", f"a row for {field}, which this kind needs"
+        yield from _serial_findings(name, taken)
         if rows.kind in {"status", "reversal"} and "own_serial" not in taken:
             yield f"{at}.take", "no own_serial", "a row for the message's own serial beside its original's"
         if not rows.when:
@@ -247,8 +248,6 @@ def _width_findings(tables: MappingTables, codec: Codec, amount_fen_max: int) ->
         room = (codec.width(path) or 0) if path in known else 0
         if room and len(value) > room:
             yield key, f"{len(value)} characters for {path}, which has {room}", "a value that fits"
-    for name, rows in tables.transactions.items():
-        yield from _serial_findings(name, {**tables.request.take, **rows.take}, codec)
 
 
 def _written_rows(tables: MappingTables) -> Iterator[tuple[str, str, str, str]]:
@@ -271,9 +270,12 @@ def _constants(tables: MappingTables) -> Iterator[tuple[str, str, str]]:
             yield from ((f"{key}.{path}", path, value) for value in values_of(wanted))
 
 
-def _serial_findings(name: str, take: dict[str, str | list[str]], codec: Codec) -> Iterator[Finding]:
+def _serial_findings(name: str, take: dict[str, str | list[str]]) -> Iterator[Finding]:
     parts = values_of(take.get("serial", []))
     for text in parts if len(parts) > 1 else []:
-        path = split_row(text)[0]
-        if path in codec.paths() and not codec.width(path):
-            yield f"transactions.{name}.take.serial", f"{path}, whose width varies", "parts of fixed widths"
+        if not split_row(text)[1].startswith("digits:"):
+            yield (
+                f"transactions.{name}.take.serial",
+                repr(text),
+                "parts of fixed widths, such as stan|digits:6",
+            )

@@ -7,7 +7,7 @@ decodes: texts, nested tables and lists under names; a missing value and one of 
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from frontends.transforms import FieldError, Moment, Transform, transform_of
+from frontends.transforms import Moment, Transform, transform_of
 
 Message = dict[str, Any]
 Get = Callable[[Message], Any]
@@ -113,14 +113,12 @@ def copy_of(value: Any) -> Any:
 
 
 class SerialRow:
-    """The serial of a request, joined from one row or from several of fixed widths."""
+    """The serial of a request: one row of any kind, or several `digits` rows joined in their order."""
 
     field = "serial"
 
-    def __init__(self, texts: str | list[str], widths: list[int]) -> None:
-        """`widths` are the characters of each part; one part alone may be of any width."""
+    def __init__(self, texts: str | list[str]) -> None:
         self.rows = [row_of("serial", text) for text in values_of(texts)]
-        self.widths = widths
 
     @property
     def path(self) -> str:
@@ -130,17 +128,11 @@ class SerialRow:
     def read(self, message: Message, moment: Moment) -> str | None:
         """Return the joined serial, None when a part is missing; raises FieldError."""
         parts = [row.read(message, moment) for row in self.rows]
-        if any(part is None for part in parts):
-            return None
-        if len(parts) > 1 and any(len(part) != width for part, width in zip(parts, self.widths, strict=True)):
-            raise FieldError("parts of fixed widths")
-        return "".join(parts)
+        return None if None in parts else "".join(parts)
 
     def write(self, message: Message, value: str, moment: Moment) -> None:
         """Write the serial, cut into its parts."""
-        if len(self.rows) == 1:
-            return self.rows[0].write(message, value, moment)
-        for row, width in zip(self.rows, self.widths, strict=True):
-            row.write(message, value[:width], moment)
-            value = value[width:]
-        return None
+        for row in self.rows[:-1]:
+            row.write(message, value[: row.transform.width], moment)
+            value = value[row.transform.width :]
+        self.rows[-1].write(message, value, moment)

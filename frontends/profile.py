@@ -162,7 +162,6 @@ def _assemble(bank: BankTable, codec: Codec, file: str, name: str, site: Site | 
     )
     content = Content(space, name, tuple(bank.numbers), bank.limits.amount_fen_max)
     zone = ZoneInfo(site.timezone if site else "Asia/Shanghai")
-    widths = {path: codec.width(path) or 0 for path in codec.paths()}
     return Profile(
         name=name,
         file=file,
@@ -180,7 +179,7 @@ def _assemble(bank: BankTable, codec: Codec, file: str, name: str, site: Site | 
         mac=bank.mac,
         keys=bank.keys,
         session=bank.session,
-        mapping=Mapping(tables, content, results, zone, widths),
+        mapping=Mapping(tables, content, results, zone),
         results=results,
         limits=bank.limits,
         hours=bank.hours,
