@@ -101,6 +101,24 @@ def build(chosen: "Chosen", checked: "Checked", site: "Site", name: str) -> Any:
     key = resolve_key(site.key, production=site.production, base=chosen.config)
     if name in site.nodes:
         return build_node(checked, site, name, key)
+    if name in site.bridges:
+        return build_bridge(checked, site, name, key)
+    return build_front(chosen, checked, site, name, key)
+
+
+def build_front(chosen: "Chosen", checked: "Checked", site: "Site", name: str, key: bytes) -> Any:
+    """Build a bank's front-end with its profile and the keys that the profile refers to."""
+    from frontends.daemon import FrontDaemon
+    from frontends.profile import resolve_keys
+    from qianzhi.link.site import fronts
+
+    profile = next(checked.profiles[bank] for daemon, bank, _, _ in fronts(site) if daemon == name)
+    keys = resolve_keys(profile, chosen.config, production=site.production)
+    return FrontDaemon(site, profile, name, key, keys)
+
+
+def build_bridge(checked: "Checked", site: "Site", name: str, key: bytes) -> Any:
+    """Build the bridge to the core."""
     raise NotImplementedError
 
 
@@ -128,15 +146,19 @@ def folder_of_sockets(site: "Site") -> Path:
 
 
 def statuses(site: "Site", machine: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield (name, status) of every daemon; of one that does not answer, its state is "down" and says why."""
+    """Yield (name, status) of every daemon of a machine (all, without one)."""
+    for program in programs_of(site, machine):
+        yield program.name, status_of(site, program.name)
+
+
+def status_of(site: "Site", name: str) -> dict[str, Any]:
+    """Ask one daemon; of one that does not answer, the state is "down" and the reason says why."""
     from qianzhi.runtime.admin import AdminError, ask
 
-    for program in programs_of(site, machine):
-        path = folder_of_sockets(site) / f"{program.name}.sock"
-        try:
-            yield program.name, ask(path, "status", timeout_seconds=2.0)
-        except AdminError as error:
-            yield program.name, {"name": program.name, "state": "down", "reason": str(error)}
+    try:
+        return ask(folder_of_sockets(site) / f"{name}.sock", "status", timeout_seconds=2.0)
+    except AdminError as error:
+        return {"name": name, "state": "down", "reason": str(error)}
 
 
 def status_command(chosen: "Chosen", as_json: bool) -> None:

@@ -134,7 +134,7 @@ def show_account(found: "AccountView", site: "Site") -> None:
 
 
 def order_row(order: "OrderView", site: "Site") -> tuple[object, ...]:
-    """Return one work order as a row: when, serial, kind, yuan, key, and whether it reverses or is reversed."""
+    """Return one work order as a row: when, serial, kind, yuan, key, what it undoes or that it is undone."""
     undone = "reversed" if order.reversed_by else ""
     what = f"reverses {order.reverses}" if order.reverses else undone
     posted = local_time(order.posted_us, site)
@@ -168,9 +168,8 @@ def audit_command(chosen: "Chosen", as_json: bool) -> None:
 
 def show_audit(report: "AuditReport") -> None:
     """Print what an audit looked at and what it found."""
-    say(
-        f"{report.keys} keys, {report.orders} work orders, {report.transfers} transfers,"
-        f" {report.accounts} accounts: {report.checks} checks, {'balanced' if report.balanced else 'NOT BALANCED'}"
-    )
+    sizes = f"{report.keys} keys, {report.orders} work orders, {report.transfers} transfers"
+    end = "balanced" if report.balanced else "NOT BALANCED"
+    say(f"{sizes}, {report.accounts} accounts: {report.checks} checks, {end}")
     if report.violations:
         show_table(("check", "what", "detail"), report.violations)

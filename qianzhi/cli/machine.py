@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qianzhi.cli.daemons import layout_of, programs_of, statuses
+from qianzhi.cli.daemons import layout_of, programs_of, status_of, statuses
 from qianzhi.cli.output import BROKEN, USAGE, CommandError
 from qianzhi.cli.ports import needs, taken
 from qianzhi.cli.supervisor import STOP_SECONDS, render, write
@@ -66,29 +66,36 @@ class Machine:
             raise CommandError(USAGE, "; ".join(lines), advice)
 
     def wait_ready(self, seconds: float = READY_SECONDS) -> None:
-        """Wait until every daemon says that it runs; raises CommandError when one does not in time."""
+        """Wait until every daemon runs and, where all are on this machine, has its peers.
+
+        Raises CommandError when one of them does not get there in time.
+        """
         until = clock.monotonic_seconds() + seconds
-        while waiting := self.not_running():
+        while waiting := {
+            name: why for name, status in self.statuses().items() if (why := self.lack(status))
+        }:
             if not self.alive:
                 raise CommandError(BROKEN, "supervisord has ended", f"see {self.data / 'log'}")
             if clock.monotonic_seconds() > until:
-                names = ", ".join(f"{name} ({reason})" for name, reason in waiting.items())
-                what = f"not running after {seconds:g} s: {names}"
+                names = ", ".join(f"{name} ({why})" for name, why in waiting.items())
+                what = f"not ready after {seconds:g} s: {names}"
                 raise CommandError(BROKEN, what, f"see {self.data / 'log'}")
             clock.sleep(LOOK_SECONDS)
 
-    def not_running(self) -> dict[str, str]:
-        """Return the daemons that do not say that they run, each with what is known."""
-        found = dict(statuses(self.site, self.name))
-        return {
-            name: str(status.get("reason", status["state"]))
-            for name, status in found.items()
-            if status["state"] != "running"
-        }
+    def lack(self, status: dict[str, Any]) -> str:
+        """Say what a daemon still lacks, empty when it is ready."""
+        if status["state"] != "running":
+            return str(status.get("reason", status["state"]))
+        missing = [] if self.name else missing_peers(status)
+        return f"waits for {', '.join(missing)}" if missing else ""
 
     def statuses(self) -> dict[str, dict[str, Any]]:
         """Ask every daemon how it is."""
         return dict(statuses(self.site, self.name))
+
+    def status(self, daemon: str) -> dict[str, Any]:
+        """Ask one daemon how it is."""
+        return status_of(self.site, daemon)
 
     @property
     def alive(self) -> bool:
@@ -107,6 +114,13 @@ class Machine:
         except subprocess.TimeoutExpired:
             process.kill()  # the daemons end with it
             process.wait()
+
+
+def missing_peers(status: dict[str, Any]) -> list[str]:
+    """Return the peers towards the core that a daemon is not linked with."""
+    nodes = [name for name, state in status.get("nodes", {}).items() if state != "up"]
+    peers = status.get("peers", {}).items()
+    return nodes + [name for name, peer in peers if peer["role"] == "bridge" and not peer["up"]]
 
 
 def end_with_parent() -> None:

@@ -213,7 +213,7 @@ def traffic(
     as_json: Json = False,
 ) -> None:
     """Let simulated banks use a running system; show rates, latencies and results."""
-    from qianzhi.cli.banks import traffic_command
+    from qianzhi.cli.feeding import traffic_command
 
     traffic_command(chosen(context), banks or [], rate, seconds, seed, as_json)
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qianzhi.cli.looking import seed_core
+from qianzhi.cli.looking import core_url, seed_core
 from qianzhi.cli.machine import Machine
 from qianzhi.cli.output import BROKEN, CommandError, say
 from qianzhi.runtime import clock
@@ -15,9 +15,11 @@ from qianzhi.runtime import clock
 if TYPE_CHECKING:
     from qianzhi.cli.checks import Checked
     from qianzhi.cli.main import Chosen
+    from simulators.traffic import Look
 
 SUBSCRIBERS = 1000
 LOOK_SECONDS = 0.2
+SETTLE_SECONDS = 5  # a second Ctrl-C ends at once
 
 HINTS = """In another terminal, after `. .venv/bin/activate`:
     qianzhi status
@@ -41,9 +43,7 @@ def run_command(chosen: "Chosen", machine: str, rate: int) -> None:
         )
         say(HINTS)
         if rate:
-            from qianzhi.cli.feeding import feed_live
-
-            feed_live(chosen, checked, site, rate)
+            feed_until_ended(chosen, checked, system, rate)
         else:
             wait_for_end(system)
 
@@ -81,6 +81,33 @@ def shielded(work: Callable[[], None]) -> None:
     finally:
         for number, handler in zip(numbers, before, strict=True):
             signal.signal(number, handler)
+
+
+def feed_until_ended(chosen: "Chosen", checked: "Checked", system: Machine, rate: int) -> None:
+    """Let the simulated banks send until a signal comes, then settle and show what came of it."""
+    from qianzhi.cli.feeding import both, feed, live_view, show_result
+
+    first = FirstRecharge(core_url(checked, system.site))
+    with live_view("Simulated banks; Ctrl-C ends everything") as on_look:
+        watchers = both(first, on_look)
+        result = feed(chosen, checked, system.site, [], rate, None, 1, watchers, SETTLE_SECONDS)
+    show_result(result)
+
+
+class FirstRecharge:
+    """Says, once, how long after the start the first work order was answered."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._said = False
+
+    def __call__(self, looks: "list[Look]") -> None:
+        """Look whether there is one by now."""
+        from crm_bridge.lookup import totals
+
+        if not self._said and any(look.report.approved for look in looks) and totals(self._url).orders:
+            self._said = True
+            say(f"the first recharge was answered {process_age_seconds():.1f} s after the start")
 
 
 def wait_for_end(system: Machine) -> None:
