@@ -12,24 +12,21 @@ from twisted.internet.defer import Deferred
 
 from bankmq.queue import QueueError
 from frontends.front import TO_BANK
-from frontends.front_core import make_processor
+from frontends.front_files import open_front
 from frontends.front_transport import make_transport
 from frontends.profile import Profile
-from frontends.store import FrontStore
 from frontends.store_thread import StoreThread
 from qianzhi.link.events import Hello, LinkEvent, deliver
 from qianzhi.link.shell import Link
-from qianzhi.link.site import data_folder, fronts, nodes_of, zone_of
+from qianzhi.link.site import fronts, nodes_of
 from qianzhi.link.tables import Site
 from qianzhi.runtime import clock, metrics
 from qianzhi.runtime.admin import AdminError, Answer, Command
 from qianzhi.runtime.crash import crashpoint
 from qianzhi.runtime.daemon import DaemonError, install_reactor
 from qianzhi.runtime.effects import Alarm, Close, Effects, Pause, Record, Send, Store
-from qianzhi.runtime.events import EventsError, EventWriter
 from qianzhi.runtime.now import SECOND_US
 from qianzhi.runtime.shell import Handler, Interpreter
-from qianzhi.wire.errors import KeyCheckError
 
 DRAINED_LOOK_SECONDS = 0.1
 
@@ -49,20 +46,12 @@ class FrontDaemon:
         self._address = ""
         self._reactor = install_reactor()
         self._place = next(place for daemon, _, _, place in fronts(site) if daemon == name)
-        self._link = Link(self._hello, link_key, self._on_events, reactor=self._reactor, limits=site.link)
+        hello = Hello(name, "front", banks=(profile.name,), numbers=tuple(profile.numbers))
+        self._link = Link(lambda: hello, link_key, self._on_events, reactor=self._reactor, limits=site.link)
 
     def start(self) -> None:
         """Open the store, listen or consume, dial every node of the group; raises DaemonError."""
-        data, nodes = data_folder(self._site), nodes_of(self._site, self._profile.group)
-        try:
-            self._events = EventWriter(data / "events" / self.name, zone=zone_of(self._site))
-            store = FrontStore(data / "fronts" / f"{self.name}.db")
-            saved, window = store.load(self._profile.name), self._site.link.window
-            self._core = make_processor(
-                self._profile, self._keys, saved, nodes, self.name, clock.now(), window
-            )
-        except (EventsError, KeyCheckError) as error:
-            raise DaemonError(str(error)) from error
+        self._events, store, self._core = open_front(self._site, self._profile, self.name, self._keys)
         handlers: dict[type, Handler] = {
             Record: self._record,
             Send: self._send,
@@ -71,10 +60,13 @@ class FrontDaemon:
             Pause: lambda effect: self._front.pause(effect.paused),
         }
         self._interpreter = Interpreter(self._core, handlers, self._reactor, self._events)
-        self._store = StoreThread(store, self._on_stored, self._on_trouble, self._reactor)
+        trouble = Alarm("store_unwritable", {"file": f"fronts/{self.name}.db"})
+        self._store = StoreThread(
+            store, self._on_stored, lambda: self._interpreter.alarm(trouble), self._reactor
+        )
         self._front = make_transport(self._profile, self._place, self._core, self._run, self._reactor)
         self._store.start()
-        for node, (host, port) in nodes.items():
+        for node, (host, port) in nodes_of(self._site, self._profile.group).items():
             self._link.dial(node, host, port).start()
         try:
             self._address = self._front.start()
@@ -88,7 +80,7 @@ class FrontDaemon:
         drained: Deferred[None] = Deferred()
         self._front.stop_accepting()
         self._run(self._core.drain(True, clock.now()))
-        self._look_whether_drained(drained, False)
+        self._look(drained, False)
         return drained
 
     def status(self) -> dict[str, Any]:
@@ -106,10 +98,6 @@ class FrontDaemon:
         self._link.stop()
         self._store.stop()
         self._events.close()
-
-    def _hello(self) -> Hello:
-        profile = self._profile
-        return Hello(self.name, "front", banks=(profile.name,), numbers=tuple(profile.numbers))
 
     def _run(self, effects: Effects) -> None:
         self._interpreter.run(effects)
@@ -142,19 +130,16 @@ class FrontDaemon:
     def _on_stored(self, token: int) -> None:
         self._run(self._core.on_stored(token, clock.now()))
 
-    def _on_trouble(self, text: str) -> None:
-        self._interpreter.alarm(Alarm("store_unwritable", {"reason": text}))
-
     def _switch(self, draining: bool) -> Answer:
         if self._stopping:
             raise AdminError(f"{self.name} is stopping and cannot be called back")
         self._run(self._core.drain(draining, clock.now()))
         return {"draining": draining}
 
-    def _look_whether_drained(self, drained: "Deferred[None]", was_idle: bool) -> None:
-        """Be drained when idle twice in a row: what was on its way to us by then has been answered too."""
+    def _look(self, drained: "Deferred[None]", was_idle: bool) -> None:
+        """Be drained when idle twice in a row: what was on its way to us by then is answered too."""
         idle = self._core.idle
         if idle and was_idle:
-            drained.callback(None)
-        else:
-            self._reactor.callLater(DRAINED_LOOK_SECONDS, self._look_whether_drained, drained, idle)
+            return drained.callback(None)
+        self._reactor.callLater(DRAINED_LOOK_SECONDS, self._look, drained, idle)
+        return None

@@ -3,7 +3,7 @@
 The daemon builds it for the real thing, the simulated world for a model one; nothing else knows the parts.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from frontends.processor import Processor
 from frontends.profile import Profile
@@ -12,7 +12,7 @@ from frontends.session_delivery import Delivery
 from frontends.session_keys import Keys, LineKeys, StaticKeys
 from frontends.session_rows import Saved
 from frontends.session_serials import Serials
-from qianzhi.link.hop import Hop, HopLimits
+from qianzhi.link.hop import Hop
 from qianzhi.runtime.now import Now
 
 
@@ -20,22 +20,20 @@ def make_processor(
     profile: Profile,
     keys: Mapping[str, bytes],
     saved: Saved,
-    nodes: Iterable[str],
+    hop: Hop,
     name: str,
     now: Now,
-    window: int = 4_000,
 ) -> Processor:
     """Return the core of the front-end daemon `name` as it starts.
 
     `keys` are the clear keys of `profile.resolve_keys`; `saved` is what the store kept of the bank's line;
-    `nodes` are the interface nodes of its group, all down at first; `window` is what one of them may hold.
+    `hop` leads to the interface nodes of the bank's group.
     Raises KeyCheckError when stored keys do not fit the master key.
     """
     line = Line(profile.name, profile.session, profile.mapping, profile.codec)
     line_keys, delivery = _keys_of(profile, keys, saved, now)
     serials = Serials(profile.name, saved.leased_until)
     session = Session(line, line_keys, serials, delivery, saved.signed_on)
-    hop = Hop(HopLimits(window=window), nodes)
     return Processor(profile, session, hop, f"{name}-{now.wall_us // 1_000:x}")
 
 

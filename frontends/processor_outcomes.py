@@ -35,6 +35,9 @@ REFUSALS = {
     Status.DRAINING: Result.UNAVAILABLE,
 }
 
+# What the core says of a key that can never be approved any more, blocked or of a date that takes none.
+CLOSED = frozenset({Result.BLOCKED, Result.BAD_DATE, Result.DATE_CLOSED, Result.TOO_OLD})
+
 _encode = msgspec.msgpack.Encoder().encode
 _decode_reply = msgspec.msgpack.Decoder(Reply).decode
 
@@ -147,7 +150,7 @@ class Outcomes:
 
     def _on_blocked(self, flight: Flight, reply: Reply, turn: Turn) -> None:
         """Refuse, now that the key is blocked; where it was settled before, the core's word on it counts."""
-        if reply.result is Result.BLOCKED:
+        if reply.result in CLOSED:
             self._note(flight, flight.refusal, turn)
             self._end(flight, Reply(flight.refusal), turn)
         elif flight.request.kind is Kind.BLOCK:

@@ -15,13 +15,13 @@ RETRY_SECONDS = 1.0
 
 
 class StoreThread:
-    """Writes for one store; `on_stored(token)` and `on_trouble(text)` are called on the reactor's thread."""
+    """Writes for one store; `on_stored(token)` and `on_trouble()` are called on the reactor's thread."""
 
     def __init__(
         self,
         store: FrontStore,
         on_stored: Callable[[int], None],
-        on_trouble: Callable[[str], None],
+        on_trouble: Callable[[], None],
         reactor: Any,
     ) -> None:
         self._store = store
@@ -58,8 +58,8 @@ class StoreThread:
         while True:
             try:
                 self._store.write(rows)
-            except StoreError as error:
-                self._reactor.callFromThread(self._on_trouble, str(error))
+            except StoreError:
+                self._reactor.callFromThread(self._on_trouble)
                 if self._stopping.wait(RETRY_SECONDS):
                     return False
             else:
