@@ -1,0 +1,232 @@
+"""The bridge's core: what the nodes ask goes to the writers in lists, what the writers settled goes back.
+
+Pure.  Every request gets one answer: a status of not taken when it was certainly not handed to a writer, else
+what the writer says.  A writer is chosen by the account that limits the request (its lane); nobody else knows
+lanes.  Every wait has a bound: a writer's list is full for credits and queries before it is full for
+reversals, status queries and blocks, for which a tenth is reserved.
+"""
+
+import zlib
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+
+from qianzhi.domain.requests import PRIORITY_KINDS, Kind, Reply, Request
+from qianzhi.link.events import DrainNotice, Hello
+from qianzhi.link.messages import Answer, Envelope, Status
+from qianzhi.runtime.effects import Alarm, Close, Count, Effects, Event, Record, Send
+from qianzhi.runtime.now import Now
+
+RESERVED_PART = 10  # one in so many places of a writer's list is kept for priority kinds
+
+_decode = msgspec.msgpack.Decoder(Request).decode
+_encode = msgspec.msgpack.Encoder().encode
+
+
+class Work(NamedTuple):
+    """One request for a writer; its credit may not be claimed after `deadline_us` (monotonic).
+
+    `ticket` says whose it is and means nothing to the writer.
+    """
+
+    ticket: Any
+    request: Request
+    deadline_us: int
+
+
+class Done(NamedTuple):
+    """How a writer settled one piece of work: `reply` stands with Status.OK alone."""
+
+    ticket: Any
+    status: Status
+    reply: Reply | None
+
+
+class Batch(NamedTuple):
+    """All that a writer settled at one go; `retries` counts executions that had to be repeated, by reason."""
+
+    done: list[Done]
+    seconds: float
+    retries: dict[str, int]
+    alarms: list[Alarm]
+
+
+class _Asker:
+    """A node's connection; one that comes back is another asker, and gets no answers to the former's
+    requests, because it numbers its requests anew.
+    """
+
+    __slots__ = ("name",)
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+
+class _Ticket:
+    """Whose request a piece of work is, and when it came.  Compared by identity."""
+
+    __slots__ = ("arrived", "asker", "id", "key", "kind", "trace")
+
+    def __init__(self, asker: _Asker, envelope: Envelope, request: Request, arrived: Now) -> None:
+        self.asker = asker
+        self.id = envelope.id
+        self.trace = envelope.trace
+        self.key = request.key.text
+        self.kind = request.kind
+        self.arrived = arrived
+
+
+class Bridge:
+    """One bridge with `writers` writers, each of which may have `queue_max` requests waiting or under way.
+
+    Effects are Sends to ("peer", name) and to ("writer", number).
+    """
+
+    def __init__(self, name: str, writers: int, queue_max: int) -> None:
+        self._name = name
+        self._queue_max = queue_max
+        self._open_max = max(1, queue_max - queue_max // RESERVED_PART)
+        self._waiting = [0] * writers
+        self._askers: dict[str, _Asker] = {}
+        self._draining = False
+        self._settled = 0
+
+    def hello(self) -> Hello:
+        """Return what this bridge says of itself on a new connection."""
+        return Hello(self._name, "bridge", window=self._queue_max, draining=self._draining)
+
+    @property
+    def deadline(self) -> int | None:
+        """Never: what waits is the writers' to settle, and they look at the budgets."""
+        return None
+
+    @property
+    def idle(self) -> bool:
+        """Whether no request waits for a writer's answer."""
+        return not any(self._waiting)
+
+    def status(self) -> dict[str, Any]:
+        """Return figures for the status command."""
+        return {
+            "waiting": list(self._waiting),
+            "settled": self._settled,
+            "peers": sorted(self._askers),
+            "draining": self._draining,
+        }
+
+    def drain(self, draining: bool) -> Effects:
+        """Take no new credits and queries (or take them again), and tell all nodes so."""
+        self._draining = draining
+        return [Send(("peer", peer), [DrainNotice(draining)]) for peer in self._askers]
+
+    def on_time(self, now: Now) -> Effects:
+        """Nothing here waits for a time."""
+        return []
+
+    def on_peer_up(self, peer: str, hello: Hello, now: Now) -> Effects:
+        """Take a node; nobody else has business with the core."""
+        if hello.role != "node":
+            return [Close(("peer", peer), "role")]
+        self._askers[peer] = _Asker(peer)
+        return []
+
+    def on_peer_down(self, peer: str, reason: str, now: Now) -> Effects:
+        """Forget a node; what it asked is carried out all the same, and it will ask again."""
+        self._askers.pop(peer, None)
+        return []
+
+    def on_peer_draining(self, peer: str, draining: bool, now: Now) -> Effects:
+        """A node that drains still waits for its answers: nothing changes here."""
+        return []
+
+    def on_answers(self, peer: str, items: list[Answer], now: Now) -> Effects:
+        """The bridge asks nothing of nodes yet, so an answer is to nothing."""
+        return [Count("qianzhi_link_late_answers_total", (peer,), len(items))]
+
+    def on_requests(self, peer: str, items: list[Envelope], now: Now) -> Effects:
+        """Hand a node's requests to the writers, one list each; answer at once what is not taken."""
+        asker = self._askers.get(peer)
+        if asker is None:
+            return []
+        works: list[list[Work]] = [[] for _ in self._waiting]
+        refused: list[Answer] = []
+        effects: Effects = []
+        for envelope in items:
+            try:
+                request = _decode(envelope.body)
+            except msgspec.DecodeError:
+                refused.append(Answer(envelope.id, Status.NO_ROUTE))
+                effects.append(Alarm("unreadable_request", {"peer": peer, "trace": envelope.trace}))
+                continue
+            writer = lane(request, len(works))
+            status = self._refusal(request.kind, envelope, writer)
+            if status is not None:
+                refused.append(Answer(envelope.id, status))
+                continue
+            self._waiting[writer] += 1
+            deadline_us = now.mono_us + envelope.budget_ms * 1000
+            works[writer].append(Work(_Ticket(asker, envelope, request, now), request, deadline_us))
+        effects += [Send(("writer", number), list_of) for number, list_of in enumerate(works) if list_of]
+        if refused:
+            effects.append(Send(("peer", peer), refused))
+            effects += _counts("qianzhi_core_refusals_total", Counter((a.status.name,) for a in refused))
+        return effects
+
+    def on_batch(self, writer: int, batch: Batch, now: Now) -> Effects:
+        """Send each node its answers in one list, then note what was settled."""
+        self._waiting[writer] -= len(batch.done)
+        self._settled += len(batch.done)
+        answers: dict[str, list[Answer]] = {}
+        rows: list[Event] = []
+        results: Counter[tuple[str, ...]] = Counter()
+        for done in batch.done:
+            ticket: _Ticket = done.ticket
+            if self._askers.get(ticket.asker.name) is ticket.asker:
+                body = _encode(done.reply) if done.reply is not None else b""
+                answers.setdefault(ticket.asker.name, []).append(Answer(ticket.id, done.status, body))
+            outcome = done.reply.result.name if done.reply is not None else done.status.name
+            results[ticket.kind.name.lower(), outcome.lower()] += 1
+            rows.append(_event(ticket, done, outcome, now))
+        effects: Effects = [Send(("peer", peer), list_of) for peer, list_of in answers.items()]
+        # The journal is the core's record; these rows only help to follow a request, so they come last.
+        effects.append(Record(rows))
+        effects += _counts("qianzhi_core_results_total", results)
+        effects += _counts("qianzhi_core_retries_total", {(why,): n for why, n in batch.retries.items()})
+        return effects + list(batch.alarms)
+
+    def _refusal(self, kind: Kind, envelope: Envelope, writer: int) -> Status | None:
+        """Return why a request is not taken; reversals, status queries and blocks pass a drain."""
+        priority = kind in PRIORITY_KINDS
+        if not priority and self._draining:
+            return Status.DRAINING
+        if not priority and envelope.budget_ms <= 0:
+            return Status.EXPIRED
+        if self._waiting[writer] >= (self._queue_max if priority else self._open_max):
+            return Status.BUSY
+        return None
+
+
+def lane(request: Request, writers: int) -> int:
+    """Choose the writer: the same one for all requests about a phone, else about a key.
+
+    Only a saving, never a condition: two writers that meet on one account are kept apart by the database.
+    """
+    if writers == 1:
+        return 0
+    return zlib.crc32((request.phone or request.key.text).encode("utf-8", "replace")) % writers
+
+
+def _counts(name: str, figures: "Counter[tuple[str, ...]] | dict[tuple[str, ...], int]") -> Sequence[Count]:
+    return [Count(name, labels, n) for labels, n in figures.items()]
+
+
+def _event(ticket: _Ticket, done: Done, outcome: str, now: Now) -> Event:
+    data = {
+        "kind": ticket.kind.name.lower(),
+        "result": outcome.lower(),
+        "order": done.reply.order if done.reply is not None else "",
+        "took_us": now.mono_us - ticket.arrived.mono_us,
+    }
+    return Event(now.wall_us, "core", ticket.key, ticket.trace, data)

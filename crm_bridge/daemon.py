@@ -1,0 +1,147 @@
+"""The bridge's shell: link below, the core inside, writer threads with the database beside it.
+
+Threads and reactor meet twice per batch: `Writer.give` on the way in, one callFromThread on the way out.
+"""
+
+from collections.abc import Mapping
+from contextlib import ExitStack
+from typing import Any
+
+from twisted.internet.defer import Deferred
+
+from crm_bridge.bridge import Batch, Bridge
+from crm_bridge.gateway import Gateway
+from crm_bridge.gateway_errors import LockedError, SchemaError, StoreError
+from crm_bridge.gateway_lock import acquire_lock, lock_path
+from crm_bridge.migrations.schema import migrate, schema_current
+from crm_bridge.settings import CoreSettings
+from crm_bridge.writer import Writer
+from qianzhi.link.events import LinkEvent, deliver
+from qianzhi.link.shell import Link
+from qianzhi.link.site import data_folder, zone_of
+from qianzhi.link.tables import Site
+from qianzhi.runtime import clock, metrics
+from qianzhi.runtime.admin import AdminError, Answer, Command
+from qianzhi.runtime.daemon import DaemonError, install_reactor
+from qianzhi.runtime.effects import Close, Effects, Send
+from qianzhi.runtime.events import EventsError, EventWriter
+from qianzhi.runtime.log import get_logger
+from qianzhi.runtime.shell import Interpreter
+
+DRAINED_LOOK_SECONDS = 0.05
+
+
+class BridgeDaemon:
+    """One bridge on the embedded core, for `runtime.daemon.run`."""
+
+    def __init__(self, site: Site, name: str, settings: CoreSettings, key: bytes) -> None:
+        """`settings` is the site's [core], its database URL complete; `key` is the link key.
+
+        Nothing is opened before `start`.
+        """
+        self.name = name
+        self._site = site
+        self._settings = settings
+        self._reactor = install_reactor()
+        self._log = get_logger("bridge")
+        self._core = Bridge(name, settings.writers, settings.queue_max)
+        self._link = Link(self._core.hello, key, self._on_events, reactor=self._reactor, limits=site.link)
+        self._held = ExitStack()
+        self._writers: list[Writer] = []
+        self._interpreter: Interpreter | None = None
+        self._drained: Deferred[None] | None = None
+
+    def start(self) -> None:
+        """Take the database, bring its schema up to date, listen; raises DaemonError, CannotListenError."""
+        folder = data_folder(self._site) / "events" / self.name
+        try:
+            self._open_database()
+            events = EventWriter(folder, zone=zone_of(self._site))
+        except (LockedError, SchemaError, StoreError, EventsError, OSError) as error:
+            self._held.close()
+            raise DaemonError(str(error)) from error
+        self._interpreter = Interpreter(
+            self._core, {Send: self._send, Close: self._close}, self._reactor, events
+        )
+        for number in range(self._settings.writers):
+            gateway = Gateway(self._settings.database, self._settings, zone_of(self._site), self.name, number)
+            self._held.callback(gateway.close)
+            self._writers.append(Writer(number, gateway, self._settings.batch_max, self._deliver))
+        for writer in self._writers:
+            writer.start()
+        place = self._site.bridges[self.name]
+        self._link.listen(place.host, place.port).start()
+
+    def drain(self) -> "Deferred[None]":
+        """Take nothing new; fires when what waits has been settled and its answers are on their way."""
+        self._drained = Deferred()
+        self._run(self._core.drain(True))
+        self._reactor.callLater(DRAINED_LOOK_SECONDS, self._look_whether_drained, False)
+        return self._drained
+
+    def status(self) -> dict[str, Any]:
+        """Return what waits, what was settled and who is connected."""
+        return self._core.status()
+
+    def commands(self) -> Mapping[str, Command]:
+        """`stand_by` drains without stopping, `undrain` ends that."""
+        return {"stand_by": lambda _: self._stand_by(True), "undrain": lambda _: self._stand_by(False)}
+
+    def stop(self) -> "Deferred[Any]":
+        """Close everything at once; for tests, as a process just ends."""
+        if self._interpreter is not None:
+            self._interpreter.stop()
+        for writer in self._writers:
+            writer.stop()
+        self._held.close()
+        return self._link.stop()
+
+    def _open_database(self) -> None:
+        url = self._settings.database
+        self._held.enter_context(acquire_lock(lock_path(url)))
+        if not schema_current(url):
+            self._log.info("bringing the core's database to this version's schema")
+            migrate(url)
+
+    def _on_events(self, items: list[tuple[str, LinkEvent]]) -> None:
+        self._run(deliver(self._core, items, clock.now()))
+
+    def _run(self, effects: Effects) -> None:
+        if self._interpreter is not None:
+            self._interpreter.run(effects)
+
+    def _send(self, effect: Send) -> None:
+        """Carry a list to a writer or to a node."""
+        to: Any = effect.to
+        if to[0] == "writer":
+            self._writers[to[1]].give(effect.items)
+        else:
+            self._link.send(to[1], effect.items)
+
+    def _close(self, effect: Close) -> None:
+        to: Any = effect.to
+        self._link.close(to[1], effect.reason)
+
+    def _deliver(self, number: int, batch: Batch) -> None:
+        """Called on a writer's thread, once per batch."""
+        self._reactor.callFromThread(self._on_batch, number, batch)
+
+    def _on_batch(self, number: int, batch: Batch) -> None:
+        metrics.observe("qianzhi_batch_size", (), (len(batch.done),))
+        metrics.observe("qianzhi_commit_seconds", (), (batch.seconds,))
+        self._run(self._core.on_batch(number, batch, clock.now()))
+        metrics.gauge("qianzhi_waiting", (str(number),), self._core.status()["waiting"][number])
+
+    def _stand_by(self, draining: bool) -> Answer:
+        if self._drained is not None:
+            raise AdminError(f"{self.name} is stopping and cannot be called back")
+        self._run(self._core.drain(draining))
+        return {"draining": draining}
+
+    def _look_whether_drained(self, was_idle: bool) -> None:
+        """Be drained when idle twice in a row: what was on its way to us by then has been settled too."""
+        idle = self._core.idle
+        if idle and was_idle and self._drained is not None:
+            self._drained.callback(None)
+        else:
+            self._reactor.callLater(DRAINED_LOOK_SECONDS, self._look_whether_drained, idle)
