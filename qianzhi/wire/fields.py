@@ -55,7 +55,8 @@ def make_simple(about: About, name: str, row: Simple) -> Item:
 
 def _fixed_text(about: About, row: Simple) -> Decode:
     size, charset = row.length, ENCODINGS[row.encoding].charset
-    check, expected = TYPES[row.type].check, f"{row.length} bytes of {TYPES[row.type].expected}"
+    kind = TYPES[row.type]
+    check, quick, expected = kind.check, kind.quick, f"{row.length} bytes of {kind.expected}"
     strip = _stripper(row)
 
     def decode(body: bytes, start: int, end: int) -> tuple[str, int]:
@@ -63,8 +64,10 @@ def _fixed_text(about: About, row: Simple) -> Decode:
         if stop > end:
             raise about.truncated(start, size, end - start)
         chunk = body[start:stop]
+        if quick(chunk):
+            return chunk.decode(), stop
         try:
-            value = str(chunk, charset)
+            value = chunk.decode() if chunk.isascii() else str(chunk, charset)
         except UnicodeDecodeError as error:
             raise about.error(start + error.start, f"{charset} text", chunk[error.start :]) from error
         if not check(value):
@@ -76,7 +79,8 @@ def _fixed_text(about: About, row: Simple) -> Decode:
 
 def _prefixed_text(about: About, row: Simple, prefix: PrefixRow) -> Decode:
     width, limit, charset = prefix.size, row.limit, ENCODINGS[row.encoding].charset
-    check, expected = TYPES[row.type].check, TYPES[row.type].expected
+    kind = TYPES[row.type]
+    check, quick, expected = kind.check, kind.quick, kind.expected
     read = prefix.read
 
     def decode(body: bytes, start: int, end: int) -> tuple[str, int]:
@@ -89,8 +93,10 @@ def _prefixed_text(about: About, row: Simple, prefix: PrefixRow) -> Decode:
         if stop > end:
             raise about.truncated(begin, length, end - begin)
         chunk = body[begin:stop]
+        if quick(chunk):
+            return chunk.decode(), stop
         try:
-            value = str(chunk, charset)
+            value = chunk.decode() if chunk.isascii() else str(chunk, charset)
         except UnicodeDecodeError as error:
             raise about.error(begin + error.start, f"{charset} text", chunk[error.start :]) from error
         if not check(value):
@@ -193,7 +199,7 @@ def _write_text(about: About, row: Simple) -> Encode:
             text = fill(value) if fixed and len(value) != fixed else value
             return _measured(about, row, encoding.write(text), len(text))  # type: ignore[misc]
         try:
-            data = value.encode(charset)
+            data = value.encode() if value.isascii() else value.encode(charset)
         except UnicodeEncodeError as error:
             found = f"a character that {charset} lacks"
             raise EncodeError(path, f"{charset} text", found) from error

@@ -7,6 +7,8 @@ from qianzhi.wire.rows import is_digits
 
 def get_path(message: dict[str, Any], path: str) -> Any:
     """Return the value at a path, or None where there is none; a number steps into a list."""
+    if "." not in path:
+        return message.get(path)
     value: Any = message
     for step in path.split("."):
         if isinstance(value, dict):

@@ -14,13 +14,16 @@ _DECIMAL = re.compile(r"[0-9]+(?:\.[0-9]+)?").fullmatch
 
 
 class TypeRow(NamedTuple):
-    """What a value may hold: a check of its text, in words, its family (which encoding it takes) and
-    padding."""
+    """What a value may hold: a check of its text, in words, its family (which encoding it takes) and padding.
+
+    `quick` proves the commonest values right from their bytes alone, in any charset that contains ASCII.
+    """
 
     expected: str
     family: str
     check: Callable[[str], bool]
     padding: str
+    quick: Callable[[bytes], bool]
 
 
 def is_digits(text: str) -> bool:
@@ -31,7 +34,7 @@ def is_digits(text: str) -> bool:
 
 def is_alphanumeric(text: str) -> bool:
     """Tell whether these are ASCII letters, digits and blanks."""
-    return _ALPHANUMERIC(text) is not None
+    return (text.isalnum() and text.isascii()) or _ALPHANUMERIC(text) is not None
 
 
 def is_text(text: str) -> bool:
@@ -54,14 +57,18 @@ def is_decimal(text: str) -> bool:
     return _DECIMAL(text) is not None
 
 
+def _never(data: bytes) -> bool:
+    return False
+
+
 TYPES: dict[str, TypeRow] = {
-    "n": TypeRow("digits", "digits", is_digits, "zeros_left"),
-    "an": TypeRow("letters and digits", "text", is_alphanumeric, "spaces_right"),
-    "ans": TypeRow("text without control characters", "text", is_text, "spaces_right"),
-    "z": TypeRow("track data", "text", is_track, "none"),
-    "xn": TypeRow("C or D and digits", "text", is_signed, "none"),
-    "dec": TypeRow("a decimal number", "text", is_decimal, "none"),
-    "b": TypeRow("bytes", "binary", is_text, "none"),
+    "n": TypeRow("digits", "digits", is_digits, "zeros_left", bytes.isdigit),
+    "an": TypeRow("letters and digits", "text", is_alphanumeric, "spaces_right", bytes.isalnum),
+    "ans": TypeRow("text without control characters", "text", is_text, "spaces_right", bytes.isalnum),
+    "z": TypeRow("track data", "text", is_track, "none", bytes.isalnum),
+    "xn": TypeRow("C or D and digits", "text", is_signed, "none", _never),
+    "dec": TypeRow("a decimal number", "text", is_decimal, "none", bytes.isdigit),
+    "b": TypeRow("bytes", "binary", is_text, "none", _never),
 }
 
 
@@ -121,10 +128,6 @@ class PrefixRow(NamedTuple):
     write: Callable[[int], bytes]
 
 
-def _read_ascii(data: bytes) -> int | None:
-    return int(data) if data.isdigit() else None
-
-
 def _read_bcd_number(data: bytes) -> int | None:
     digits = data.hex()
     return int(digits) if is_digits(digits) else None
@@ -135,7 +138,9 @@ def _read_binary(data: bytes) -> int | None:
 
 
 def _ascii_prefix(digits: int) -> PrefixRow:
-    return PrefixRow(digits, 10**digits - 1, _read_ascii, lambda length: b"%0*d" % (digits, length))
+    """A table of all its spellings reads a prefix fastest, and what is no number is simply not in it."""
+    spellings = {b"%0*d" % (digits, length): length for length in range(10**digits)}
+    return PrefixRow(digits, 10**digits - 1, spellings.get, list(spellings).__getitem__)
 
 
 def _bcd_prefix(size: int) -> PrefixRow:

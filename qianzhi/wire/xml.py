@@ -54,6 +54,7 @@ class XmlCodec:
         self._charset = charset
         self._bytes_max = bytes_max
         self._elements_max = elements_max
+        self._parser = _make_parser()
         self._by_path = {element.path: element for element in root.everything() if element.path}
         self._names = {element.name.encode("ascii") for element in root.everything()}
         self._leaves: dict[bytes, str] = {}
@@ -89,7 +90,7 @@ class XmlCodec:
         if text.count("<") > 2 * self._elements_max:
             expected = f"at most {self._elements_max} elements"
             raise _error("message", start, expected, "more", Reason.LENGTH_TOO_LARGE)
-        root = _parse(text, start)
+        root = _parse(text, start, self._parser)
         if root.tag != self._root.name:
             raise _error("message", start, f"<{self._root.name}>", shown(str(root.tag)))
         return root, charset
@@ -281,8 +282,8 @@ def _decode_text(body: bytes, start: int, charset: str) -> str:
     return text
 
 
-def _parse(text: str, start: int) -> etree._Element:
-    parser = etree.XMLParser(
+def _make_parser() -> etree.XMLParser:
+    return etree.XMLParser(
         encoding="utf-8",
         resolve_entities=False,
         no_network=True,
@@ -292,6 +293,9 @@ def _parse(text: str, start: int) -> etree._Element:
         remove_comments=True,
         remove_pis=True,
     )
+
+
+def _parse(text: str, start: int, parser: etree.XMLParser) -> etree._Element:
     try:
         return etree.fromstring(text.encode("utf-8"), parser)
     except (etree.XMLSyntaxError, UnicodeEncodeError) as error:

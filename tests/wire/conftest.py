@@ -1,4 +1,5 @@
-"""What the wire tests share: the shipped specs, compiled, and the public vectors, which are not part of the project."""
+"""What the wire tests share: the shipped specs, compiled, and the public vectors, which are not part of the
+project."""
 
 import json
 import tomllib
@@ -15,7 +16,9 @@ VECTORS = ROOT.parent / "shared" / "vectors"
 
 def pytest_terminal_summary(terminalreporter):
     if not VECTORS.is_dir():
-        terminalreporter.write_line(f"NOT PROVED on public vectors: there is no folder {VECTORS}", yellow=True)
+        terminalreporter.write_line(
+            f"NOT PROVED on public vectors: there is no folder {VECTORS}", yellow=True
+        )
 
 
 def read_spec(name):

@@ -63,7 +63,9 @@ def test_partial_says_whether_bytes_wait():
     assert not reader.partial
 
 
-@pytest.mark.parametrize("header", [b" 003", b"+003", b"1_00", b"-001", b"00 3", b"0x10", b"\xb2\xb2\xb2\xb2", b"GET "])
+@pytest.mark.parametrize(
+    "header", [b" 003", b"+003", b"1_00", b"-001", b"00 3", b"0x10", b"\xb2\xb2\xb2\xb2", b"GET "]
+)
 def test_a_header_that_is_no_number_is_refused_though_int_would_read_it(header):
     with pytest.raises(RemoteProtocolError) as caught:
         FrameReader(CUPS).receive_data(header + b"AAA")

@@ -54,7 +54,9 @@ def simple_values(row):
     if kind == "n":
         return st.text(DIGITS, min_size=length if fixed else 1, max_size=length)
     if kind == "xn":
-        return st.builds(str.__add__, st.sampled_from("CD"), st.text(DIGITS, min_size=length - 1, max_size=length - 1))
+        return st.builds(
+            str.__add__, st.sampled_from("CD"), st.text(DIGITS, min_size=length - 1, max_size=length - 1)
+        )
     if kind == "z":
         return st.text(TRACK, max_size=length)
     if row.get("padding") == "zeros_left":
@@ -77,7 +79,9 @@ def composite_values(row):
         return st.lists(part_values(row["parts"]), max_size=row["entries_max"])
     if layout == "tagged" and row.get("length_digits"):
         return st.dictionaries(
-            st.sampled_from(["SM", "TK"]), st.fixed_dictionaries({"bytes": st.binary(max_size=50)}), min_size=1
+            st.sampled_from(["SM", "TK"]),
+            st.fixed_dictionaries({"bytes": st.binary(max_size=50)}),
+            min_size=1,
         )
     if layout == "tagged":
         cases = row["cases"]
@@ -102,7 +106,9 @@ def messages(cups_tree):
     strategies = {row["name"]: field_values(row) for row in rows}
     mti = st.fixed_dictionaries({"mti": st.text(DIGITS, min_size=4, max_size=4)})
     names = st.sets(st.sampled_from(sorted(strategies)), max_size=40)
-    fields = names.flatmap(lambda chosen: st.fixed_dictionaries({name: strategies[name] for name in sorted(chosen)}))
+    fields = names.flatmap(
+        lambda chosen: st.fixed_dictionaries({name: strategies[name] for name in sorted(chosen)})
+    )
     return st.builds(lambda head, tail: {**head, **tail}, mti, fields)
 
 
@@ -258,7 +264,11 @@ def test_bits_of_unknown_fields_and_third_bitmaps_are_refused(bare_cups):
 def test_many_different_bitmaps_do_not_fill_the_memory(bare_cups, cups_tree):
     numbers = [n for n in map(int, cups_tree["fields"]) if n <= 64]
     for at in range(2000):
-        bits = sum(1 << (64 - number) for place, number in enumerate(numbers) if at >> (place % 12) & 1 and place < 24)
+        bits = sum(
+            1 << (64 - number)
+            for place, number in enumerate(numbers)
+            if at >> (place % 12) & 1 and place < 24
+        )
         with pytest.raises(RemoteProtocolError):
             bare_cups.decode(b"0200" + (bits | 1 << 62).to_bytes(8, "big"))
     assert len(bare_cups._plans) <= 512
@@ -347,7 +357,12 @@ def test_short_reserved_fields_are_refused(cups, purchase):
 
 
 def test_bills_are_counted_for_us_and_checked_for_them(cups, purchase):
-    bill = {"serial": "202610000001", "month": "202610", "principal": "000000005000", "late_fee": "000000000012"}
+    bill = {
+        "serial": "202610000001",
+        "month": "202610",
+        "principal": "000000005000",
+        "late_fee": "000000000012",
+    }
     put_path(purchase, "details", {"bills": [bill, bill]})
     read = cups.decode(cups.encode(purchase))
     assert read["details"] == {"count": "02", "bills": [bill, bill]}
@@ -362,7 +377,11 @@ def test_other_details_are_read_as_text(cups, purchase, text):
 
 
 def test_repeated_and_unknown_chip_tags_pass_untouched(cups, purchase):
-    raw = bytes.fromhex("7203AABBCC 720411223344 9F8101 0155 DF7F00".replace(" ", "")) + b"\x5f\x20\x81\x82" + b"n" * 130
+    raw = (
+        bytes.fromhex("7203AABBCC 720411223344 9F8101 0155 DF7F00".replace(" ", ""))
+        + b"\x5f\x20\x81\x82"
+        + b"n" * 130
+    )
     body = cups.encode({**purchase, "chip": {"95": b"12345"}})
     whole = b"007\x95\x0512345"
     changed = body.replace(whole, b"%03d" % len(raw) + raw)

@@ -30,7 +30,15 @@ SPEC = DeliverySpec(
     mac=MacSpec(
         algorithm="by_length",
         lists={
-            "default": ["mti", "transmission_time", "stan", "response_code", "security", "network_code", "receiver"]
+            "default": [
+                "mti",
+                "transmission_time",
+                "stan",
+                "response_code",
+                "security",
+                "network_code",
+                "receiver",
+            ]
         },
         with_prefix=["receiver"],
     )
@@ -62,7 +70,10 @@ def test_worked_check_values_and_wrapped_keys():
 
 @pytest.mark.parametrize(
     ("key", "purpose", "security", "mac"),
-    [(PIK, "pin", "1600000000000000", "0DC3F1BC5A9B6017"), (MAK3, "mac", "2600000000000000", "0F9944E67B83586D")],
+    [
+        (PIK, "pin", "1600000000000000", "0DC3F1BC5A9B6017"),
+        (MAK3, "mac", "2600000000000000", "0F9944E67B83586D"),
+    ],
 )
 def test_the_worked_deliveries_of_double_length(cups, reset, key, purpose, security, mac):
     message = build_delivery(SPEC, reset, cups, MASTER, Delivered(key, purpose))
@@ -93,7 +104,11 @@ def test_the_public_deliveries_open(vectors, cups, number, purpose, key, check):
     assert (delivered.purpose, delivered.key.hex().upper()) == (purpose, key)
     assert check_value(delivered.key)[:4].hex().upper() == check
     # and building the same delivery gives the captured bytes again
-    bare = {name: value for name, value in message.items() if name not in ("private", "key_data", "mac", "security")}
+    bare = {
+        name: value
+        for name, value in message.items()
+        if name not in ("private", "key_data", "mac", "security")
+    }
     assert cups.encode(build_delivery(SPEC, bare, cups, master, delivered)) == body
 
 
@@ -184,7 +199,11 @@ def test_parity_is_odd_and_changes_no_arithmetic(key):
 
 @pytest.mark.parametrize("size", [0, 7, 9, 24])
 def test_keys_of_other_sizes_are_refused(size):
-    for act in (lambda: wrap(MASTER, bytes(size)), lambda: unwrap(MASTER, bytes(size)), lambda: check_value(bytes(size))):
+    for act in (
+        lambda: wrap(MASTER, bytes(size)),
+        lambda: unwrap(MASTER, bytes(size)),
+        lambda: check_value(bytes(size)),
+    ):
         with pytest.raises(KeyCheckError):
             act()
     assert "0123" not in repr(Delivered(MAK1, "mac"))
