@@ -13,27 +13,30 @@ from datetime import UTC, tzinfo
 from enum import Enum
 from typing import Any, NamedTuple
 
+from frontends.mapping_parts import Bills, Content, Refusal, Transaction
 from frontends.mapping_rows import (
-    Matcher,
+    Chooser,
     Message,
     Row,
-    SerialRow,
     copy_of,
     getter,
-    matcher_of,
     putter,
     row_of,
     split_row,
     values_of,
 )
-from frontends.mapping_tables import BillsTable, MappingTables, TransactionTable
+from frontends.mapping_tables import MappingTables, When
 from frontends.results import Results
 from frontends.transforms import SECOND_US, FieldError, Moment, moment_of_second
-from qianzhi.domain.requests import MONEY_KINDS, Bill, Key, Kind, Reply, Request
+from qianzhi.domain.requests import MONEY_KINDS, Key, Kind, Reply, Request
 from qianzhi.domain.results import Result
 from qianzhi.runtime.now import Now
 
-RESULT_CODE = "result code"
+__all__ = ["BankReply", "Content", "Mapping", "Refusal", "Sort"]
+
+ANSWER = "answer"  # names of a Chooser; those of requests and management follow their prefix
+REQUEST = "request:"
+MANAGEMENT = "management:"
 REPLY_NUMBERS = frozenset({"amount_fen", "balance_fen", "settled_us"})
 
 
@@ -46,26 +49,6 @@ class Sort(Enum):
     REQUEST = "request"
 
 
-class Refusal(NamedTuple):
-    """Why a message is no request that can be forwarded.
-
-    `field` is the path that is to blame, `reason` what is expected there (never what was found).  `key` is
-    there when serial and date could be read and `kind` when the transaction was known, so that a money
-    request's key can be blocked before its refusal is answered.
-    """
-
-    result: Result
-    field: str
-    reason: str
-    key: Key | None = None
-    kind: Kind | None = None
-
-    @property
-    def moves_money(self) -> bool:
-        """Whether the refused message asked for money under a key that could be read."""
-        return self.key is not None and self.kind in MONEY_KINDS
-
-
 class BankReply(NamedTuple):
     """An answer as the bank's side reads it; `result` is None for a code that the profile does not know."""
 
@@ -73,63 +56,6 @@ class BankReply(NamedTuple):
     code: str
     result: Result | None
     reply: Reply
-
-
-class Content(NamedTuple):
-    """What the platform itself demands of a request, whatever the dialect."""
-
-    space: str
-    bank: str
-    numbers: tuple[str, ...]
-    amount_fen_max: int
-
-
-class Transaction:
-    """One transaction of the dialect, compiled."""
-
-    def __init__(self, name: str, rows: TransactionTable, tables: MappingTables) -> None:
-        self.name = name
-        self.kind = Kind[rows.kind.upper()]
-        self.when: Matcher = matcher_of(rows.when)
-        take = {**tables.request.take, **rows.take}
-        serial = take.pop("serial", [])
-        self.serial = SerialRow(serial)
-        self.date = row_of("date", str(take.pop("date"))) if "date" in take else None
-        self.rows = [row_of(field, str(text)) for field, text in take.items()]
-        self._readers: list[Row | SerialRow] = [self.serial, *([self.date] if self.date else []), *self.rows]
-        self.need = [(path, getter(path)) for path in [*tables.request.need, *rows.need]]
-        self.give = [_give_row(path, text) for path, text in {**tables.reply.give, **rows.give}.items()]
-        constants = {**tables.reply.set, **rows.answer}
-        self.answer = [(putter(path), value) for path, value in constants.items()]
-        said = {path: values_of(wanted)[0] for path, wanted in rows.when.items()}
-        self.said = [
-            (putter(path), value) for path, value in {**tables.request.set, **said, **rows.set}.items()
-        ]
-
-    def path_of(self, field: str) -> str:
-        """Return where a field of the request stands, to be named in a refusal."""
-        return next((row.path for row in self.rows if row.field == field), field)
-
-    def read(self, message: Message, moment: Moment) -> tuple[dict[str, Any], Refusal | None]:
-        """Return the values that could be read, and the first reason to refuse the message, if any."""
-        values: dict[str, Any] = {}
-        fault: Refusal | None = None
-        for row in self._readers:
-            try:
-                value = row.read(message, moment)
-            except FieldError as error:
-                fault = fault or Refusal(error.result, row.path, error.expected)
-                continue
-            if value is not None:
-                values[row.field] = value
-        if fault is None:
-            missing = next((path for path, get in self.need if get(message) is None), "")
-            fault = Refusal(Result.FORMAT, missing, "a value here") if missing else None
-        if fault is None and "serial" not in values:
-            fault = Refusal(Result.FORMAT, self.serial.path, "a serial")
-        if fault is None and self.date is not None and "date" not in values:
-            fault = Refusal(Result.FORMAT, self.date.path, "a date")
-        return values, fault
 
 
 class Mapping:
@@ -144,16 +70,17 @@ class Mapping:
         self._by_kind = {transaction.kind: transaction for transaction in reversed(self._transactions)}
         self._tables = tables
         self._reject = [(getter(path), value) for path, value in tables.match.rejected.items()]
-        self._is_answer = matcher_of(tables.match.answer)
         self._match = [row_of("", text) for text in tables.match.keys]
-        self._management = [(name, matcher_of(rows.when)) for name, rows in tables.management.items()]
+        self._chooser = Chooser(_names(tables))
+        self._by_name = {f"{REQUEST}{transaction.name}": transaction for transaction in self._transactions}
         self._line_needs = {
             name: [(path, getter(path)) for path in rows.need] for name, rows in tables.management.items()
         }
         self._result = (getter(tables.reply.result), putter(tables.reply.result))
-        copies = {**{path: path for path in tables.reply.echo}, **tables.reply.copy}
-        self._copies = [(row_of("", text), putter(path)) for path, text in copies.items()]
-        self._echoes = frozenset(tables.reply.echo)
+        echoes = [path for path in tables.reply.echo if path not in tables.reply.copy]
+        self._echoes = [path for path in echoes if "." not in path]
+        self._deep_echoes = [(getter(path), putter(path)) for path in echoes if "." in path]
+        self._copies = [(row_of("", text), putter(path)) for path, text in tables.reply.copy.items()]
         self._constants = [(putter(path), value) for path, value in tables.reply.set.items()]
         self._bills = Bills(tables.bills) if tables.bills else None
         self._stamps = [
@@ -167,13 +94,15 @@ class Mapping:
         for get, accepted in self._reject:
             if get(message) not in (None, accepted):
                 return Sort.REJECTED
-        if self._is_answer.fits(message):
+        name = self._chooser.find(message)
+        if name == ANSWER:
             return Sort.ANSWER
-        return Sort.MANAGEMENT if self.management_of(message) else Sort.REQUEST
+        return Sort.MANAGEMENT if name.startswith(MANAGEMENT) else Sort.REQUEST
 
     def management_of(self, message: Message) -> str:
         """Return the name under [management] that this message is, empty for none."""
-        return next((name for name, when in self._management if when.fits(message)), "")
+        name = self._chooser.find(message)
+        return name.removeprefix(MANAGEMENT) if name.startswith(MANAGEMENT) else ""
 
     def management_refusal(self, name: str, message: Message) -> Refusal | None:
         """Return what a message about the line lacks of the needs of its [management] table, or None."""
@@ -182,7 +111,8 @@ class Mapping:
 
     def transaction_of(self, message: Message) -> str:
         """Return the name under [transactions] that this message is, empty for none."""
-        return next((t.name for t in self._transactions if t.when.fits(message)), "")
+        name = self._chooser.find(message)
+        return name.removeprefix(REQUEST) if name.startswith(REQUEST) else ""
 
     def match_key(self, message: Message) -> tuple[str, ...]:
         """Return what a request and its answer have in common and no other message has."""
@@ -196,7 +126,7 @@ class Mapping:
 
     def request_of(self, message: Message, now: Now) -> Request | Refusal:
         """Return the request that a message is, or why it is none; never raises for what a bank may send."""
-        transaction = next((t for t in self._transactions if t.when.fits(message)), None)
+        transaction = self._by_name.get(self._chooser.find(message))
         if transaction is None:
             return Refusal(Result.UNSUPPORTED, "", "a transaction of this profile")
         moment = moment_of_second(now.wall_us // SECOND_US, self.zone)
@@ -239,7 +169,7 @@ class Mapping:
         """Return the answer to `message`; `request` is None where the message never became one."""
         moment = moment_of_second(now.wall_us // SECOND_US, self.zone)
         answer = self._echo(message, moment)
-        transaction = self._by_name(message) if request is not None else None
+        transaction = self._by_name.get(self._chooser.find(message)) if request is not None else None
         for put, constant in transaction.answer if transaction else self._constants:
             put(answer, constant)
         self._result[1](answer, self.results.code_of(reply.result))
@@ -255,18 +185,18 @@ class Mapping:
         """Return the answer to a management message, or to one that never became a request."""
         return self.reply_message(message, None, Reply(result), now)
 
-    def _by_name(self, message: Message) -> Transaction | None:
-        return next((t for t in self._transactions if t.when.fits(message)), None)
-
     def _echo(self, message: Message, moment: Moment) -> Message:
         answer: Message = {}
+        for name in self._echoes:
+            if name in message:
+                answer[name] = copy_of(message[name])
+        for get, put in self._deep_echoes:
+            value = get(message)
+            if value is not None:
+                put(answer, copy_of(value))
         for row, put in self._copies:
             value = row.get(message)
-            if value is None:
-                continue
-            if row.path in self._echoes and not isinstance(value, str):
-                put(answer, copy_of(value))
-            else:
+            if value is not None:
                 put(answer, row.transform.write(value, moment, None))
         return answer
 
@@ -344,55 +274,14 @@ class Mapping:
         return _with_extra(message, extra)
 
 
-class Bills:
-    """The list of bills in an owed answer, compiled from [bills]."""
-
-    def __init__(self, rows: BillsTable) -> None:
-        self._max = rows.max
-        self._get, self._put = getter(rows.path), putter(rows.path)
-        self._columns = []
-        for name, text in rows.columns.items():
-            source, transform = split_row(text)
-            self._columns.append(row_of(source, f"{name}|{transform}"))
-
-    def listed(self, bills: tuple[Bill, ...]) -> tuple[Bill, ...]:
-        """Return those that the list holds."""
-        return bills[: self._max]
-
-    def write(self, message: Message, bills: tuple[Bill, ...], moment: Moment) -> None:
-        """Write the first bills, oldest first as they come; nothing at all when there are none."""
-        entries: list[Message] = []
-        for bill in self.listed(bills):
-            entry: Message = {}
-            for row in self._columns:
-                row.write(entry, getattr(bill, row.field), moment)
-            entries.append(entry)
-        if entries:
-            self._put(message, entries)
-
-    def read(self, message: Message, moment: Moment) -> tuple[Bill, ...]:
-        """Return the bills that are listed; an entry that cannot be read ends the list."""
-        found: list[Bill] = []
-        entries = self._get(message)
-        for entry in entries if isinstance(entries, list) else []:
-            try:
-                values = {
-                    row.field: row.read(entry, moment) for row in self._columns if isinstance(entry, dict)
-                }
-            except FieldError:
-                break
-            if len(values) < len(self._columns) or None in values.values():
-                break
-            found.append(Bill(**values))
-        return tuple(found)
-
-
 _NO_MOMENT = moment_of_second(0, UTC)  # for rows that do not look at the time
 
 
-def _give_row(path: str, text: str) -> Row:
-    source, transform = split_row(text)
-    return row_of(source, f"{path}|{transform}")
+def _names(tables: MappingTables) -> list[tuple[str, When]]:
+    """Return all that a message can be, and what it says then."""
+    names = [(f"{REQUEST}{name}", rows.when) for name, rows in tables.transactions.items()]
+    names += [(f"{MANAGEMENT}{name}", rows.when) for name, rows in tables.management.items()]
+    return [*names, (ANSWER, tables.match.answer)]
 
 
 def _rows_to_read_back(transactions: list[Transaction]) -> list[Row]:

@@ -7,6 +7,7 @@ decodes: texts, nested tables and lists under names; a missing value and one of 
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from frontends.mapping_tables import When
 from frontends.transforms import Moment, Transform, transform_of
 
 Message = dict[str, Any]
@@ -46,7 +47,36 @@ class Matcher(NamedTuple):
 
     def fits(self, message: Message) -> bool:
         """Tell whether the message says all of it."""
-        return all(get(message) in values for get, values in self.rows)
+        for get, values in self.rows:  # noqa: SIM110  (a generator costs twice as much here)
+            if get(message) not in values:
+                return False
+        return True
+
+
+class Chooser:
+    """Finds the one name that a message has; by one look into a table where all names share a path."""
+
+    def __init__(self, whens: list[tuple[str, When]]) -> None:
+        """`whens` exclude each other (`mapping_checks`)."""
+        shared = set.intersection(*(set(when) for _, when in whens)) if whens else set()
+        self._all = [(name, matcher_of(when)) for name, when in whens]
+        self._path = getter(min(shared)) if shared else None
+        self._by_value: dict[str, list[tuple[str, Matcher]]] = {}
+        for name, when in whens if shared else []:
+            rest = {path: wanted for path, wanted in when.items() if path != min(shared)}
+            for value in values_of(when[min(shared)]):
+                self._by_value.setdefault(value, []).append((name, matcher_of(rest)))
+
+    def find(self, message: Message) -> str:
+        """Return the name that fits, empty for none."""
+        candidates = self._all
+        if self._path is not None:
+            value = self._path(message)
+            candidates = self._by_value.get(value, []) if isinstance(value, str) else []
+        for name, matcher in candidates:
+            if matcher.fits(message):
+                return name
+        return ""
 
 
 def row_of(field: str, text: str) -> Row:
@@ -61,7 +91,7 @@ def split_row(text: str) -> tuple[str, str]:
     return path, transform if bar else "text"
 
 
-def matcher_of(when: dict[str, str | list[str]]) -> Matcher:
+def matcher_of(when: When) -> Matcher:
     """Compile a `when`."""
     return Matcher(tuple((getter(path), tuple(values_of(wanted))) for path, wanted in when.items()))
 
@@ -78,14 +108,14 @@ def getter(path: str) -> Get:
     def get_nested(message: Message) -> Any:
         value = message.get(first)
         for name in rest:
-            if not isinstance(value, dict):
+            if value.__class__ is not dict:
                 return None
             value = value.get(name)
-        return None if isinstance(value, str) and (not value or value.isspace()) else value
+        return None if value.__class__ is str and (not value or value.isspace()) else value
 
     def get_flat(message: Message) -> Any:
         value = message.get(first)
-        return None if isinstance(value, str) and (not value or value.isspace()) else value
+        return None if value.__class__ is str and (not value or value.isspace()) else value
 
     return get_nested if rest else get_flat
 

@@ -309,35 +309,6 @@ def test_a_rejected_message_is_seen_before_it_is_taken_for_a_request():
     assert bank.mapping.sort_of(travel(bank, message)) is Sort.REJECTED
 
 
-@pytest.mark.parametrize("name", ["sign_on", "sign_off", "echo", "key_request"])
-def test_the_banks_management_messages_are_known_and_answered(name):
-    bank = profile_of("hz_citic")
-    message = travel(bank, bank.mapping.management_message(name, "000321", NOW, ours=False))
-    assert bank.mapping.sort_of(message) is Sort.MANAGEMENT
-    assert bank.mapping.management_of(message) == name
-    assert bank.mapping.management_refusal(name, message) is None
-    assert not bank.mac_required(message)
-    answer = travel(bank, bank.mapping.refusal_message(message, Result.APPROVED, NOW))
-    assert (answer["mti"], answer["response_code"], answer["stan"]) == ("0830", "00", "000321")
-    assert answer["network_code"] == message["network_code"]
-    assert bank.mapping.match_key(answer) == bank.mapping.match_key(message)
-    del message["stan"]
-    assert bank.mapping.management_refusal(name, message).field == "stan"
-
-
-@pytest.mark.parametrize("name", ["echo", "key_delivery"])
-def test_our_own_management_messages_are_matched_by_their_answers(name):
-    bank = profile_of("hz_citic")
-    message = travel(bank, bank.mapping.management_message(name, "000321", NOW, extra={"key_data": bytes(8)}))
-    assert message["receiver"] == message["header"]["destination"] == "03023310"
-    assert message["key_data"] == bytes(8)
-    assert bank.mapping.management_of(message) == name
-    answer = travel(bank, bank.mapping.refusal_message(message, Result.APPROVED, NOW))
-    assert bank.mapping.sort_of(answer) is Sort.ANSWER
-    assert bank.mapping.match_key(answer) == bank.mapping.match_key(message)
-    assert bank.mapping.reply_of(answer).result is Result.APPROVED
-
-
 def test_answers_in_any_order_find_their_requests(bank):
     requests = [example(bank, Kind.RECHARGE, serial=f"{n:06d}", amount_fen=n) for n in range(50)]
     messages = [travel(bank, bank.mapping.request_message(request, NOW)) for request in requests]

@@ -1,0 +1,149 @@
+"""The parts of a mapping, compiled from a profile's tables: transactions, bills, and what a refusal says.
+
+Pure, and used by `mapping` alone, which puts them together.
+"""
+
+from typing import Any, NamedTuple
+
+from frontends.mapping_rows import Message, Row, SerialRow, getter, putter, row_of, split_row, values_of
+from frontends.mapping_tables import BillsTable, MappingTables, TransactionTable
+from frontends.transforms import FieldError, Moment
+from qianzhi.domain.requests import MONEY_KINDS, Bill, Key, Kind
+from qianzhi.domain.results import Result
+
+
+class Refusal(NamedTuple):
+    """Why a message is no request that can be forwarded.
+
+    `field` is the path that is to blame, `reason` what is expected there (never what was found).  `key` is
+    there when serial and date could be read and `kind` when the transaction was known, so that a money
+    request's key can be blocked before its refusal is answered.
+    """
+
+    result: Result
+    field: str
+    reason: str
+    key: Key | None = None
+    kind: Kind | None = None
+
+    @property
+    def moves_money(self) -> bool:
+        """Whether the refused message asked for money under a key that could be read."""
+        return self.key is not None and self.kind in MONEY_KINDS
+
+
+class Content(NamedTuple):
+    """What the platform itself demands of a request, whatever the dialect."""
+
+    space: str
+    bank: str
+    numbers: tuple[str, ...]
+    amount_fen_max: int
+
+
+class Transaction:
+    """One transaction of the dialect, compiled."""
+
+    def __init__(self, name: str, rows: TransactionTable, tables: MappingTables) -> None:
+        self.name = name
+        self.kind = Kind[rows.kind.upper()]
+        take = {**tables.request.take, **rows.take}
+        serial = take.pop("serial", [])
+        self.serial = SerialRow(serial)
+        self.date = row_of("date", str(take.pop("date"))) if "date" in take else None
+        self.rows = [row_of(field, str(text)) for field, text in take.items()]
+        self._readers: list[Row | SerialRow] = [self.serial, *([self.date] if self.date else []), *self.rows]
+        read = {row.path: row.field for row in self._readers}
+        needs = dict.fromkeys([*tables.request.need, *rows.need])
+        self._needed_fields = [(path, read[path]) for path in needs if path in read]
+        self._needed_paths = [(path, getter(path)) for path in needs if path not in read]
+        self.give = [_give_row(path, text) for path, text in {**tables.reply.give, **rows.give}.items()]
+        constants = {**tables.reply.set, **rows.answer}
+        self.answer = [(putter(path), value) for path, value in constants.items()]
+        said = {path: values_of(wanted)[0] for path, wanted in rows.when.items()}
+        self.said = [
+            (putter(path), value) for path, value in {**tables.request.set, **said, **rows.set}.items()
+        ]
+
+    def path_of(self, field: str) -> str:
+        """Return where a field of the request stands, to be named in a refusal."""
+        return next((row.path for row in self.rows if row.field == field), field)
+
+    def read(self, message: Message, moment: Moment) -> tuple[dict[str, Any], Refusal | None]:
+        """Return the values that could be read, and the first reason to refuse the message, if any."""
+        values: dict[str, Any] = {}
+        fault: Refusal | None = None
+        for row in self._readers:
+            try:
+                value = row.read(message, moment)
+            except FieldError as error:
+                fault = fault or Refusal(error.result, row.path, error.expected)
+                continue
+            if value is not None:
+                values[row.field] = value
+        if fault is None:
+            missing = self._missing(message, values)
+            fault = Refusal(Result.FORMAT, missing, "a value here") if missing else None
+        if fault is None and "serial" not in values:
+            fault = Refusal(Result.FORMAT, self.serial.path, "a serial")
+        if fault is None and self.date is not None and "date" not in values:
+            fault = Refusal(Result.FORMAT, self.date.path, "a date")
+        return values, fault
+
+    def _missing(self, message: Message, values: dict[str, Any]) -> str:
+        """Return the first path that is needed and not there, empty for none."""
+        for path, field in self._needed_fields:
+            if field not in values:
+                return path
+        for path, get in self._needed_paths:
+            if get(message) is None:
+                return path
+        return ""
+
+
+class Bills:
+    """The list of bills in an owed answer, compiled from [bills]."""
+
+    def __init__(self, rows: BillsTable) -> None:
+        self._max = rows.max
+        self._get, self._put = getter(rows.path), putter(rows.path)
+        self._columns = []
+        for name, text in rows.columns.items():
+            source, transform = split_row(text)
+            self._columns.append(row_of(source, f"{name}|{transform}"))
+
+    def listed(self, bills: tuple[Bill, ...]) -> tuple[Bill, ...]:
+        """Return those that the list holds."""
+        return bills[: self._max]
+
+    def write(self, message: Message, bills: tuple[Bill, ...], moment: Moment) -> None:
+        """Write the first bills, oldest first as they come; nothing at all when there are none."""
+        entries: list[Message] = []
+        for bill in self.listed(bills):
+            entry: Message = {}
+            for row in self._columns:
+                row.write(entry, getattr(bill, row.field), moment)
+            entries.append(entry)
+        if entries:
+            self._put(message, entries)
+
+    def read(self, message: Message, moment: Moment) -> tuple[Bill, ...]:
+        """Return the bills that are listed; an entry that cannot be read ends the list."""
+        found: list[Bill] = []
+        entries = self._get(message)
+        for entry in entries if isinstance(entries, list) else []:
+            try:
+                values = {
+                    row.field: row.read(entry, moment) for row in self._columns if isinstance(entry, dict)
+                }
+            except FieldError:
+                break
+            if len(values) < len(self._columns) or None in values.values():
+                break
+            found.append(Bill(**values))
+        return tuple(found)
+
+
+def _give_row(path: str, text: str) -> Row:
+    source, transform = split_row(text)
+    return row_of(source, f"{path}|{transform}")
