@@ -1,0 +1,152 @@
+"""One run of one daemon: starting, running, draining, stopped.
+
+A daemon stops in three ways and no other: drained after a signal or the admin command `drain`, cut off when
+the drain takes too long or a second signal comes, or unable to start.
+"""
+
+import os
+import signal
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from twisted.internet.defer import Deferred
+from twisted.internet.error import CannotListenError
+
+from qianzhi.runtime import clock, log, metrics
+from qianzhi.runtime.admin import AdminError, AdminServer, Answer, Arguments, Command
+from qianzhi.runtime.metrics import MetricsServer
+from qianzhi.runtime.process import DaemonError, install_reactor
+from qianzhi.runtime.table import table
+
+DRAIN_SECONDS = 20.0
+
+
+class Daemon(Protocol):
+    """What a daemon brings; all four are called on the reactor's thread."""
+
+    name: str
+
+    def start(self) -> None:
+        """Open everything; raises DaemonError, AdminError or CannotListenError when that is impossible."""
+
+    def drain(self) -> "Deferred[Any] | None":
+        """Take nothing new and finish what is there; the Deferred fires when all is finished."""
+
+    def status(self) -> dict[str, Any]:
+        """Return what the status command shows beyond name, pid, uptime and state."""
+
+    def commands(self) -> Mapping[str, Command]:
+        """Return admin commands of its own (`status` and `drain` are given)."""
+
+
+@table
+class DaemonOptions:
+    """Where and how a daemon runs; assembled from the site."""
+
+    data: Path
+    metrics_host: str = "127.0.0.1"
+    metrics_port: int = 0
+    production: bool = False
+    drain_seconds: float = DRAIN_SECONDS
+
+
+def socket_path(data: Path, name: str) -> Path:
+    """Return where the admin socket of a daemon lies."""
+    return data / "run" / f"{name}.sock"
+
+
+class Life:
+    """One run of `daemon`; `live` is called once, on the main thread."""
+
+    def __init__(self, daemon: Daemon, options: DaemonOptions) -> None:
+        """Nothing is opened yet; raises AdminError when the admin socket's path is too long."""
+        self._daemon = daemon
+        self._options = options
+        self._reactor = install_reactor()
+        self._log = log.get_logger("daemon")
+        self._started_us = clock.now().mono_us
+        self._state = "starting"
+        self._failure = ""
+        commands = {**daemon.commands(), "status": self._answer_status, "drain": self._answer_drain}
+        self._admin = AdminServer(socket_path(options.data, daemon.name), commands)
+        self._metrics = MetricsServer(options.metrics_host, options.metrics_port)
+
+    def live(self) -> int:
+        """Run until stopped; return 0, or raise DaemonError when the daemon could not start."""
+        self._reactor.callWhenRunning(self._start)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._on_signal)
+        self._reactor.run(installSignalHandlers=False)
+        if self._failure:
+            raise DaemonError(self._failure)
+        return 0
+
+    def _start(self) -> None:
+        try:
+            self._admin.start(self._reactor)
+            port = self._metrics.start(self._reactor)
+            self._daemon.start()
+        except (DaemonError, AdminError) as error:
+            self._fail(str(error))
+        except CannotListenError as error:
+            self._fail(f"cannot listen on {error.interface}:{error.port}: {error.socketError}")
+        else:
+            self._state = "running"
+            self._log.info("started", pid=os.getpid(), metrics_port=port)
+
+    def _fail(self, reason: str) -> None:
+        self._failure = reason
+        self._stop()
+
+    def _on_signal(self, number: int, _frame: object) -> None:
+        """A second signal does not wait for the drain."""
+        self._reactor.callFromThread(self._begin_drain, signal.Signals(number).name)
+
+    def _begin_drain(self, reason: str) -> None:
+        if self._state in ("draining", "starting"):
+            self._stop()
+            return
+        if self._state != "running":
+            return
+        self._state = "draining"
+        metrics.gauge("qianzhi_draining", (), 1)
+        self._log.info("draining", reason=reason, seconds=self._options.drain_seconds)
+        timer = self._reactor.callLater(self._options.drain_seconds, self._give_up_draining)
+        finished = self._daemon.drain()
+        if finished is None:
+            finished = Deferred()
+            finished.callback(None)
+        finished.addCallback(self._finish_draining, timer)
+
+    def _finish_draining(self, _result: object, timer: Any) -> None:
+        if timer.active():
+            timer.cancel()
+        self._log.info("drained")
+        self._stop()
+
+    def _give_up_draining(self) -> None:
+        self._log.warning("stopped before all was finished", status=self._daemon.status())
+        self._stop()
+
+    def _stop(self) -> None:
+        if self._state != "stopped":
+            self._state = "stopped"
+            self._reactor.callLater(0, self._reactor.stop)
+
+    def _answer_status(self, _arguments: Arguments) -> Answer:
+        uptime_us = clock.now().mono_us - self._started_us
+        own = self._daemon.status()
+        return {
+            "name": self._daemon.name,
+            "pid": os.getpid(),
+            "uptime_seconds": uptime_us // 1_000_000,
+            "state": self._state,
+            **own,
+        }
+
+    def _answer_drain(self, _arguments: Arguments) -> Answer:
+        if self._state != "running":
+            raise AdminError(f"{self._daemon.name} is {self._state}")
+        self._reactor.callLater(0, self._begin_drain, "asked by the admin socket")
+        return {"draining": True}
