@@ -28,7 +28,7 @@ Message = dict[str, Any]
 
 ANSWER_US = 5 * SECOND_US  # patience for the switch's answers to management messages
 SERIALS = 899_999  # 1 to 899999 are the simulator's; those above are left to clients by hand
-NO_KEY = bytes(8)  # what stands for a single-length key where a double-length one is delivered
+MAC_PURPOSE = "2"  # first digit of the security control; 1 is a PIN key's
 
 
 class State(StrEnum):
@@ -184,7 +184,7 @@ class CupsLine:
         if message["header"]["reject_code"] != "00000":
             self.bad += 1  # our own message came back: no answer, so its outcome is unknown
             return []
-        if self._mapping_wants_mac(message) and not self._is_proved(message):
+        if self._needs_mac(message) and not self._is_proved(message):
             self.bad += 1  # no answer at all, for us
             return []
         reply = self._mapping.reply_of(message)
@@ -198,12 +198,13 @@ class CupsLine:
             out += self._apply(now)
         return [Heard(ticket, reply.code, reply.result, reply.reply.bills, reply.reply.order)]
 
-    def _mapping_wants_mac(self, message: Message) -> bool:
-        """An answer may come without a MAC only where the switch could not make one: it refuses at the
-        door.
+    def _needs_mac(self, message: Message) -> bool:
+        """Tell whether an answer counts only with a right MAC.
+
+        The two refusals at the door do without: they may come because we share no key, and settle nothing.
         """
         result = self._mapping.results.result_of(str(message.get("response_code", "")))
-        return "mac" in message or result not in (Result.NOT_SIGNED_ON, Result.BAD_MAC)
+        return result not in (Result.NOT_SIGNED_ON, Result.BAD_MAC)
 
     def _is_proved(self, message: Message) -> bool:
         return any(is_signed(message, self._codec, key) for key in self._keys)
@@ -241,6 +242,8 @@ class CupsLine:
             return [self._answer(message, "A7")]
         answer = self._answer_message(message, "00")
         sign_delivery_answer(answer, self._codec, key)
+        if str(message.get("security", ""))[:1] != MAC_PURPOSE:
+            return [self._out(answer)]  # a PIN key: right, and of no use to this bank
         self.offer_key(key)
         self._new_key = key
         self.keyed = True

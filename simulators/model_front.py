@@ -1,0 +1,106 @@
+"""The front-end as a simulated bank sees it, in a few lines: decode, check, ask the tiny core, answer; pure.
+
+Why here: the other end for tests of lines and shells, made of the platform's codec, MAC and mapping, so that
+the banks' own codecs are read by somebody else.  It keeps one session and no records, and answers at once.
+"""
+
+from typing import Any
+
+from frontends.mapping import Sort
+from frontends.profile import Profile
+from qianzhi.domain.requests import Reply, Request
+from qianzhi.domain.results import Result
+from qianzhi.runtime.now import Now
+from qianzhi.wire.des import DesKey
+from qianzhi.wire.errors import MacError, RemoteProtocolError
+from qianzhi.wire.keys import Delivered, DeliverySpec, build_delivery
+from qianzhi.wire.mac import make_mac, verify_mac
+from simulators.tiny_core import TinyCore
+
+Message = dict[str, Any]
+
+
+class ModelFront:
+    """One bank's front-end; `key` is the MAC key in use, `next_key` what a key application is given."""
+
+    def __init__(self, profile: Profile, core: TinyCore, master: bytes, next_key: bytes) -> None:
+        self.profile = profile
+        self.core = core
+        self.key: bytes | None = None if profile.session.keys == "ours" else next_key
+        self.next_key = next_key
+        self.signed_on = not profile.session.sign_on
+        self.asked: list[Request] = []
+        self.faults: list[str] = []
+        self.answered_codes: list[str] = []  # codes of the bank's answers to our own messages
+        self._master = master
+        self._serial = 900_000
+
+    def answer(self, frame: bytes, now: Now) -> list[bytes]:
+        """Return the frames that one frame is answered with."""
+        try:
+            message = self.profile.codec.decode(frame)
+        except RemoteProtocolError as error:
+            self.faults.append(str(error))
+            return []
+        sort = self.profile.mapping.sort_of(message)
+        if sort is Sort.ANSWER:
+            self.answered_codes.append(str(message.get("response_code", "")))
+            return []
+        if sort is Sort.MANAGEMENT:
+            return [self.profile.codec.encode(answer) for answer in self._manage(message, now)]
+        return [self._signed(self._serve(message, now))]
+
+    def begin(self, name: str, now: Now) -> bytes:
+        """Return a management message of our own: `echo`, or `key_delivery` of the next key."""
+        self._serial += 1
+        message = self.profile.mapping.management_message(name, f"{self._serial:06d}", now)
+        if name == "key_delivery":
+            message = self._delivery(message)
+        return self.profile.codec.encode(message)
+
+    def _delivery(self, message: Message) -> Message:
+        assert self.profile.mac is not None  # noqa: S101 - a profile that makes keys has a MAC
+        spec, codec = DeliverySpec(mac=self.profile.mac), self.profile.codec
+        self.key = self.next_key
+        return build_delivery(spec, message, codec, self._master, Delivered(self.next_key, "mac"))
+
+    def _manage(self, message: Message, now: Now) -> list[Message]:
+        mapping = self.profile.mapping
+        name = mapping.management_of(message)
+        answers = [mapping.refusal_message(message, Result.APPROVED, now)]
+        if name == "sign_on":
+            self.signed_on = True
+        if name == "key_request":
+            self._serial += 1
+            answers.append(
+                self._delivery(mapping.management_message("key_delivery", f"{self._serial:06d}", now))
+            )
+        return answers
+
+    def _serve(self, message: Message, now: Now) -> Message:
+        mapping = self.profile.mapping
+        if not self.signed_on:
+            return mapping.refusal_message(message, Result.NOT_SIGNED_ON, now)
+        if not self._proved(message):
+            return mapping.refusal_message(message, Result.BAD_MAC, now)
+        request = mapping.request_of(message, now)
+        if not isinstance(request, Request):
+            self.faults.append(f"{request.field}: {request.reason}")
+            return mapping.refusal_message(message, request.result, now)
+        self.asked.append(request)
+        reply: Reply = self.core.execute(request)
+        return mapping.reply_message(message, request, reply, now)
+
+    def _proved(self, message: Message) -> bool:
+        if self.key is None or self.profile.mac is None:
+            return False
+        try:
+            verify_mac(self.profile.mac, message, self.profile.codec, [DesKey(self.key)])
+        except MacError:
+            return False
+        return True
+
+    def _signed(self, answer: Message) -> bytes:
+        if self.key is not None and self.profile.mac is not None:
+            make_mac(self.profile.mac, answer, self.profile.codec, DesKey(self.key))
+        return self.profile.codec.encode(answer)
