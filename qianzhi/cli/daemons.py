@@ -119,7 +119,10 @@ def build_front(chosen: "Chosen", checked: "Checked", site: "Site", name: str, k
 
 def build_bridge(checked: "Checked", site: "Site", name: str, key: bytes) -> Any:
     """Build the bridge to the core."""
-    raise NotImplementedError
+    from crm_bridge.daemon import BridgeDaemon
+    from qianzhi.cli.looking import settings_of
+
+    return BridgeDaemon(site, name, settings_of(checked, site), key)
 
 
 def build_node(checked: "Checked", site: "Site", name: str, key: bytes) -> Any:

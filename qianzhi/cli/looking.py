@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 from qianzhi.cli.output import (
@@ -20,6 +20,7 @@ from qianzhi.domain.money import yuan_from_fen
 if TYPE_CHECKING:
     from crm_bridge.audit import AuditReport
     from crm_bridge.lookup import AccountView, OrderView
+    from crm_bridge.settings import CoreSettings
     from qianzhi.cli.checks import Checked
     from qianzhi.cli.main import Chosen
     from qianzhi.domain.requests import Bill
@@ -46,9 +47,16 @@ def check_command(chosen: "Chosen", as_json: bool) -> None:
 
 def core_url(checked: "Checked", site: "Site") -> str:
     """Return the core database's URL, with the site's data folder put in."""
+    return settings_of(checked, site).database
+
+
+def settings_of(checked: "Checked", site: "Site") -> "CoreSettings":
+    """Return the core's settings, the URL of its database complete; `checked` is without problems."""
     from qianzhi.link.site import data_folder
 
-    return checked.core.database.replace("{data}", str(data_folder(site))) if checked.core else ""
+    if checked.core is None:
+        raise CommandError(USAGE, f"{site.file} has no valid table [core]")
+    return replace(checked.core, database=checked.core.database.replace("{data}", str(data_folder(site))))
 
 
 def seed_command(chosen: "Chosen", subscribers: int, seed_number: int) -> None:

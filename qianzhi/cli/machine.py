@@ -71,9 +71,7 @@ class Machine:
         Raises CommandError when one of them does not get there in time.
         """
         until = clock.monotonic_seconds() + seconds
-        while waiting := {
-            name: why for name, status in self.statuses().items() if (why := self.lack(status))
-        }:
+        while waiting := self.waiting():
             if not self.alive:
                 raise CommandError(BROKEN, "supervisord has ended", f"see {self.data / 'log'}")
             if clock.monotonic_seconds() > until:
@@ -81,6 +79,11 @@ class Machine:
                 what = f"not ready after {seconds:g} s: {names}"
                 raise CommandError(BROKEN, what, f"see {self.data / 'log'}")
             clock.sleep(LOOK_SECONDS)
+
+    def waiting(self) -> dict[str, str]:
+        """Return the daemons that are not ready, each with what it lacks."""
+        lacks = {name: self.lack(status) for name, status in self.statuses().items()}
+        return {name: why for name, why in lacks.items() if why}
 
     def lack(self, status: dict[str, Any]) -> str:
         """Say what a daemon still lacks, empty when it is ready."""
@@ -118,9 +121,12 @@ class Machine:
 
 def missing_peers(status: dict[str, Any]) -> list[str]:
     """Return the peers towards the core that a daemon is not linked with."""
-    nodes = [name for name, state in status.get("nodes", {}).items() if state != "up"]
-    peers = status.get("peers", {}).items()
-    return nodes + [name for name, peer in peers if peer["role"] == "bridge" and not peer["up"]]
+    if "nodes" in status:  # a front
+        return [name for name, state in status["nodes"].items() if state != "up"]
+    if "room" in status:  # a node
+        peers = status["peers"].items()
+        return [name for name, peer in peers if peer["role"] == "bridge" and not peer["up"]]
+    return []
 
 
 def end_with_parent() -> None:
