@@ -73,9 +73,6 @@ class Mapping:
         self._match = [row_of("", text) for text in tables.match.keys]
         self._chooser = Chooser(_names(tables))
         self._by_name = {f"{REQUEST}{transaction.name}": transaction for transaction in self._transactions}
-        self._line_needs = {
-            name: [(path, getter(path)) for path in rows.need] for name, rows in tables.management.items()
-        }
         self._result = (getter(tables.reply.result), putter(tables.reply.result))
         echoes = [path for path in tables.reply.echo if path not in tables.reply.copy]
         self._echoes = [path for path in echoes if "." not in path]
@@ -103,11 +100,6 @@ class Mapping:
         """Return the name under [management] that this message is, empty for none."""
         name = self._chooser.find(message)
         return name.removeprefix(MANAGEMENT) if name.startswith(MANAGEMENT) else ""
-
-    def management_refusal(self, name: str, message: Message) -> Refusal | None:
-        """Return what a message about the line lacks of the needs of its [management] table, or None."""
-        missing = next((path for path, get in self._line_needs[name] if get(message) is None), "")
-        return Refusal(Result.FORMAT, missing, "a value here") if missing else None
 
     def transaction_of(self, message: Message) -> str:
         """Return the name under [transactions] that this message is, empty for none."""

@@ -20,6 +20,7 @@ from frontends.mapping import Content, Mapping, Refusal
 from frontends.mapping_rows import Matcher, Message, matcher_of
 from frontends.mapping_tables import MappingTables
 from frontends.profile_checks import cross_problems, profile_problems
+from frontends.profile_rehearsal import rehearse
 from frontends.profile_tables import BankTable, KeysTable, ReversalTable, SessionTable, TransportTable
 from frontends.results import Results
 from qianzhi.domain.results import Result
@@ -98,7 +99,9 @@ def load_profile(config: Path, name: str, site: Site | None = None) -> tuple[Pro
     problems = problems + profile_problems(bank, codec, file, config, site, name)
     if problems or codec is None:
         return None, problems
-    return _assemble(bank, codec, file, name, site), []
+    profile = _assemble(bank, codec, file, name, site)
+    problems = rehearse(bank, profile.mapping, codec, file, name)
+    return (None if problems else profile), problems
 
 
 def load_profiles(config: Path, site: Site) -> tuple[dict[str, Profile], list[Problem]]:

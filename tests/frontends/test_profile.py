@@ -334,3 +334,43 @@ def test_a_refusal_with_a_code_that_invites_no_repeat_blocks_its_key_first():
     assert icbc.blocks_first(busy)
     assert not citic.blocks_first(limit._replace(key=None))
     assert not citic.blocks_first(limit._replace(kind=Kind.OWED))
+
+
+# what no rule can foresee is found by asking and answering once
+@pytest.mark.parametrize(
+    ("bank", "old", "new", "key"),
+    [
+        ("hz_citic", 'format = "30"', 'format = "030"', "transactions.owed.give.format"),
+        ("icbc", 'busy = "系统忙"', 'busy = "系统忙\\u0001"', "transactions.owed.give.busy"),
+        ("icbc", 'busy = "系统忙"', f'busy = "{"忙" * 61}"', "transactions.owed.give.busy"),
+        ("icbc", 'busy = "系统忙"', 'busy = "系统忙😀"', "transactions.owed.give.busy"),
+        ("hz_citic", 'terminal = "00000001"', 'terminal = "0000\\u00001"', "transactions.owed.take"),
+        (
+            "hz_citic",
+            '"processing_code", "transmission_time", "stan", "mcc"',
+            '"mcc"',
+            "transactions.owed.give.approved",
+        ),
+        ("hz_citic", 'mti = "mti|response_mti"', 'mti = "mti"', "transactions.owed.give.approved"),
+        (
+            "hz_citic",
+            'numbers = ["0302"]',
+            'numbers = ["0302", "9999999999999999"]',
+            "transactions.owed.take",
+        ),
+        ("icbc", "max = 24", "max = 90000", "transactions.owed.give.approved"),
+    ],
+)
+def test_a_rehearsal_finds_what_cannot_be_said(config, bank, old, new, key):
+    plant(config, bank, old, new)
+    profile, problems = load_profile(config, bank)
+    assert profile is None
+    assert key in keys_of(problems)
+
+
+def test_a_bank_may_change_its_copy_of_a_spec(config):
+    plant(config, "icbc", 'spec = "icbc_xml"', 'spec = "icbc_xml"\nchange = { charset = "UTF-8" }')
+    plant(config, "icbc", 'busy = "系统忙"', 'busy = "系统忙😀"')
+    profile, problems = load_profile(config, "icbc")
+    assert problems == []
+    assert "utf-8" in profile.codec.encode({"Head": {"Version": "1.0"}}).decode("utf-8").lower()
