@@ -1,4 +1,4 @@
-"""What a front-end daemon opens before it listens: its event file, its store, and the core that they restore."""
+"""What a front-end daemon opens before it listens: its event file, its store, and its core."""
 
 from collections.abc import Mapping
 

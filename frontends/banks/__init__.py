@@ -1,2 +1,1 @@
-"""One pure file per bank that breaks the standard; a bank that does not needs none.
-"""
+"""One pure file per bank that breaks the standard; a bank that does not needs none."""
