@@ -197,7 +197,7 @@ def _write_text(about: About, row: Simple) -> Encode:
             raise EncodeError(path, kind.expected, shown(value, about.sensitive))
         if not charset:
             text = fill(value) if fixed and len(value) != fixed else value
-            return _measured(about, row, encoding.write(text), len(text))  # type: ignore[misc]
+            return _measured(about, row, _packed(about, encoding, text), len(text))
         try:
             data = value.encode() if value.isascii() else value.encode(charset)
         except UnicodeEncodeError as error:
@@ -208,6 +208,13 @@ def _write_text(about: About, row: Simple) -> Encode:
         return _measured(about, row, data, len(data))
 
     return encode
+
+
+def _packed(about: About, encoding: EncodingRow, text: str) -> bytes:
+    try:
+        return encoding.write(text)  # type: ignore[misc]
+    except ValueError as error:
+        raise EncodeError(about.path, "digits that can be packed", shown(text, about.sensitive)) from error
 
 
 def _write_bytes(about: About, row: Simple) -> Encode:

@@ -86,20 +86,36 @@ class EncodingRow(NamedTuple):
     size: Callable[[int], int] | None = None
 
 
+# Track data has its separator as nibble D.
+_SEPARATOR, _SEPARATOR_NIBBLE = "=", "D"
+
+
 def _read_bcd(chunk: bytes, units: int) -> str:
-    return chunk.hex().upper()[-units:] if units else ""
-
-
-def _write_bcd(text: str) -> bytes:
-    return bytes.fromhex(text if len(text) % 2 == 0 else "0" + text)
+    return _nibbles(chunk)[-units:] if units else ""
 
 
 def _read_bcd_left(chunk: bytes, units: int) -> str:
-    return chunk.hex().upper()[:units]
+    return _nibbles(chunk)[:units]
+
+
+def _nibbles(chunk: bytes) -> str:
+    return chunk.hex().upper().replace(_SEPARATOR_NIBBLE, _SEPARATOR)
+
+
+def _write_bcd(text: str) -> bytes:
+    return _pack(text if len(text) % 2 == 0 else "0" + text)
 
 
 def _write_bcd_left(text: str) -> bytes:
-    return bytes.fromhex(text if len(text) % 2 == 0 else text + "0")
+    return _pack(text if len(text) % 2 == 0 else text + "0")
+
+
+def _pack(text: str) -> bytes:
+    """Pack digits and separators; raises ValueError for anything else, also for what hex would take."""
+    digits = text.replace(_SEPARATOR, "")
+    if digits and not is_digits(digits):
+        raise ValueError("only digits and separators can be packed")
+    return bytes.fromhex(text.replace(_SEPARATOR, _SEPARATOR_NIBBLE))
 
 
 def _bcd_bytes(units: int) -> int:

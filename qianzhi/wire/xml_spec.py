@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 
 from qianzhi.wire.rows import TYPES
 from qianzhi.wire.spec import Table
-from qianzhi.wire.xml import CHARSETS, DEPTH_MAX, Element, XmlCodec
+from qianzhi.wire.xml import CHARSETS, DEPTH_MAX, XmlCodec
+from qianzhi.wire.xml_elements import Element
 
 LENGTH_MAX = 65_536
 TEXT_TYPES = sorted(set(TYPES) - {"b"})
