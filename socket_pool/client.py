@@ -2,10 +2,11 @@
 lost.
 """
 
+import os
 from collections.abc import Callable
 from typing import Any
 
-from twisted.application.internet import ClientService, backoffPolicy
+from twisted.application.internet import ClientService
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.endpoints import HostnameEndpoint
 from twisted.internet.interfaces import IAddress
@@ -18,8 +19,8 @@ from socket_pool.limits import SocketLimits
 from socket_pool.pool import Pool
 
 CONNECT_SECONDS = 5
-FIRST_PAUSE_SECONDS = 0.2
-LONGEST_PAUSE_SECONDS = 10.0
+FIRST_PAUSE_SECONDS = 0.1
+LONGEST_PAUSE_SECONDS = 3.0
 
 
 class SocketClient:
@@ -43,7 +44,6 @@ class SocketClient:
         endpoint: Any = HostnameEndpoint(reactor, host, port, timeout=connect_seconds)
         factory: Any = _Factory(self.pool)
         self._service = ClientService(endpoint, factory, retryPolicy=self._pause_seconds, clock=reactor)
-        self._policy = backoffPolicy(FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS)
 
     def start(self) -> None:
         """Begin to connect, and keep at it until `stop`."""
@@ -69,7 +69,16 @@ class SocketClient:
 
     def _pause_seconds(self, failed_attempts: int) -> float:
         metrics.count("qianzhi_reconnects_total", (self._name,))
-        return float(self._policy(failed_attempts))
+        return pause_seconds(failed_attempts, os.urandom(2))
+
+
+def pause_seconds(failed_attempts: int, randomness: bytes) -> float:
+    """Return how long to wait before connecting again: growing by half each time up to a bound, and between
+    half and all of that by chance, so that those who lost the same peer do not come back at once together.
+    """
+    longest = min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 1.5 ** min(failed_attempts, 50))
+    part = int.from_bytes(randomness, "big") / (1 << 8 * len(randomness))
+    return longest * (1 + part) / 2
 
 
 class _Factory(Factory):

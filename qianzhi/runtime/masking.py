@@ -15,7 +15,7 @@ PAN_DIGITS_MIN, PAN_DIGITS_MAX = 13, 19
 DEPTH_MAX = 8
 
 PAN_FIELDS = frozenset({"pan", "card", "card_no", "cardno", "account1", "account2"})
-PHONE_FIELDS = frozenset({"phone", "number", "msisdn", "mobile"})
+PHONE_FIELDS = frozenset({"phone", "msisdn", "mobile"})
 SECRET_FIELDS = frozenset(
     {
         "pin",

@@ -76,7 +76,7 @@ class Interpreter:
     def alarm(self, alarm: Alarm) -> None:
         """Log and count an alarm."""
         metrics.count("qianzhi_alarms_total", (alarm.name,))
-        self._log.error("alarm", alarm=alarm.name, **alarm.fields)
+        self._log.error("alarm", alarm=alarm.name, fields=alarm.fields)
 
     def stop(self) -> None:
         """Forget the timer."""

@@ -11,7 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from qianzhi.runtime import metrics
 from qianzhi.wire.framing import FrameReader, FrameSpec
-from socket_pool.client import SocketClient
+from socket_pool.client import LONGEST_PAUSE_SECONDS, SocketClient, pause_seconds
 from socket_pool.limits import SocketLimits, is_allowed
 from socket_pool.server import SocketServer
 
@@ -302,3 +302,12 @@ def test_the_allow_list(address: str, allowed: bool) -> None:
 def test_a_wrong_network_in_the_allow_list_is_refused_in_words() -> None:
     with pytest.raises(ValidationError, match="networks such as"):
         TypeAdapter(SocketLimits).validate_json('{"allow": ["10.0.0/8"]}')
+
+
+def test_pauses_between_attempts_grow_to_a_bound_and_differ_by_chance() -> None:
+    shortest = [pause_seconds(n, b"\0\0") for n in range(1_000)]
+    longest = [pause_seconds(n, b"\xff\xff") for n in range(1_000)]
+    assert shortest == sorted(shortest)
+    assert longest[0] < 0.2
+    assert max(longest) <= LONGEST_PAUSE_SECONDS
+    assert all(high > 1.9 * low for low, high in zip(shortest, longest, strict=True))
