@@ -1,0 +1,220 @@
+"""A hop's decisions one by one: who gets a job, who gets it again, and what is told when nobody does."""
+
+from itertools import count
+from typing import Any
+
+import pytest
+
+from qianzhi.link.hop import Hop, HopLimits, Job, Peer, choose
+from qianzhi.link.messages import Answer, Envelope, Status
+from qianzhi.runtime.effects import Count, Effects, Send
+from qianzhi.runtime.now import Now
+
+NOW = Now(50_000_000, 1_700_000_000_000_000)
+
+
+def job(ticket: int, *, left_us: int = 30_000_000, priority: int = 0, **more: Any) -> Job:
+    return Job(ticket, "123", 2, 7, NOW.mono_us + left_us, priority, "t", f"k{ticket}", b"b", **more)
+
+
+def sends(effects: Effects) -> dict[str, list[Envelope]]:
+    found: dict[str, list[Envelope]] = {}
+    for effect in effects:
+        if isinstance(effect, Send):
+            assert isinstance(effect.to, tuple)
+            assert effect.to[1] not in found, "two lists for one peer"
+            found[effect.to[1]] = effect.items
+    return found
+
+
+def pair(**limits: int) -> Hop:
+    hop = Hop(HopLimits(**limits), ["node1", "node2"])
+    hop.on_peer_up("node1", NOW)
+    hop.on_peer_up("node2", NOW)
+    return hop
+
+
+def only_outcome(hop: Hop) -> tuple[Status, bool, int]:
+    (outcome,) = hop.take_outcomes()
+    return outcome.status, outcome.certain, outcome.attempts
+
+
+def test_a_list_is_spread_evenly_and_leaves_as_one_list_per_peer() -> None:
+    found = sends(pair().submit([job(i) for i in range(10)], NOW))
+    assert {peer: len(items) for peer, items in found.items()} == {"node1": 5, "node2": 5}
+
+
+def test_the_one_with_least_outstanding_gets_the_next() -> None:
+    hop = pair()
+    (first,) = sends(hop.submit([job(1), job(2)], NOW))["node1"]
+    hop.on_answers("node1", [Answer(first.id, Status.OK, b"")], NOW)
+    assert list(sends(hop.submit([job(3)], NOW))) == ["node1"]
+
+
+def test_the_budget_sent_is_what_is_left_at_sending() -> None:
+    hop = pair()
+    hop.on_peer_down("node2", NOW)
+    (first,) = sends(hop.submit([job(1, left_us=9_000_999)], NOW))["node1"]
+    assert first.budget_ms == 9_000
+    hop.on_peer_up("node2", NOW)
+    (again,) = sends(hop.on_peer_down("node1", NOW.after(4_000_000)))["node2"]
+    assert (again.budget_ms, again.attempt, again.key, again.body) == (5_000, 2, first.key, first.body)
+
+
+def test_what_a_dead_peer_held_goes_to_its_partner_once_and_then_is_unknown() -> None:
+    hop = pair()
+    hop.submit([job(1), job(2)], NOW)
+    effects = hop.on_peer_down("node1", NOW)
+    assert [e.attempt for e in sends(effects)["node2"]] == [2]
+    assert Count("qianzhi_link_resends_total", ("node2",), 1) in effects
+    assert hop.take_outcomes() == []
+    assert sends(hop.on_peer_up("node1", NOW)) == {}
+    again = sends(hop.on_peer_down("node2", NOW))["node1"]
+    assert [e.key for e in again] == ["k2"]
+    assert only_outcome(hop) == (Status.UNKNOWN, False, 2)
+
+
+def test_a_lone_peer_that_returns_in_time_gets_its_jobs_again() -> None:
+    hop = Hop(HopLimits(), ["bridge1"])
+    hop.on_peer_up("bridge1", NOW)
+    hop.submit([job(1), job(2, left_us=1_000_000)], NOW)
+    hop.on_peer_down("bridge1", NOW)
+    later = NOW.after(2_000_000)
+    hop.on_time(later)
+    assert only_outcome(hop) == (Status.UNKNOWN, False, 1)
+    (again,) = sends(hop.on_peer_up("bridge1", later))["bridge1"]
+    assert (again.key, again.attempt, again.budget_ms) == ("k1", 2, 28_000)
+
+
+def test_the_late_answer_of_a_former_life_finds_nothing() -> None:
+    hop = Hop(HopLimits(), ["bridge1"])
+    hop.on_peer_up("bridge1", NOW)
+    (first,) = sends(hop.submit([job(1)], NOW))["bridge1"]
+    hop.on_peer_down("bridge1", NOW)
+    (again,) = sends(hop.on_peer_up("bridge1", NOW))["bridge1"]
+    late = hop.on_answers("bridge1", [Answer(first.id, Status.OK, b"old")], NOW)
+    assert late == [Count("qianzhi_link_late_answers_total", ("bridge1",), 1)]
+    hop.on_answers("bridge1", [Answer(again.id, Status.OK, b"new")], NOW)
+    assert [outcome.body for outcome in hop.take_outcomes()] == [b"new"]
+
+
+@pytest.mark.parametrize("status", [Status.BUSY, Status.NO_ROUTE, Status.EXPIRED, Status.DRAINING])
+def test_a_refusal_of_the_only_attempt_is_certain_and_of_a_second_one_is_unknown(status: Status) -> None:
+    hop = Hop(HopLimits(), ["bridge1"])
+    hop.on_peer_up("bridge1", NOW)
+    (first,) = sends(hop.submit([job(1)], NOW))["bridge1"]
+    hop.on_answers("bridge1", [Answer(first.id, status)], NOW)
+    assert only_outcome(hop) == (status, True, 1)
+    hop.submit([job(2)], NOW)
+    hop.on_peer_down("bridge1", NOW)
+    (again,) = sends(hop.on_peer_up("bridge1", NOW))["bridge1"]
+    hop.on_answers("bridge1", [Answer(again.id, status)], NOW)
+    assert only_outcome(hop) == (Status.UNKNOWN, False, 2)
+
+
+def test_what_a_draining_peer_did_not_take_goes_to_its_partner_and_stays_certain() -> None:
+    hop = pair()
+    hop.on_peer_draining("node2", True, NOW)
+    (first,) = sends(hop.submit([job(1)], NOW))["node1"]
+    hop.on_peer_draining("node2", False, NOW)
+    (again,) = sends(hop.on_answers("node1", [Answer(first.id, Status.DRAINING)], NOW))["node2"]
+    assert again.attempt == 2
+    hop.on_answers("node2", [Answer(again.id, Status.BUSY)], NOW)
+    assert only_outcome(hop) == (Status.BUSY, True, 2)
+
+
+def test_nothing_goes_out_a_third_time() -> None:
+    hop = pair()
+    hop.submit([job(1)], NOW)
+    (again,) = sends(hop.on_peer_down("node1", NOW))["node2"]
+    hop.on_peer_up("node1", NOW)
+    assert sends(hop.on_answers("node2", [Answer(again.id, Status.DRAINING)], NOW)) == {}
+    assert only_outcome(hop) == (Status.UNKNOWN, False, 2)
+
+
+def test_a_tenth_of_the_window_is_kept_for_priority() -> None:
+    hop = Hop(HopLimits(window=20), ["bridge1"])
+    hop.on_peer_up("bridge1", NOW)
+    assert len(sends(hop.submit([job(i) for i in range(30)], NOW))["bridge1"]) == 18
+    assert [o.status for o in hop.take_outcomes()] == [Status.BUSY] * 12
+    assert len(sends(hop.submit([job(i, priority=1) for i in range(30, 33)], NOW))["bridge1"]) == 2
+    assert only_outcome(hop) == (Status.BUSY, True, 0)
+
+
+def test_the_window_is_the_smaller_of_both_sides() -> None:
+    hop = Hop(HopLimits(window=100), ["bridge1"])
+    hop.on_peer_up("bridge1", NOW, window=10)
+    assert len(sends(hop.submit([job(i) for i in range(30)], NOW))["bridge1"]) == 9
+
+
+def test_a_draining_peer_gets_nothing_new_but_priority_when_nobody_else_is_there() -> None:
+    hop = pair()
+    hop.on_peer_draining("node1", True, NOW)
+    assert list(sends(hop.submit([job(1), job(2), job(3, priority=1)], NOW))) == ["node2"]
+    hop.on_peer_draining("node2", True, NOW)
+    (items,) = sends(hop.submit([job(4), job(5, priority=1)], NOW)).values()
+    assert [item.key for item in items] == ["k5"]
+    assert only_outcome(hop) == (Status.BUSY, True, 0)
+
+
+def test_what_is_refused_at_once_says_why() -> None:
+    nobody = Hop(HopLimits())
+    nobody.submit([job(1)], NOW)
+    assert only_outcome(nobody) == (Status.NO_ROUTE, True, 0)
+    down = Hop(HopLimits(), ["bridge1"])
+    down.submit([job(1)], NOW)
+    assert only_outcome(down) == (Status.BUSY, True, 0)
+    spent = pair()
+    spent.submit([job(1, left_us=999)], NOW)
+    assert only_outcome(spent) == (Status.EXPIRED, True, 0)
+    large = pair(body_bytes_max=10)
+    large.submit([job(1)._replace(body=b"x" * 11)], NOW)
+    assert only_outcome(large) == (Status.NO_ROUTE, True, 0)
+
+
+def test_the_deadline_is_the_earliest_of_those_that_still_wait() -> None:
+    hop = pair()
+    found = sends(hop.submit([job(1, left_us=5_000_000), job(2, left_us=9_000_000)], NOW))
+    assert hop.deadline == NOW.mono_us + 5_000_000
+    hop.on_answers("node1", [Answer(found["node1"][0].id, Status.OK)], NOW)
+    assert hop.deadline == NOW.mono_us + 9_000_000
+    hop.on_time(NOW.after(9_000_000))
+    assert hop.deadline is None
+
+
+def test_settled_jobs_do_not_pile_up_in_the_deadlines() -> None:
+    hop = pair()
+    for round_of_ten in range(200):
+        found = sends(hop.submit([job(round_of_ten * 10 + i) for i in range(10)], NOW))
+        for peer, items in found.items():
+            hop.on_answers(peer, [Answer(e.id, Status.OK) for e in items], NOW)
+    assert len(hop._deadlines) < 200
+
+
+def test_hops_that_share_connections_share_their_numbers() -> None:
+    ids = count(1)
+    one, two = Hop(HopLimits(), ["f"], ids), Hop(HopLimits(), ["f"], ids)
+    one.on_peer_up("f", NOW)
+    two.on_peer_up("f", NOW)
+    (first,) = sends(one.submit([job(1)], NOW))["f"]
+    (second,) = sends(two.submit([job(2)], NOW))["f"]
+    assert first.id != second.id
+    assert one.holds("f", first.id)
+    assert not two.holds("f", first.id)
+
+
+def test_the_attempt_of_the_hop_before_is_counted_on() -> None:
+    hop = Hop(HopLimits(), ["bridge1"])
+    hop.on_peer_up("bridge1", NOW)
+    (first,) = sends(hop.submit([job(1, attempt=2)], NOW))["bridge1"]
+    assert first.attempt == 2
+
+
+def test_choosing_takes_turns_among_equals_and_avoids_the_one_that_died() -> None:
+    peers = [Peer("a", 10), Peer("b", 10)]
+    for peer in peers:
+        peer.up = True
+    assert [getattr(choose(peers, False, turn), "name", "") for turn in range(4)] == ["a", "b", "a", "b"]
+    assert [getattr(choose(peers, False, turn, avoid="a"), "name", "") for turn in range(2)] == ["b", "b"]
+    peers[1].up = False
+    assert getattr(choose(peers, False, 0, avoid="a"), "name", "") == "a"
