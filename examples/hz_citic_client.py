@@ -138,6 +138,12 @@ class Line:
         self.key = key
 
 
+def serial_at(now):
+    """A new serial every 0.3 s of the day, from 700002 on; simulated banks stay below 700000."""
+    passed = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    return f"{700_002 + (now - passed) * 299_990 // datetime.timedelta(days=1):06d}"
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--phone", required=True)
@@ -147,8 +153,7 @@ def main():
     parser.add_argument("--port", type=int, default=17301)
     args = parser.parse_args()
     now = datetime.datetime.now(datetime.timezone(datetime.timedelta(hours=8)))  # noqa: TID251
-    tenths = (now.hour * 3600 + now.minute * 60 + now.second) + 1
-    serial = args.serial or f"{900_000 + tenths:06d}"  # simulated banks stay below 900000
+    serial = args.serial or serial_at(now)
     stamp, yuan, _, decimals = now.strftime("%m%d%H%M%S"), *args.amount.partition(".")
 
     line = Line(args.host, args.port)

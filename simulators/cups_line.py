@@ -27,7 +27,7 @@ from simulators.record import Ask, Heard
 Message = dict[str, Any]
 
 ANSWER_US = 5 * SECOND_US  # patience for the switch's answers to management messages
-SERIALS = 899_999  # 1 to 899999 are the simulator's; those above are left to clients by hand
+SERIALS = 699_999  # 1 to 699999 are the simulator's; those above are left to clients by hand
 MAC_PURPOSE = "2"  # first digit of the security control; 1 is a PIN key's
 
 

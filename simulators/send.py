@@ -180,8 +180,7 @@ class Talk:
         today = business_date(clock.now().wall_us, self._zone)
         date = order.date or today
         kind = MONEY_ACTIONS[order.action]
-        if kind in (Kind.STATUS, Kind.REVERSAL) and not order.serial:
-            raise SendError(f"{order.action} needs --serial, the serial of the original")
+        _check(order, kind)
         bill, amount_fen = order.bill, order.amount_fen
         if kind is Kind.PAY and not bill:
             bill, amount_fen = self._oldest_bill(order, new_serial, today)
@@ -328,6 +327,16 @@ class Talk:
             f": the outcome is unknown, ask with `qianzhi send {self._profile.name} status --serial {serial}`"
         )
         return text + (hint if key else "")
+
+
+def _check(order: Order, kind: Kind) -> None:
+    """Raise SendError for what the action cannot do without."""
+    if kind in (Kind.STATUS, Kind.REVERSAL) and not order.serial:
+        raise SendError(f"{order.action} needs --serial, the serial of the original")
+    if kind is Kind.REVERSAL and not order.amount_fen:
+        raise SendError("reverse needs --amount, the amount of the original")
+    if kind in (Kind.OWED, Kind.RECHARGE, Kind.PAY) and not order.phone:
+        raise SendError(f"{order.action} needs --phone")
 
 
 def _stamp_us(date: int, wall_us: int, zone: ZoneInfo) -> int:

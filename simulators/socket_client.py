@@ -44,6 +44,7 @@ class SocketBank:
 
     def stop(self) -> Any:
         """Close the connection; the result is a Deferred that fires when it is closed."""
+        self._conn = 0
         self._interpreter.stop()
         return self._client.stop()
 
