@@ -5,7 +5,7 @@ They are those of the bank as a whole; a profile that runs on several processes 
 
 from typing import Annotated
 
-from annotated_types import Ge, Gt, Le
+from annotated_types import Gt, Le
 
 from qianzhi.domain.money import AMOUNT_FEN_MAX
 from qianzhi.runtime.table import table
@@ -19,14 +19,12 @@ class Limits:
     in_flight         requests of this bank that are under way at once; the queue's prefetch
     rate_per_second   requests a second, averaged over a second; above it the bank hears "busy", a queue waits
     amount_fen_max    the most that one recharge or payment may move, in fen
-    pending_max       requests that wait for room in one front-end process before it refuses or stops reading
     """
 
     reply_seconds: Annotated[float, Gt(0), Le(300)]
     in_flight: Annotated[int, Gt(0), Le(100_000)]
     rate_per_second: Annotated[int, Gt(0), Le(1_000_000)]
     amount_fen_max: Annotated[int, Gt(0), Le(AMOUNT_FEN_MAX)]
-    pending_max: Annotated[int, Ge(0), Le(100_000)] = 0
 
 
 def share(limit: int, instances: int) -> int:

@@ -5,14 +5,14 @@ from pathlib import Path
 from frontends.hours import check_hours
 from frontends.mapping_checks import mapping_problems
 from frontends.mapping_rows import values_of
-from frontends.mapping_tables import MappingTables
+from frontends.mapping_tables import MappingTables, When
 from frontends.profile_tables import BankTable
 from frontends.results import check_results
 from qianzhi.link.tables import Site
 from qianzhi.runtime.problems import Problem
 from qianzhi.runtime.secrets import KeyReferenceError, resolve_key
 from qianzhi.wire.codec import Codec
-from qianzhi.wire.mac import MacSpec
+from qianzhi.wire.mac import DEFAULT_LIST, MacSpec
 
 KEY_BYTES = {"x99": {8}, "x919": {16}, "cbc3des": {16}, "by_length": {8, 16}}
 
@@ -34,6 +34,7 @@ def profile_problems(
     problems += check_hours(bank.hours, file)
     problems += _key_problems(bank, file, config, production=site.production if site else False)
     problems += _transport_problems(bank, file)
+    problems += _place_problems(bank, file, site, name)
     problems += _mac_problems(bank, codec, file)
     problems += _group_problems(bank, file, site, name)
     problems += _number_problems(bank, file)
@@ -96,34 +97,58 @@ def _key_problems(bank: BankTable, file: str, config: Path, *, production: bool)
 
 def _transport_problems(bank: BankTable, file: str) -> list[Problem]:
     problems = []
-    if bank.transport.kind == "socket" and bank.socket is None:
+    transport, frame = bank.transport, bank.frame
+    if transport.kind == "socket" and bank.socket is None:
         problems.append(Problem(file, "socket", "missing", "the limits of this bank's connections"))
-    if bank.transport.kind == "socket" and bank.frame.kind == "none":
-        problems.append(
-            Problem(file, "frame.kind", "'none'", "a length header, since a socket keeps no boundaries")
-        )
-    if bank.transport.kind == "queue" and bank.frame.kind != "none":
-        problems.append(
-            Problem(file, "frame.kind", repr(bank.frame.kind), "'none', since a queue keeps boundaries")
-        )
-    if bank.transport.kind == "queue" and bank.session.sign_on:
-        problems.append(
-            Problem(file, "session.sign_on", "true", "false, since a queue has no line to sign on to")
-        )
+    if transport.kind == "socket" and frame.kind == "none":
+        expected = "a length header, since a socket keeps no boundaries"
+        problems.append(Problem(file, "frame.kind", "'none'", expected))
+    if transport.kind == "queue" and frame.kind != "none":
+        expected = "'none', since a queue keeps the boundaries itself"
+        problems.append(Problem(file, "frame.kind", repr(frame.kind), expected))
+    if transport.kind == "queue" and bank.session.sign_on:
+        expected = "false, since a queue has no line to sign on to"
+        problems.append(Problem(file, "session.sign_on", "true", expected))
+    if transport.role == "client":
+        expected = "'server'; that we dial a bank is not built yet"
+        problems.append(Problem(file, "transport.role", "'client'", expected))
+    return problems
+
+
+def _place_problems(bank: BankTable, file: str, site: Site | None, name: str) -> list[Problem]:
+    """Compare the transport with the place that a site gives it."""
+    place = site.banks.get(name) if site else None
+    if site is None or place is None:
+        return []
+    problems = []
+    at = f"banks.{name}"
+    queue = bank.transport.kind == "queue"
+    if queue and (place.engine or bank.transport.engine) != "zeromq":
+        where = (site.file, f"{at}.engine") if place.engine else (file, "transport.engine")
+        problems.append(Problem(*where, "'rabbitmq'", "'zeromq'; other engines are not built yet"))
+    control = queue and not bank.transport.one_queue
+    for number in range(1, place.instances + 1):
+        front = place.at(number)
+        key = at if number == 1 else f"{at}.others.{number - 2}"
+        for title, address, wanted in (("listen", front.listen, True), ("control", front.control, control)):
+            if wanted and not address.startswith("tcp://" if queue else ""):
+                problems.append(
+                    Problem(site.file, f"{key}.{title}", repr(address), "tcp://HOST:PORT, for a queue")
+                )
+            elif bool(address) != wanted:
+                expected = "an address" if wanted else f"nothing, since {name} has no second queue"
+                problems.append(Problem(site.file, f"{key}.{title}", repr(address), expected))
     return problems
 
 
 def _mac_problems(bank: BankTable, codec: Codec | None, file: str) -> list[Problem]:
     problems = []
     if (bank.session.keys == "none") != (bank.mac is None):
-        problems.append(
-            Problem(file, "mac", "present" if bank.mac else "missing", "a MAC exactly where keys are used")
-        )
+        found = "present" if bank.mac else "missing"
+        problems.append(Problem(file, "mac", found, "a table [mac] exactly where session.keys are used"))
     if bank.mac is None and bank.protection.required:
         problems.append(Problem(file, "protection.required", "messages with a MAC", "a table [mac]"))
     known = codec.paths() if codec else set()
-    if bank.mac is not None and codec is not None:
-        problems += _mac_path_problems(bank.mac, known, file)
     for index, when in enumerate(bank.protection.required):
         for path, wanted in when.items():
             key = f"protection.required.{index}.{path}"
@@ -131,7 +156,35 @@ def _mac_problems(bank: BankTable, codec: Codec | None, file: str) -> list[Probl
                 problems.append(Problem(file, key, f"the path {path!r}", "a path of the message spec"))
             if not values_of(wanted):
                 problems.append(Problem(file, key, "an empty list", "at least one value"))
+    if bank.mac is not None:
+        problems += _mac_path_problems(bank.mac, known, file) if codec else []
+        problems += _gap_problems(bank, bank.mac, file)
     return problems
+
+
+def _gap_problems(bank: BankTable, mac: MacSpec, file: str) -> list[Problem]:
+    """Find money that would move without a MAC, and messages whose MAC would cover nothing."""
+    problems = []
+    for name, rows in bank.transactions.items():
+        if rows.kind != "owed" and not any(_covers(when, rows.when) for when in bank.protection.required):
+            expected = "a row that demands a MAC of this transaction"
+            problems.append(
+                Problem(file, "protection.required", f"nothing for transactions.{name}", expected)
+            )
+    for index, when in enumerate(bank.protection.required):
+        chosen = values_of(when.get(mac.choose_by, []))
+        lists = [mac.lists.get(value, mac.lists.get(DEFAULT_LIST, [])) for value in chosen]
+        if not all(lists or list(mac.lists.values())) or not (chosen or mac.lists.get(DEFAULT_LIST)):
+            found = f"no fields for all that protection.required.{index} means"
+            problems.append(
+                Problem(file, "mac.lists", found, "fields for every message that must carry a MAC")
+            )
+    return problems
+
+
+def _covers(demand: When, when: When) -> bool:
+    """Tell whether every message of a `when` meets the demand."""
+    return all(path in when and set(values_of(when[path])) <= set(values_of(demand[path])) for path in demand)
 
 
 def _mac_path_problems(mac: MacSpec, known: set[str], file: str) -> list[Problem]:

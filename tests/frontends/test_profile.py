@@ -99,6 +99,10 @@ PLANTED = [
     ("hz_citic", 'field = "mac"', 'field = "mack"', "mac.field"),
     ("hz_citic", '"fee", "acquirer"', '"fees", "acquirer"', "mac.lists.default.8"),
     ("hz_citic", "required = [{ mti =", "required = [{ mtv =", "protection.required.0.mtv"),
+    ("hz_citic", '["0200", "0210", "0420", "0430"] }', '["0200", "0210"] }', "protection.required"),
+    ("hz_citic", '["0200", "0210", "0420", "0430"] }', '["0200", "0420", "0820"] }', "mac.lists"),
+    ("hz_citic", "default = [", "other = [", "mac.lists"),
+    ("hz_citic", 'role = "server"', 'role = "client"', "transport.role"),
     # results
     ("hz_citic", 'approved = "00"', 'aproved = "00"', "results.codes.aproved"),
     ("hz_citic", 'approved = "00"', 'aproved = "00"', "results.codes.approved"),
@@ -261,6 +265,32 @@ def test_two_profiles_cannot_claim_one_number_or_one_serial_space(config):
     assert all("hz_citic" in str(problem) and problem.file.endswith("icbc.toml") for problem in problems)
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "key"),
+    [
+        ('control = "tcp://127.0.0.1:17312"', "", "banks.icbc.control"),
+        ('control = "tcp://127.0.0.1:17312"', 'engine = "rabbitmq"', "banks.icbc.engine"),
+        ('listen = "tcp://127.0.0.1:17311"', 'listen = "127.0.0.1:17311"', "banks.icbc.listen"),
+        ('listen = "127.0.0.1:17301"', "", "banks.hz_citic.listen"),
+        (
+            'listen = "127.0.0.1:17301"',
+            'listen = "[::1]:17301"\ncontrol = "[::1]:17300"',
+            "banks.hz_citic.control",
+        ),
+    ],
+)
+def test_a_place_that_does_not_suit_the_transport_is_found(config, old, new, key):
+    path = config / "site.toml"
+    text = path.read_text(encoding="utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new, 1), encoding="utf-8")
+    site, problems = load_site(config)
+    assert problems == []
+    _, problems = load_profiles(config, site)
+    assert key in keys_of(problems)
+    assert {problem.file for problem in problems} == {site.file}
+
+
 def test_a_group_that_the_site_does_not_have_is_found(config):
     (config / "site.toml").write_text(
         (config / "site.toml").read_text(encoding="utf-8").replace('group = "one"', 'group = ""'),
@@ -334,43 +364,3 @@ def test_a_refusal_with_a_code_that_invites_no_repeat_blocks_its_key_first():
     assert icbc.blocks_first(busy)
     assert not citic.blocks_first(limit._replace(key=None))
     assert not citic.blocks_first(limit._replace(kind=Kind.OWED))
-
-
-# what no rule can foresee is found by asking and answering once
-@pytest.mark.parametrize(
-    ("bank", "old", "new", "key"),
-    [
-        ("hz_citic", 'format = "30"', 'format = "030"', "transactions.owed.give.format"),
-        ("icbc", 'busy = "系统忙"', 'busy = "系统忙\\u0001"', "transactions.owed.give.busy"),
-        ("icbc", 'busy = "系统忙"', f'busy = "{"忙" * 61}"', "transactions.owed.give.busy"),
-        ("icbc", 'busy = "系统忙"', 'busy = "系统忙😀"', "transactions.owed.give.busy"),
-        ("hz_citic", 'terminal = "00000001"', 'terminal = "0000\\u00001"', "transactions.owed.take"),
-        (
-            "hz_citic",
-            '"processing_code", "transmission_time", "stan", "mcc"',
-            '"mcc"',
-            "transactions.owed.give.approved",
-        ),
-        ("hz_citic", 'mti = "mti|response_mti"', 'mti = "mti"', "transactions.owed.give.approved"),
-        (
-            "hz_citic",
-            'numbers = ["0302"]',
-            'numbers = ["0302", "9999999999999999"]',
-            "transactions.owed.take",
-        ),
-        ("icbc", "max = 24", "max = 90000", "transactions.owed.give.approved"),
-    ],
-)
-def test_a_rehearsal_finds_what_cannot_be_said(config, bank, old, new, key):
-    plant(config, bank, old, new)
-    profile, problems = load_profile(config, bank)
-    assert profile is None
-    assert key in keys_of(problems)
-
-
-def test_a_bank_may_change_its_copy_of_a_spec(config):
-    plant(config, "icbc", 'spec = "icbc_xml"', 'spec = "icbc_xml"\nchange = { charset = "UTF-8" }')
-    plant(config, "icbc", 'busy = "系统忙"', 'busy = "系统忙😀"')
-    profile, problems = load_profile(config, "icbc")
-    assert problems == []
-    assert "utf-8" in profile.codec.encode({"Head": {"Version": "1.0"}}).decode("utf-8").lower()
