@@ -151,16 +151,8 @@ class Dispatcher:
     def on_answers(self, peer: str, items: list[Answer], now: Now) -> Effects:
         """Take what a bridge answers, or outward a front."""
         effects: Effects = []
-        hops = self._hops_of(peer)
-        if len(hops) == 1:
-            effects += hops[0].on_answers(peer, items, now)
-        else:
-            # A front with several banks: each hop gets its own, the last one what nobody waits for, too.
-            for hop in hops:
-                own = [a for a in items if hop.holds(peer, a.id)]
-                if hop is hops[-1]:
-                    own += [a for a in items if not any(h.holds(peer, a.id) for h in hops)]
-                effects += hop.on_answers(peer, own, now)
+        for hop, own in _by_hop(self._hops_of(peer), peer, items):
+            effects += hop.on_answers(peer, own, now)
         return effects + self._settle(now)
 
     def on_time(self, now: Now) -> Effects:
@@ -306,3 +298,14 @@ def _row(ticket: _Ticket, outcome: Outcome, now: Now) -> Event:
 
 def _add(counts: dict[tuple[str, str], int], key: tuple[str, str], n: int = 1) -> None:
     counts[key] = counts.get(key, 0) + n
+
+
+def _by_hop(hops: list[Hop], peer: str, items: list[Answer]) -> list[tuple[Hop, list[Answer]]]:
+    """Part a list of answers by the hop that waits for them; the last one also gets what nobody waits for."""
+    if len(hops) == 1:
+        return [(hops[0], items)]
+    parts: list[tuple[Hop, list[Answer]]] = [(hop, []) for hop in hops]
+    for answer in items if parts else []:
+        _, own = next((part for part in parts if part[0].holds(peer, answer.id)), parts[-1])
+        own.append(answer)
+    return parts
