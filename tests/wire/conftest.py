@@ -7,8 +7,14 @@ from pathlib import Path
 
 import pytest
 import yaml
+from hypothesis import HealthCheck, settings
 
 from qianzhi.wire.codec import load_codec
+from qianzhi.wire.errors import RemoteProtocolError
+
+# How long an example takes says nothing on a busy machine.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 ROOT = Path(__file__).resolve().parents[2]
 VECTORS = ROOT.parent / "shared" / "vectors"
@@ -91,3 +97,20 @@ def purchase():
         "private": {"PZ": {"number_type": "01", "number": "13800000000", "area": "0010"}},
         "mac": b"00000000",
     }
+
+
+@pytest.fixture
+def broken():
+    """A function that damages a message on its way and returns the error of reading it, and the bytes."""
+    return read_broken
+
+
+def read_broken(codec, message, old, new):
+    body = codec.encode(message)
+    assert old in body
+    changed = body.replace(old, new, 1)
+    if "header" in message:  # keep the header's total right
+        changed = changed[:2] + b"%04d" % len(changed) + changed[6:]
+    with pytest.raises(RemoteProtocolError) as caught:
+        codec.decode(changed)
+    return caught.value, changed

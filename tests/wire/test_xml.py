@@ -153,20 +153,21 @@ BOMB = '<!DOCTYPE Message [<!ENTITY a "aaaaaaaaaa">' + "".join(
     f'<!ENTITY {name} "{("&" + before + ";") * 10}">'
     for before, name in zip("abcdefgh", "bcdefghi", strict=True)
 )
+NAMED = "<Message><Body><Name>&x;</Name></Body></Message>"
 
 
 @pytest.mark.parametrize(
     "text",
     [
         BOMB + "]><Message><Head><Serial>&i;</Serial></Head></Message>",
-        '<!DOCTYPE Message [<!ENTITY x SYSTEM "file:///etc/passwd">]><Message><Body><Name>&x;</Name></Body></Message>',
+        '<!DOCTYPE Message [<!ENTITY x SYSTEM "file:///etc/passwd">]>' + NAMED,
         '<!DOCTYPE Message SYSTEM "http://127.0.0.1:1/x.dtd"><Message/>',
         "<!DOCTYPE Message><Message/>",
-        "<Message><Body><Name>&x;</Name></Body></Message>",
+        NAMED,
         "<Message><Body><Name><![CDATA[x]]></Name></Body></Message>",
         "<Message><!-- x --><Head/></Message>",
         "<Message><?php x ?></Message>",
-        '<Message xmlns:xi="http://www.w3.org/2001/XInclude"><xi:include href="file:///etc/passwd"/></Message>',
+        '<Message xmlns:xi="http://www.w3.org/2001/XInclude"><xi:include href="/etc/passwd"/></Message>',
         "<Message>&#0;</Message>",
         "<Message><Body><Name>&#xD800;</Name></Body></Message>",
         "<Message><Body><Name>&#8;</Name></Body></Message>",
