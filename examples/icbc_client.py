@@ -47,9 +47,9 @@ def exchange(address, message_id, data, seconds):
     dealer.setsockopt(zmq.LINGER, 0)
     dealer.connect(address)
     try:
-        for _ in range(seconds // 5 or 1):
+        for _ in range(-(-seconds // 5)):
             dealer.send_multipart([message_id, data])
-            while dealer.poll(5000):
+            while dealer.poll(min(seconds, 5) * 1000):
                 answered_id, answer = dealer.recv_multipart()
                 if answered_id == message_id:
                     return answer
