@@ -103,9 +103,7 @@ class Gateway:
         raise RaceError(f"{RACES_MAX} times others claimed the key to be blocked")
 
     def lookup(self, keys: Sequence[Key]) -> dict[Key, Reply]:
-        """Return what a repeat of each key would be told now; a key that the journal does not hold is
-        missing.
-        """
+        """Return what a repeat of each key would be told now; a key without a row is missing."""
         known = [key for key in keys if key_refusal(key) is None]
         return {row.key: repeat_of(row) for row in self._store.rows(known)}
 

@@ -6,9 +6,7 @@ class StoreError(Exception):
 
 
 class RetryableError(StoreError):
-    """Nothing was written, and the same batch may succeed later: a lock, a serialization failure, a lost
-    connection.
-    """
+    """Nothing was written, and the same batch may succeed later: a lock, or a connection lost."""
 
 
 class OutOfSpaceError(RetryableError):

@@ -62,8 +62,7 @@ class Row(NamedTuple):
 
 
 def content_of(request: Request) -> bytes:
-    """Return the fingerprint of a request's content: kind, phone, amount, bank number and quoted bill (rule
-    3).
+    """Return the fingerprint of a request's content (money rule 3): kind, phone, amount, bank number, bill.
 
     Never its time, MAC or repeat flag.  The texts are printable, so the separator cannot occur in them.
     """

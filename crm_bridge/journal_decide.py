@@ -32,9 +32,7 @@ class Terms(NamedTuple):
 
 
 class Changes(NamedTuple):
-    """What a batch writes into the journal: new rows in the order of their keys, and rows that became
-    reversed.
-    """
+    """What a batch writes into the journal: new rows in the order of their keys, and reversed ones."""
 
     inserts: list[Row]
     reversals: list[Row]
@@ -169,9 +167,7 @@ class Journal:
         return _same_content(request, row) if row.content else _agrees(request, row)
 
     def _row_of_original(self, request: Request) -> Row | None:
-        """Return the row that a query or reversal means; where the date is ours, the one whose content
-        agrees.
-        """
+        """Return the row that a query or reversal means; where the date is ours, the one that fits."""
         own = self._rows.get(request.key)
         if not request.date_ours:
             return own
@@ -241,8 +237,7 @@ class Journal:
 
 
 def _same_content(request: Request, row: Row) -> bool:
-    """Say whether a request for a credit is the one that the row is about; a row without an original fits
-    all.
+    """Say whether a request for a credit is the row's own; a row without an original fits all.
 
     A block stands for a request whose kind it does not tell, and may come without content.
     """

@@ -39,9 +39,7 @@ class OrderView:
 
 @dataclass(frozen=True)
 class AccountView:
-    """A phone with its book: what lies in it, what is set aside, what it is short of, and its open bills
-    today.
-    """
+    """A phone with its book: what lies in it, is set aside and is short, and the open bills of today."""
 
     phone: str
     state: str
@@ -135,10 +133,9 @@ def find_account(
 
 
 def find_journal(url: str, text: str) -> list[JournalView]:
-    """Return the rows of a key (space/YYYYMMDD/serial), or of serials or orders that end with `text`;
-    newest first.
+    """Return the rows of a key (space/YYYYMMDD/serial), or of serials or orders ending with `text`.
 
-    At most twenty; a search without the whole key reads the whole journal.
+    At most twenty, newest first; a search without the whole key reads the whole journal.
     """
     with reading(url) as connection:
         if text.count("/") >= 2:
@@ -159,9 +156,7 @@ def find_order(url: str, serial: str) -> OrderView | None:
 
 
 def find_entries(url: str, order: str) -> list[EntryView]:
-    """Return the transfers made under a work order (or a bill's serial), in the order in which they were
-    made.
-    """
+    """Return the transfers made under a work order (or a bill's serial), oldest first."""
     sql = """SELECT t.id, t.reference, t.code, d.kind || ':' || d.owner || ':' || d.part,
         c.kind || ':' || c.owner || ':' || c.part, t.amount_fen, t.posted_us
         FROM ledger_transfers t JOIN ledger_accounts d ON d.id = t.debit JOIN ledger_accounts c ON c.id =

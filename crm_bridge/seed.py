@@ -40,9 +40,7 @@ _GIVEN = "伟芳娜敏静丽强磊军洋勇艳杰娟涛明超霞平刚桂英华�
 
 
 class SeedReport(NamedTuple):
-    """What seeding did: `created` is 0 when there was a population already, of which `subscribers` is the
-    size.
-    """
+    """What seeding did: `created` is 0 where a population of `subscribers` was there already."""
 
     subscribers: int
     created: int

@@ -8,6 +8,7 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection as Connection
@@ -15,7 +16,7 @@ from sqlalchemy import Engine, TextClause, create_engine, event, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
 
-from crm_bridge.gateway_errors import CommitUnknownError, OutOfSpaceError, RetryableError
+from crm_bridge.gateway_errors import CommitUnknownError, OutOfSpaceError, RetryableError, SchemaError
 from crm_bridge.journal import Row, State
 from crm_bridge.journal_decide import Changes as JournalChanges
 from qianzhi.billing import store as billing_store
@@ -62,8 +63,7 @@ STATEMENTS = {
 
 
 class Wanted(NamedTuple):
-    """What a batch names: every key that it may touch, those it may reverse, its phones, quoted bills and
-    accounts.
+    """What a batch names: keys that it may touch, those it may reverse, phones, quoted bills, accounts.
 
     `orders_max` is how many work orders it can need at most.
     """
@@ -128,9 +128,7 @@ class Transaction:
         self._order_prefix = order_prefix
 
     def load(self, wanted: Wanted, now_us: int) -> Batch:
-        """Load all that a batch may touch; the accounts in the order of their numbers, before what they
-        protect.
-        """
+        """Load all that a batch may touch; the accounts by number, before what they protect."""
         connection = self._connection
         rows = load_rows(connection, wanted.keys)
         orders = [row.order_serial for row in rows if row.order_serial and row.key in wanted.reversals]
@@ -151,9 +149,7 @@ class Transaction:
         return Batch(rows, loaded, Loaded(subscribers, found, standings, house, serials))
 
     def save(self, changes: Changes) -> bool:
-        """Write a batch's changes; False says that somebody else claimed one of its keys: roll back, decide
-        again.
-        """
+        """Write a batch's changes; False says that a key was claimed meanwhile: decide again."""
         sql = STATEMENTS[self._connection.dialect.name]
         inserts, reversals = changes.journal
         if inserts and self._connection.execute(sql.add_rows, _dicts(inserts)).rowcount < len(inserts):
@@ -203,7 +199,12 @@ def open_engine(url: str, *, writing: bool = True) -> Engine:
 
 @contextmanager
 def reading(url: str) -> Iterator[Connection]:
-    """Open a read-only look at the database, one consistent moment of it, beside a running bridge."""
+    """Open a read-only look at the database, one consistent moment of it, beside a running bridge.
+
+    Raises SchemaError where there is no database: a look never makes one.
+    """
+    if not Path(database_path(url)).exists():
+        raise SchemaError(f"there is no database at {database_path(url)}")
     engine = open_engine(url, writing=False)
     try:
         with translated(), engine.connect() as connection:

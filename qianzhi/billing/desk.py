@@ -49,9 +49,7 @@ class Outcome(NamedTuple):
 
 @dataclass
 class Loaded:
-    """What the store found for one batch; `house` are our own accounts, `numbers` the work orders' next
-    numbers.
-    """
+    """What the store found for one batch; `house` are our own accounts, `serials` new work orders'."""
 
     subscribers: Iterable[Subscriber] = ()
     bills: Iterable[MonthBill] = ()
@@ -113,8 +111,7 @@ class Desk:
         return self._recharge(job, subscriber)
 
     def reverse(self, original: str, key: Key, bank_number: str) -> Outcome:
-        """Undo exactly what an approved order did: bills open again, late fees go back, the money to
-        clearing.
+        """Undo exactly what an order did: bills open again, late fees go back, the money to clearing.
 
         What the book is short of goes to its arrears (money rule 10): a reversal is never refused for lack
         of money.

@@ -18,9 +18,7 @@ ARREARS = "arrears"  # what a book is short of after reversals; no limit
 
 
 class Code(IntEnum):
-    """What a transfer is; the numbers stand in the ledger's history. A transfer that undoes another has
-    UNDO added.
-    """
+    """What a transfer is; the numbers stand in the ledger's history, with UNDO added where one is undone."""
 
     CREDIT = 1  # clearing → book
     ARREARS = 2  # book → arrears: an earlier shortage is made good
@@ -58,9 +56,7 @@ class WriteOff(NamedTuple):
 
 
 class Standing(NamedTuple):
-    """An approved order with all that a reversal needs: its book's two accounts, its transfers and
-    write-offs.
-    """
+    """An approved order with what a reversal needs: its book's accounts, its transfers and write-offs."""
 
     order: str
     phone: str

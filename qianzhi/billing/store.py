@@ -153,9 +153,7 @@ def add_bills(connection: Connection, bills: Sequence[MonthBill]) -> None:
 
 
 def save(connection: Connection, changes: Changes) -> None:
-    """Write a batch's changes, at most one statement per table; a bill changes only from the state that was
-    read.
-    """
+    """Write a batch's changes, one statement per table; a bill changes only from the state that was read."""
     statements = sql(connection)
     bills = [
         {"serial": serial, "before": before, "now": now} for serial, before, now in sorted(changes.bills)

@@ -2,9 +2,7 @@
 
 
 class InvariantError(Exception):
-    """Something that can only be a programmer's error; the batch that shows it is rolled back and never
-    committed.
-    """
+    """What can only be a programmer's error; the batch that shows it is rolled back and never committed."""
 
 
 def invariant(holds: bool, what: str) -> None:

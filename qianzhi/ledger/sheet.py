@@ -33,8 +33,7 @@ AMOUNT_FEN_CAP = 10**15  # sums of such amounts stay far from the 63 bits of a d
 def decide(
     accounts: Iterable[Account], pendings: Iterable[Pending], commands: Sequence[Command], now: Now
 ) -> tuple[list[Outcome], Changes]:
-    """Decide a batch in its order on the loaded state; return each command's outcome and all that is to be
-    written.
+    """Decide a batch in its order; return each command's outcome and all that is to be written.
 
     `accounts` and `pendings` are those that the commands name, as far as they exist.
     """

@@ -123,9 +123,7 @@ def load_pendings(connection: Connection, serials: Iterable[str]) -> list[Pendin
 
 
 def due_pendings(connection: Connection, wall_us: int, rows_max: int) -> list[Pending]:
-    """Load reservations that the clock may end at `wall_us`: none whose request was forwarded (money rule
-    12).
-    """
+    """Load what the clock may end at `wall_us`: no reservation whose request was forwarded (rule 12)."""
     rows = connection.execute(_sql(connection).due_pendings, {"wall_us": wall_us, "rows_max": rows_max})
     return [_pending(row) for row in rows]
 
@@ -139,8 +137,7 @@ def load_transfers(connection: Connection, references: Iterable[str]) -> dict[st
 
 
 def save(connection: Connection, changes: Changes) -> None:
-    """Write a batch's changes: at most one statement per table; balances move relatively, one row per
-    account.
+    """Write a batch's changes: one statement per table; balances move relatively, one row per account.
 
     A limit that would be broken all the same is refused by the database's own CHECK.
     """

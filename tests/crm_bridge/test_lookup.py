@@ -1,5 +1,6 @@
 import pytest
 
+from crm_bridge.gateway_errors import SchemaError
 from crm_bridge.lookup import find_entries, find_journal, find_keys, find_order, totals
 from qianzhi.domain.requests import Key, Kind
 
@@ -76,3 +77,9 @@ def test_totals(orders, url):
     assert (found.orders, found.reversals, found.credited_fen) == (2, 1, 5_000)
     assert found.balances_fen["clearing"] == -5_000
     assert sum(found.balances_fen.values()) == 0
+
+
+def test_a_look_makes_no_database(tmp_path):
+    with pytest.raises(SchemaError, match="no database"):
+        totals(f"sqlite:///{tmp_path}/none.db")
+    assert list(tmp_path.iterdir()) == []
