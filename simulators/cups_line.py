@@ -71,6 +71,11 @@ class CupsLine:
         """Return when the session runs out of patience."""
         return self._wait_us
 
+    @property
+    def serials_max(self) -> int:
+        """Return how many serials there are for one business date, 0 for more than anybody needs."""
+        return SERIALS
+
     def serial_text(self, number: int, _: int) -> str:
         """Write a STAN."""
         return f"{number % SERIALS + 1:06d}"

@@ -38,6 +38,10 @@ class Line(Protocol):
     def unmatched(self) -> int:
         """Return how many answers fitted no request of ours."""
 
+    @property
+    def serials_max(self) -> int:
+        """Return how many serials there are for one business date, 0 for more than anybody needs."""
+
     def serial_text(self, number: int, date: int) -> str:
         """Write a serial number as the dialect does; the same serial does not come again on one date."""
 

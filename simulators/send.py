@@ -28,6 +28,7 @@ from simulators.traffic import address_of
 from simulators.xml_line import XmlLine
 
 TIMEOUT_SECONDS = 15
+SERIALS = 12  # enough for signing on, a key, what is owed and a payment, each tried again
 CARD = "6222000000000000018"  # a test range's number, shown masked
 
 MONEY_ACTIONS = {
@@ -126,7 +127,7 @@ def send(
     if order.action not in ACTIONS:
         raise SendError(f"unknown action {order.action}: one of {', '.join(ACTIONS)}")
     state = StateFile(Path(site.data), profile.name)
-    serials = iter(state.lease(16))
+    serials = iter(state.lease(SERIALS))
     maker = LineMaker(profile, config, state, production=site.production)
     line = maker.make(serials.__next__)
     try:

@@ -33,3 +33,13 @@ class Serials:
     def add(self, block: range) -> None:
         """Put a leased block behind the others."""
         self._blocks.append(block)
+
+    def rest(self) -> range:
+        """Take back what is left of the last block."""
+        if not self._blocks:
+            return range(0)
+        block = self._blocks[-1]
+        at = self._at if len(self._blocks) == 1 else 0
+        self._blocks.clear()
+        self._at = 0
+        return block[at:]

@@ -24,12 +24,26 @@ class StateFile:
     def __init__(self, data: Path, bank: str) -> None:
         self.path = data / "simulators" / f"{bank}.json"
 
-    def lease(self, count: int) -> range:
-        """Take `count` serial numbers that no other process of this bank will get."""
+    def lease(self, count: int, date: int = 0, day_max: int = 0) -> range:
+        """Take `count` serial numbers that no other process of this bank will get.
+
+        With `day_max` above 0 the range is empty when the business date has had so many: a dialect's serials
+        are few, and none may come twice on one date.
+        """
         with self._locked() as state:
             first = int(state.get("next_serial", 0))
-            state["next_serial"] = first + count
+            taken = int(state.get("taken", 0)) if state.get("date") == date else 0
+            if day_max and taken + count > day_max:
+                return range(first, first)
+            state |= {"next_serial": first + count, "date": date, "taken": taken + count}
         return range(first, first + count)
+
+    def give_back(self, unused: range) -> None:
+        """Return the end of a lease; it is lost where another process has leased since."""
+        with self._locked() as state:
+            if unused and state.get("next_serial") == unused.stop:
+                state["next_serial"] = unused.start
+                state["taken"] = max(0, int(state.get("taken", 0)) - len(unused))
 
     def load_key(self, master: bytes) -> bytes | None:
         """Return the working key, or None when there is none that this master key opens."""

@@ -7,7 +7,9 @@ The schedule does not wait for answers, and latencies count from when a request 
 stalls cannot hide it.
 """
 
-from collections.abc import Callable
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random  # noqa: TID251 - this shell brings the seed to the models
@@ -15,6 +17,7 @@ from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 from frontends.profile import Profile
+from qianzhi.domain.dates import business_date
 from qianzhi.link.tables import BankPlace, Site
 from qianzhi.runtime import clock
 from qianzhi.runtime.now import SECOND_US
@@ -33,8 +36,8 @@ from simulators.state_file import StateFile
 
 LOOK_SECONDS = 0.5
 SETTLE_SECONDS = 60
-LEASE = 50_000
-LEASE_LOW = 20_000
+LEASE_SECONDS = 10  # of traffic that a lease of serials lasts
+LEASE_MIN = 500
 
 
 class Look(NamedTuple):
@@ -78,21 +81,32 @@ class BankRun:
         """`rate` is this bank's own.  Raises KeyReferenceError, NoLineError and ConfigError."""
         self._state = StateFile(Path(site.data), profile.name)
         self._serials = Serials()
-        self._serials.add(self._state.lease(LEASE))
         self._maker = LineMaker(profile, config, self._state, production=site.production)
         self._line = self._maker.make(self._serials)
         zone = ZoneInfo(site.timezone)
         identity = Identity(profile.name, profile.space, tuple(profile.numbers), zone)
+        self._zone = zone
+        self._lease = max(LEASE_MIN, 2 * rate * LEASE_SECONDS)
         chance = Random(f"{seed}/{profile.name}")  # noqa: S311 - a scenario's seed is no secret
         model = BankModel(identity, scenario, chance, self._serials, self._line.serial_text, rate)
         self.core = SimulatedBank(model, self._line)
+        self.refill()
         self.shell = self._shell(site.banks[profile.name], profile, reactor)
 
     def refill(self) -> None:
         """Lease more serials before they are needed, and use the key that another process was given."""
-        if self._serials.left < LEASE_LOW:
-            self._serials.add(self._state.lease(LEASE))
+        if self._serials.left < self._lease // 2:
+            date = business_date(clock.now().wall_us, self._zone)
+            block = self._state.lease(self._lease, date, self._line.serials_max)
+            self._serials.add(block)
+            if not block:
+                self.core.stop()  # the date's serials are used up: what is left is for settling
         self._maker.offer_stored(self._line)
+
+    def close(self) -> None:
+        """Close the shell and return the serials that were not used."""
+        self.shell.stop()
+        self._state.give_back(self._serials.rest())
 
     def look(self, rates: Rates, mono_us: int) -> Look:
         """Return the bank as it is now."""
@@ -182,7 +196,7 @@ class Traffic:
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
         for run in self._runs:
-            run.shell.stop()
+            run.close()
         self._on_end()
 
 
@@ -213,8 +227,8 @@ def run_traffic(
     reactor.callWhenRunning(
         traffic.start, seconds, settle_seconds, lambda: reactor.callLater(0.1, reactor.stop)
     )
-    stop_on_signals(traffic, reactor)
-    reactor.run(installSignalHandlers=False)
+    with stopped_by_signals(traffic, reactor):
+        reactor.run(installSignalHandlers=False)
     return traffic.result()
 
 
@@ -246,15 +260,19 @@ def shared_out(rate: int | None, banks: int, default: int) -> list[int]:
     return [max(1, rate // banks + (at < rate % banks)) for at in range(banks)]
 
 
-def stop_on_signals(traffic: Traffic, reactor: Any) -> None:
-    """Let SIGINT and SIGTERM begin to settle; a second one ends at once."""
-    import signal
+@contextmanager
+def stopped_by_signals(traffic: Traffic, reactor: Any) -> Iterator[None]:
+    """While the reactor runs let SIGINT and SIGTERM begin to settle; a second one ends at once."""
 
     def on_signal(_number: int, _frame: Any) -> None:
         reactor.callFromThread(traffic.stop)
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, on_signal)
+    before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def address_of(listen: str) -> tuple[str, int]:

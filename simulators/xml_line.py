@@ -58,6 +58,11 @@ class XmlLine:
         """Nothing is ever due here."""
         return None
 
+    @property
+    def serials_max(self) -> int:
+        """Return how many serials there are for one business date, 0 for more than anybody needs."""
+        return 0
+
     def serial_text(self, number: int, date: int) -> str:
         """Write a serial of twenty digits that begins with the date."""
         return f"{date:08d}{number % 10**SERIAL_DIGITS:0{SERIAL_DIGITS}d}"

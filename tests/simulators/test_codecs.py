@@ -190,7 +190,7 @@ def test_the_bank_takes_an_answer_with_a_wrong_mac_for_no_answer() -> None:
 PLAIN = sorted(column.name for column in cups()[1].columns if column.parts is None and column.type != "b")
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(data=st.data())
 def test_any_plain_fields_travel_alike_through_both_codecs(data: st.DataObject) -> None:
     profile, codec = cups()

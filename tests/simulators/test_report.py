@@ -1,0 +1,56 @@
+"""The numbers of a report: a histogram whose quantiles are right whatever is put in, and shares of a rate."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from simulators.live_table import Rates, final_table, live_table
+from simulators.report import Histogram, Report
+from simulators.traffic import address_of, shared_out
+
+
+@given(st.lists(st.integers(0, 10**9), min_size=1, max_size=300), st.integers(1, 1000))
+def test_a_quantile_is_the_sorted_lists_to_within_a_bucket(values: list[int], per_mille: int) -> None:
+    histogram = Histogram()
+    for value in values:
+        histogram.add(value)
+    exact = sorted(values)[max(1, -(-len(values) * per_mille // 1000)) - 1]
+    found = histogram.quantile_us(per_mille)
+    assert exact <= found <= exact + exact // 64 + 1
+    assert len(histogram.counts) <= 64 * 40
+
+
+@given(st.lists(st.integers(0, 10**9)), st.lists(st.integers(0, 10**9)))
+def test_merged_histograms_are_that_of_all_values(ones: list[int], others: list[int]) -> None:
+    one, other, both = Histogram(), Histogram(), Histogram()
+    for value in ones:
+        one.add(value)
+        both.add(value)
+    for value in others:
+        other.add(value)
+        both.add(value)
+    one.merge(other)
+    assert (one.counts, one.n, one.max_us) == (both.counts, both.n, both.max_us)
+
+
+def test_an_empty_histogram_has_no_latency() -> None:
+    assert Histogram().quantile_us(990) == 0
+
+
+def test_a_rate_is_shared_out_wholly_and_nobody_gets_nothing() -> None:
+    assert shared_out(101, 2, 20) == [51, 50]
+    assert shared_out(None, 2, 20) == [20, 20]
+    assert shared_out(1, 3, 20) == [1, 1, 1]
+
+
+def test_addresses_with_and_without_their_scheme() -> None:
+    assert address_of("127.0.0.1:17301") == ("127.0.0.1", 17301)
+    assert address_of("tcp://[::1]:17301") == ("::1", 17301)
+
+
+def test_tables_have_a_row_for_each_bank() -> None:
+    report = Report("icbc", sent=5, refused={"NO_SUCH_PHONE": 2})
+    rates = Rates()
+    assert rates.look("icbc", 5, 1_000_000) == 0
+    assert rates.look("icbc", 55, 1_500_000) == 100
+    assert live_table([(report, 100, 3)], "now").row_count == 1
+    assert list(final_table([report]).columns[3].cells) == ["no_such_phone 2"]
