@@ -71,9 +71,18 @@ def framed(about: About, name: str, frame: Frame, layout: Layout) -> Item:
             layout.walk(body, begin, stop, spans)
         return stop
 
-    rest = frame.prefix == "rest"
     return Item(
-        about, name, frame.length, decode, encode, bare, walk, takes_rest=rest, children=layout.children
+        about=about,
+        name=name,
+        width=frame.length,
+        decode=decode,
+        encode=encode,
+        bare=bare,
+        walk=walk,
+        bounds=bounds,
+        size=frame.length if frame.prefix == "fixed" else None,
+        takes_rest=frame.prefix == "rest",
+        children=layout.children,
     )
 
 

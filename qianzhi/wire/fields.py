@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from qianzhi.wire.errors import EncodeError, shown
-from qianzhi.wire.items import About, Decode, Encode, Item, Span, Walk, make_bounds, read_prefix
+from qianzhi.wire.items import About, Bounds, Decode, Encode, Item, Span, Walk, make_bounds, read_prefix
 from qianzhi.wire.rows import ENCODINGS, PADDINGS, PREFIXES, TYPES, EncodingRow, PrefixRow
 
 
@@ -29,6 +29,7 @@ def make_simple(about: About, name: str, row: Simple) -> Item:
     """Compile a simple field."""
     encoding, prefix = ENCODINGS[row.encoding], PREFIXES.get(row.prefix)
     bare = _make_bare(about, row)
+    bounds = make_bounds(about, prefix, _units(row), encoding.size)
     if encoding.charset and prefix:
         decode = _prefixed_text(about, row, prefix)
     elif encoding.charset and row.prefix == "fixed":
@@ -46,7 +47,10 @@ def make_simple(about: About, name: str, row: Simple) -> Item:
         decode=decode,
         encode=_with_prefix(bare, prefix, encoding),
         bare=bare,
-        walk=_make_walk(about, row, prefix, encoding),
+        walk=_make_walk(about, bounds, encoding.charset),
+        bounds=bounds,
+        charset=encoding.charset,
+        size=_fixed_bytes(row, encoding),
         binary=row.type == "b",
         blank=_blank(row),
         takes_rest=row.prefix == "rest",
@@ -169,12 +173,16 @@ def _units(row: Simple) -> int:
     return row.length if row.prefix == "fixed" else row.limit
 
 
-def _make_walk(about: About, row: Simple, prefix: PrefixRow | None, encoding: EncodingRow) -> Walk:
-    bounds = make_bounds(about, prefix, _units(row), encoding.size)
+def _fixed_bytes(row: Simple, encoding: EncodingRow) -> int | None:
+    if row.prefix != "fixed":
+        return None
+    return encoding.size(row.length) if encoding.size else row.length
 
+
+def _make_walk(about: About, bounds: Bounds, charset: str) -> Walk:
     def walk(body: bytes, start: int, end: int, spans: list[Span]) -> int:
         begin, stop = bounds(body, start, end)
-        spans.append(Span(about.path, about.tag, about.title, about.sensitive, begin, stop, encoding.charset))
+        spans.append(Span(about.path, about.tag, about.title, about.sensitive, begin, stop, charset))
         return stop
 
     return walk

@@ -11,6 +11,7 @@ unchanged and another reject code than 00000: it is neither a request nor an ans
 message type.
 """
 
+from functools import lru_cache
 from typing import Any
 
 from qianzhi.wire.errors import EncodeError, Reason, RemoteProtocolError, shown
@@ -18,6 +19,7 @@ from qianzhi.wire.items import Message, Span
 from qianzhi.wire.rows import is_digits, is_track
 
 HEADER_BYTES = 46
+HEADERS_MAX = 256
 TEST_FLAG = 0x80
 NOT_REJECTED = "00000"
 UNREADABLE = "09990"
@@ -83,15 +85,24 @@ def decode_header(body: bytes) -> Message:
     total = _digits(body, "total")
     if int(total) != len(body):
         raise _error("total", 2, str(len(body)), total, Reason.TOTAL_LENGTH)
+    return {**_read(body[:2] + _TOTAL_PLACE + body[6:HEADER_BYTES])}
+
+
+_TOTAL_PLACE = b"0046"
+
+
+@lru_cache(maxsize=HEADERS_MAX)
+def _read(header: bytes) -> Message:
+    """Read all of a header but its total; a line's headers are few, so they are kept."""
     return {
-        "version": body[1],
-        "destination": _text(body, "destination").rstrip(" "),
-        "source": _text(body, "source").rstrip(" "),
-        "reserved": body[28:31],
-        "batch": body[31],
-        "transaction_info": _text(body, "transaction_info"),
-        "user_info": body[40:41],
-        "reject_code": _digits(body, "reject_code"),
+        "version": header[1],
+        "destination": _text(header, "destination").rstrip(" "),
+        "source": _text(header, "source").rstrip(" "),
+        "reserved": header[28:31],
+        "batch": header[31],
+        "transaction_info": _text(header, "transaction_info"),
+        "user_info": header[40:41],
+        "reject_code": _digits(header, "reject_code"),
     }
 
 
@@ -123,26 +134,38 @@ def encode_header(header: Any, message_bytes: int) -> bytes:
     """
     if not isinstance(header, dict):
         raise EncodeError("header", "a table", shown(header))
-    unknown = header.keys() - NAMES
-    if unknown:
+    if not header.keys() <= NAMES:
+        unknown = header.keys() - NAMES
         raise EncodeError(f"header.{min(map(str, unknown))}", "a part of the header", "an unknown name")
     total = HEADER_BYTES + message_bytes
     if total > 9999:
         raise EncodeError("header.total", "at most 9999", str(total))
     values = {**_DEFAULTS, **header}
-    return b"".join(
-        (
-            bytes((HEADER_BYTES, _byte(values, "version"))),
-            b"%04d" % total,
-            _padded(values, "destination"),
-            _padded(values, "source"),
-            _raw(values, "reserved"),
-            bytes((_byte(values, "batch"),)),
-            _padded(values, "transaction_info"),
-            _raw(values, "user_info"),
-            _reject(values["reject_code"]),
-        )
+    try:
+        front, back = _written(*[values.get(name) for name in _ORDER])
+    except TypeError as error:  # a value that cannot even be looked up
+        raise EncodeError("header", "numbers, text and bytes", "another type") from error
+    return b"%b%04d%b" % (front, total, back)
+
+
+_ORDER = tuple(row[0] for row in _ROWS if row[0] in NAMES)
+
+
+@lru_cache(maxsize=HEADERS_MAX, typed=True)
+def _written(*ordered: Any) -> tuple[bytes, bytes]:
+    """Return what stands before and after the total; a line's headers are few, so they are kept."""
+    values = dict(zip(_ORDER, ordered, strict=True))
+    front = bytes((HEADER_BYTES, _byte(values, "version")))
+    back = (
+        _padded(values, "destination"),
+        _padded(values, "source"),
+        _raw(values, "reserved"),
+        bytes((_byte(values, "batch"),)),
+        _padded(values, "transaction_info"),
+        _raw(values, "user_info"),
+        _reject(values["reject_code"]),
     )
+    return front, b"".join(back)
 
 
 def _byte(values: Message, name: str) -> int:

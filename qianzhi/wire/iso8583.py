@@ -10,6 +10,7 @@ kept, so that a message costs one call for each of its fields.
 """
 
 from qianzhi.wire import header as cups
+from qianzhi.wire import iso_mask
 from qianzhi.wire.errors import EncodeError, Reason, RemoteProtocolError, shown
 from qianzhi.wire.items import Decode, Encode, FieldView, Item, Message, Span, mask_bytes, view
 from qianzhi.wire.paths import get_path
@@ -36,6 +37,7 @@ class Iso8583Codec:
             n: (item.name, item.encode) for n, item in items.items()
         }
         self._plans: dict[bytes, Plan] = {}
+        self._mask_plans: dict[bytes, iso_mask.Plan] = {}
         self._by_path = {found.about.path: found for item in items.values() for found in item.everything()}
 
     # -- decode --
@@ -84,7 +86,16 @@ class Iso8583Codec:
 
     def _make_plan(self, bitmap: bytes, offset: int) -> Plan:
         """Return the decoders that a bitmap calls for, and keep them; a full store starts anew."""
-        plan: Plan = []
+        plan = [(item.name, item.decode) for item in self._items_of(bitmap, offset)]
+        if len(self._plans) >= PLANS_MAX:
+            self._plans.clear()
+        self._plans[bitmap] = plan
+        return plan
+
+    def _items_of(self, bitmap: bytes, offset: int) -> list[Item]:
+        """Return the fields that a bitmap announces; raises RemoteProtocolError for one that the table
+        lacks."""
+        items: list[Item] = []
         for number in bits_of(bitmap):
             if number == 1:
                 continue
@@ -94,11 +105,8 @@ class Iso8583Codec:
                 raise RemoteProtocolError(
                     "bitmap", where, "bits of known fields", f"bit {number}", Reason.FORBIDDEN, number
                 )
-            plan.append((item.name, item.decode))
-        if len(self._plans) >= PLANS_MAX:
-            self._plans.clear()
-        self._plans[bitmap] = plan
-        return plan
+            items.append(item)
+        return items
 
     # -- encode --
 
@@ -171,6 +179,23 @@ class Iso8583Codec:
     def mask(self, body: bytes) -> bytes:
         """Return the body with sensitive values starred, of the same length; what cannot be read is starred
         whole."""
+        try:
+            return self._mask_by_plan(body)
+        except RemoteProtocolError:
+            return self._mask_what_is_read(body)
+
+    def _mask_by_plan(self, body: bytes) -> bytes:
+        at = cups.HEADER_BYTES if self._header and body[:1] == b"\x2e" else 0
+        bitmap = self._read_bitmap(body, at + 4)
+        plan = self._mask_plans.get(bitmap)
+        if plan is None:
+            plan = iso_mask.make_plan(self._items_of(bitmap, at + 4))
+            if len(self._mask_plans) >= PLANS_MAX:
+                self._mask_plans.clear()
+            self._mask_plans[bitmap] = plan
+        return iso_mask.mask_fields(plan, body, at + 4 + len(bitmap))
+
+    def _mask_what_is_read(self, body: bytes) -> bytes:
         spans, fault = self._walk(body)
         masked = bytearray(body)
         for span in spans:
@@ -200,14 +225,10 @@ class Iso8583Codec:
         bitmap = self._read_bitmap(body, at + 4)
         spans.append(Span("mti", "0", "Message type 消息类型", "", at, at + 4, "ascii"))
         spans.append(Span("bitmap", "1", "Bitmap 位图", "", at + 4, at + 4 + len(bitmap), ""))
-        offset, end = at + 4, len(body)
+        items = self._items_of(bitmap, at + 4)
         at += 4 + len(bitmap)
-        for number in bits_of(bitmap):
-            if number == 1:
-                continue
-            item = self._items.get(number)
-            if item is None:
-                raise RemoteProtocolError("bitmap", offset, "bits of known fields", f"bit {number}")
+        end = len(body)
+        for item in items:
             at = item.walk(body, at, end, spans)
         if at != end:
             raise RemoteProtocolError("message", at, "its end", f"{end - at} bytes more")

@@ -82,6 +82,9 @@ class Item:
     encode: Encode
     bare: Encode
     walk: Walk
+    bounds: "Bounds"
+    charset: str | None = None
+    size: int | None = None
     binary: bool = False
     blank: bytes | None = None
     takes_rest: bool = False
@@ -90,6 +93,11 @@ class Item:
     def everything(self) -> list["Item"]:
         """Return this item and all below it."""
         return [self] + [found for child in self.children for found in child.everything()]
+
+    @property
+    def secret(self) -> bool:
+        """Whether anything in here is sensitive."""
+        return any(item.about.sensitive for item in self.everything())
 
 
 Bounds = Callable[[bytes, int, int], tuple[int, int]]

@@ -43,6 +43,10 @@ class XmlCodec:
             if not element.children:
                 self._leaves[name] = self._leaves.get(name) or element.sensitive
 
+        self._plain = _plain_pattern(self._names, set(self._leaves))
+        hidden = [name for name, kind in self._leaves.items() if kind]
+        self._secrets = re.compile(rb"<(%b)>([^<]*)</\1>" % (b"|".join(hidden) or b"(?!)"))
+
     # -- decode --
 
     def decode(self, body: bytes) -> Message:
@@ -194,9 +198,12 @@ class XmlCodec:
     def mask(self, body: bytes) -> bytes:
         """Return the body with sensitive elements starred, of the same length; never raises.
 
-        Everything is starred but the tags that the dialect knows and the texts of its harmless elements; of a
-        body that is not well-formed only known tags are left to be seen.
+        Everything is starred but the tags that the dialect knows and the texts of its harmless elements.  Of
+        a body that has more in it than those, and is not well-formed either, only known tags are left to be
+        seen.
         """
+        if self._plain.fullmatch(body):
+            return self._secrets.sub(self._starred, body)
         masked = bytearray(b"*" * len(body))
         for tag in _TAG.finditer(body):
             if tag.group(1) in self._names:
@@ -211,6 +218,10 @@ class XmlCodec:
             if kind is not None:
                 masked[found.start(2) : found.end(2)] = _masked(found.group(2), kind)
         return bytes(masked)
+
+    def _starred(self, found: re.Match[bytes]) -> bytes:
+        name, text = found.group(1), found.group(2)
+        return b"<%b>%b</%b>" % (name, _masked(text, self._leaves[name]), name)
 
     def _fault(self, body: bytes) -> RemoteProtocolError | None:
         """Return what keeps a body from being XML of this dialect's root, None when nothing does."""
@@ -239,6 +250,14 @@ class XmlCodec:
     def binary(self, path: str) -> bool:
         """Tell whether a path's value is bytes; in XML none is."""
         return False
+
+
+def _plain_pattern(names: set[bytes], leaves: set[bytes]) -> re.Pattern[bytes]:
+    """Return a pattern for bodies that hold nothing but known tags, texts of known leaves and white space."""
+    any_name, leaf = b"|".join(sorted(names)), b"|".join(sorted(leaves))
+    # No two of these can match the same bytes, so that a body that does not match is found out in one pass.
+    pieces = (rb"\s", rb"<(%b)>[^<\s][^<]*</\1>" % leaf, rb"</?(?:%b)>" % any_name, rb"<(?:%b)/>" % any_name)
+    return re.compile(rb"(?:<\?xml\s[^>]{0,200}\?>)?(?:%b)*" % b"|".join(pieces))
 
 
 def _masked(text: bytes, kind: str) -> bytes:
