@@ -169,8 +169,11 @@ def _parts(table: Table, about: About, shortest: int, defaults: Defaults) -> Lay
 
 
 def _rest(about: About, name: str, form: str, defaults: Defaults) -> Item:
-    """Return an item that takes all the rest as text or bytes, as secret as what it lies in."""
-    inner = About(f"{about.path}.{name}", "", "", about.number, about.sensitive)
+    """Return an item that takes all the rest as text or bytes.
+
+    What no spec describes may hold anything, a card number too, so it is never shown.
+    """
+    inner = About(f"{about.path}.{name}", "", "", about.number, about.sensitive or "secret")
     kind, encoding = ("b", "raw") if form == "bytes" else ("ans", defaults.text)
     return make_simple(inner, name, Simple(kind, encoding, "rest", "none", LENGTH_MAX, LENGTH_MAX))
 

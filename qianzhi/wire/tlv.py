@@ -19,7 +19,8 @@ LENGTH_MAX = 0xFFFF
 
 
 def tlv(about: About, known: dict[str, Item], items_max: int = 128) -> Layout:
-    """Lay BER-TLV items in a row; `known` gives titles and sensitivity of tags that the spec lists."""
+    """Lay BER-TLV items in a row; `known` gives titles and sensitivity of tags that the spec lists; others
+    are not shown."""
 
     def decode(body: bytes, start: int, stop: int) -> Message:
         value: Message = {}
@@ -48,7 +49,7 @@ def tlv(about: About, known: dict[str, Item], items_max: int = 128) -> Layout:
         while at < stop:
             tag, begin, end = read_item(about, body, at, stop)
             item = known.get(tag)
-            title, sensitive = (item.about.title, item.about.sensitive) if item else ("", "")
+            title, sensitive = (item.about.title, item.about.sensitive) if item else ("", "secret")
             spans.append(Span(f"{about.path}.{tag}", tag, title, sensitive, begin, end, ""))
             at = end
 

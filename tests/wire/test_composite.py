@@ -105,3 +105,18 @@ def test_what_cannot_be_read_is_hidden_from_the_break_on(cups, purchase):
     assert b"6225561620345170" not in masked
     assert masked.endswith(b"*" * 40)
     assert cups.describe(body)[-1].tag == "!"
+
+
+def test_what_no_spec_describes_is_never_shown(cups, purchase):
+    """Unlisted tags, leftovers and free texts may hold a card number."""
+    pan = "6225561620345170"
+    purchase["chip"] = {"9F6B": pan.encode(), "95": b"12345"}
+    purchase["details"] = {"text": f"QD{pan}"}
+    put_path(purchase, "private.PZ", {"number": "13800000000", "bill": "1", "rest": pan})
+    one = cups.encode(purchase)
+    purchase["private"] = {"AS": {"text": pan}}
+    for body in (one, cups.encode(purchase)):
+        assert pan.encode() not in cups.mask(body)
+        assert pan not in repr(cups.describe(body))
+        assert pan.encode().hex() not in repr(cups.describe(body))
+        assert {view.path: view.value for view in cups.describe(body)}["chip.95"] == "3132333435"
