@@ -160,6 +160,7 @@ def test_without_a_bridge_new_requests_are_refused_at_once() -> None:
     node.ask("hz_citic", CITIC, 2)
     assert statuses(node.take("front-hz_citic-1")) == [Status.BUSY, Status.BUSY]
     assert node.core.idle
+    assert node.rows == []  # shedding stays far cheaper than serving: a count, no event
 
 
 def test_a_bank_has_its_requests_in_flight_and_a_tenth_kept_for_priority() -> None:
@@ -292,6 +293,10 @@ def test_a_front_that_came_back_does_not_get_its_former_lifes_answers() -> None:
     assert node.take("front-hz_citic-1") == []
     assert node.routed("hz_citic") == {"asker_gone": 1}
     assert node.core.status()["banks"]["hz_citic"]["in_flight"] == 0
+    node.do(node.core.on_peer_down("front-hz_citic-1", "lost", node.now))
+    node.do(node.core.drain(True))
+    assert node.take("front-hz_citic-1") == []
+    node.take("bridge1")
     node.do(node.core.on_requests("front-nobody-1", node.envelopes(CITIC), node.now))
     assert node.take("bridge1") == []
 
