@@ -50,6 +50,20 @@ def core_url(checked: "Checked", site: "Site") -> str:
     return settings_of(checked, site).database
 
 
+def core_of(chosen: "Chosen") -> "tuple[Site, CoreSettings]":
+    """Read what looking at the core needs and no more: the site and its core's settings."""
+    from qianzhi.cli.checks import Checked, check_core
+    from qianzhi.cli.daemons import site_of
+    from qianzhi.runtime.problems import ConfigError
+
+    site = site_of(chosen)
+    found = Checked(site=site)
+    check_core(found, site)
+    if found.problems:
+        raise ConfigError(found.problems)
+    return site, settings_of(found, site)
+
+
 def settings_of(checked: "Checked", site: "Site") -> "CoreSettings":
     """Return the core's settings, the URL of its database complete; `checked` is without problems."""
     from qianzhi.link.site import data_folder
@@ -99,13 +113,11 @@ def not_reachable(url: str) -> Iterator[None]:
 def account_command(chosen: "Chosen", phone: str, as_json: bool) -> None:
     """Show one phone's account; exit 1 when there is none."""
     from crm_bridge.lookup import find_account
-    from qianzhi.cli.checks import require
     from qianzhi.link.site import zone_of
 
-    checked, site = require(chosen.config, chosen.site)
-    url = core_url(checked, site)
-    with not_reachable(url):
-        found = find_account(url, phone, settings=checked.core, zone=zone_of(site))
+    site, core = core_of(chosen)
+    with not_reachable(core.database):
+        found = find_account(core.database, phone, settings=core, zone=zone_of(site))
     if found is None:
         raise CommandError(BROKEN, f"there is no phone {phone}", "phones begin at 13800000000")
     if as_json:
@@ -160,12 +172,10 @@ def local_time(wall_us: int, site: "Site") -> str:
 def audit_command(chosen: "Chosen", as_json: bool) -> None:
     """Prove the books; exit 1 when they are broken."""
     from crm_bridge.audit import audit_books
-    from qianzhi.cli.checks import require
 
-    checked, site = require(chosen.config, chosen.site)
-    url = core_url(checked, site)
-    with not_reachable(url):
-        report = audit_books(url)
+    _, core = core_of(chosen)
+    with not_reachable(core.database):
+        report = audit_books(core.database)
     if as_json:
         show_json({**asdict(report), "balanced": report.balanced})
     else:

@@ -75,6 +75,14 @@ class System:
         """Where a bank's line is listened for."""
         return str(self.site()["banks"][bank]["listen"])
 
+    def wait_running(self) -> dict[str, Any]:
+        """Wait until every daemon runs again; return their statuses."""
+        for _ in range(60):
+            found = self.run("status", "--json")
+            if found.returncode == 0:
+                return json.loads(found.stdout)
+        raise AssertionError(found.stdout)
+
     def logs(self) -> str:
         """The ends of all logs, for a failure's message."""
         files = sorted((self.data / "log").glob("*"))
