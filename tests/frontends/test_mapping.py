@@ -198,6 +198,17 @@ def test_what_a_recharge_needs_must_be_there(bank, path):
     assert (refusal.result, refusal.field, refusal.kind) == (Result.FORMAT, where, Kind.RECHARGE)
 
 
+def test_what_is_needed_and_not_taken_must_be_there_too():
+    for path in ("currency", "forwarder"):
+        refusal = damaged(profile_of("hz_citic"), Kind.RECHARGE, path, None)
+        assert (refusal.result, refusal.field) == (Result.FORMAT, path)
+
+
+def test_of_results_that_share_a_code_the_first_is_read():
+    results = profile_of("hz_citic").results
+    assert (results.result_of("64"), results.result_of("22")) == (Result.BILL_CHANGED, Result.REVERSED)
+
+
 def test_amounts_at_the_edge(bank):
     path = AMOUNT_PATHS[bank.name]
     wire = {"hz_citic": "{:012d}".format, "icbc": lambda fen: f"{fen // 100}.{fen % 100:02d}"}[bank.name]

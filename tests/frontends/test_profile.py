@@ -103,6 +103,13 @@ PLANTED = [
     ("hz_citic", '["0200", "0210", "0420", "0430"] }', '["0200", "0420", "0820"] }', "mac.lists"),
     ("hz_citic", "default = [", "other = [", "mac.lists"),
     ("hz_citic", 'role = "server"', 'role = "client"', "transport.role"),
+    ("icbc", '"Body.Phone|digits:11" }', '["Body.Phone|digits:11"] }', "transactions.owed.take.phone"),
+    (
+        "icbc",
+        'take = { serial = "Head.Serial|word:20"',
+        'take = { serial = ["Head.BankNo|word:15", "Head.Serial|word:20"]',
+        "transactions.owed.take.serial",
+    ),
     # results
     ("hz_citic", 'approved = "00"', 'aproved = "00"', "results.codes.aproved"),
     ("hz_citic", 'approved = "00"', 'aproved = "00"', "results.codes.approved"),
@@ -351,6 +358,8 @@ def test_hours_may_run_over_midnight(config, hours):
     assert problems == []
     assert profile.hours.is_open(23 * 60) == at_night
     assert profile.hours.is_open(12 * 60) == at_noon
+    assert profile.hours.is_open(5 * 60 + 59) == at_night
+    assert not profile.hours.is_open(6 * 60)
 
 
 def test_a_refusal_with_a_code_that_invites_no_repeat_blocks_its_key_first():

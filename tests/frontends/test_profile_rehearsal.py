@@ -44,6 +44,8 @@ def plant(config, bank, old, new):
             'numbers = ["0302", "9999999999999999"]',
             "transactions.owed.take",
         ),
+        ("hz_citic", 'format = "30"', 'format = "3 "', "transactions.owed.give.format"),
+        ("icbc", 'bill = "Body.Bill|word:20"', 'bill = "Body.Phone|word:11"', "transactions.pay.take"),
         ("icbc", "max = 24", "max = 90000", "transactions.owed.give.approved"),
     ],
 )
