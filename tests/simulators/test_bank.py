@@ -322,3 +322,40 @@ def test_customers_are_what_their_numbers_say() -> None:
     assert sum(doubled) % 10 == 0
     assert Customers().count == 1000
     assert set(ACTIONS["reversal_early"]) == {Step.REVERSAL, Step.ORIGINAL}
+
+
+def settled_by(**parts: int) -> World:
+    world = only("recharge", reply_ms=1000)
+    settle = replace(world.model.scenario.settle, repeat=0, status=0, reversal=0)
+    world.model.scenario = replace(world.model.scenario, settle=replace(settle, **parts))
+    return world
+
+
+def next_ask(world: World) -> Ask:
+    while True:
+        world.now = world.now.after(SECOND_US)
+        for send in world.model.on_time(world.now):
+            return send.items[0]
+
+
+def test_a_late_edge_refusal_of_the_original_says_nothing_while_its_repeat_is_on_its_way() -> None:
+    world = settled_by(repeat=1)
+    (first,) = world.model.ask_for("recharge", world.now)
+    repeat = next_ask(world)
+    world.model.on_heard([Heard(first.items[0].ticket, "96", Result.BUSY)], world.now)
+    assert world.model.records()[0].outcome is None
+    world.model.on_heard([Heard(repeat.ticket, "00", Result.APPROVED)], world.now)
+    assert world.model.records()[0].outcome is Outcome.APPROVED
+
+
+def test_a_reversal_is_sent_again_as_it_was_and_a_query_under_a_new_serial() -> None:
+    world = settled_by(reversal=1)
+    world.model.ask_for("recharge", world.now)
+    one, again = next_ask(world), next_ask(world)
+    assert one.request == again.request
+    assert one.stamp_us == again.stamp_us
+    world = settled_by(status=1)
+    world.model.ask_for("recharge", world.now)
+    one, again = next_ask(world), next_ask(world)
+    assert one.request.key == again.request.key
+    assert one.request.own_serial != again.request.own_serial
