@@ -101,6 +101,8 @@ class FrontDaemon:
 
     def _run(self, effects: Effects) -> None:
         self._interpreter.run(effects)
+        for gauge, value in self._core.gauges().items():
+            metrics.gauge(gauge, (self._profile.name,), value)
         for kind, times in self._core.take_times().items():
             labels = (self._profile.name, kind)
             metrics.observe("qianzhi_request_seconds", labels, [us / SECOND_US for us in times])

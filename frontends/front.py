@@ -17,6 +17,7 @@ DONE = "done"
 # What a front's `Pause` stops: a bank's main queue.  Sockets are paused by the socket pool alone.
 MAIN_QUEUE = "main"
 
+FRAMES = "qianzhi_frames_total"
 SESSION_EVENTS = "qianzhi_session_events_total"
 
 
@@ -88,6 +89,7 @@ class Outbox:
             laid.append(Record(self._rows))
         if self._to_bank:
             laid.append(Send(TO_BANK, self._to_bank))
+            self.count(FRAMES, self._bank, "out", n=len(self._to_bank))
         if self._done:
             laid.append(Send(DONE, self._done))
         laid += self._after

@@ -4,9 +4,9 @@ The daemon builds it for the real thing, the simulated world for a model one; no
 """
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from frontends.processor import Processor
-from frontends.profile import Profile
 from frontends.session import Line, Session
 from frontends.session_delivery import Delivery
 from frontends.session_keys import Keys, LineKeys, StaticKeys
@@ -15,9 +15,12 @@ from frontends.session_serials import Serials
 from qianzhi.link.hop import Hop
 from qianzhi.runtime.now import Now
 
+if TYPE_CHECKING:
+    from frontends.profile import Profile  # it reads files; its shape alone is used here
+
 
 def make_processor(
-    profile: Profile,
+    profile: "Profile",
     keys: Mapping[str, bytes],
     saved: Saved,
     hop: Hop,
@@ -38,7 +41,7 @@ def make_processor(
 
 
 def _keys_of(
-    profile: Profile, keys: Mapping[str, bytes], saved: Saved, now: Now
+    profile: "Profile", keys: Mapping[str, bytes], saved: Saved, now: Now
 ) -> tuple[Keys, Delivery | None]:
     rules = profile.session
     if rules.keys != "ours" or profile.mac is None:

@@ -11,16 +11,15 @@ again while consuming is paused, since a redelivery may follow any crash (money 
 """
 
 from collections.abc import Hashable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from frontends.flights import Arrival, Flight, Flights, Stage
-from frontends.front import MAIN_QUEUE, Frame, Outbox
+from frontends.front import FRAMES, MAIN_QUEUE, Frame, Outbox
 from frontends.limits import share
 from frontends.mapping import Refusal, Sort
 from frontends.mapping_rows import Message
 from frontends.processor_gate import Gate
 from frontends.processor_outcomes import Outcomes, Turn
-from frontends.profile import Profile
 from frontends.replies import Replies, kind_name
 from frontends.session import Session
 from qianzhi.domain.dates import shift
@@ -34,13 +33,16 @@ from qianzhi.runtime.now import Now
 from qianzhi.wire.codec import get_path
 from qianzhi.wire.errors import MacError, RemoteProtocolError
 
+if TYPE_CHECKING:
+    from frontends.profile import Profile  # it reads files; its shape alone is used here
+
 JOINED_MAX = 16  # repeats that wait for one answer; further ones hear nothing, never "refused" (rule 7)
 
 
 class Processor:
     """The core of one front-end daemon; `trace_prefix` makes its traces unlike those of every other run."""
 
-    def __init__(self, profile: Profile, session: Session, hop: Hop, trace_prefix: str) -> None:
+    def __init__(self, profile: "Profile", session: Session, hop: Hop, trace_prefix: str) -> None:
         self._profile = profile
         self._bank = profile.name
         self._session = session
@@ -80,6 +82,10 @@ class Processor:
         if self._session.delivery is not None:
             self._session.delivery.add_random(data)
 
+    def gauges(self) -> dict[str, int]:
+        """Return what is to be shown as it stands, by metric."""
+        return {"qianzhi_in_flight": len(self._flights), "qianzhi_signed_on": int(self._session.admits)}
+
     def take_times(self) -> dict[str, list[int]]:
         """Return how long answers took since the last call, in microseconds by kind."""
         return self._replies.take_times()
@@ -117,6 +123,7 @@ class Processor:
     def on_frames(self, items: list[Frame], now: Now) -> Effects:
         """Take all frames of one wake-up, oldest first."""
         turn = self._turn(now)
+        turn.out.count(FRAMES, self._bank, "in", n=len(items))
         for frame in items:
             self._take(frame, turn)
         return self._carry_on(turn)
@@ -259,10 +266,11 @@ class Processor:
 
     def _admit(self, frame: Frame, arrival: Arrival, request: Request, turn: Turn) -> None:
         """Join, answer, hold, refuse or forward a request."""
-        refusal = self._edge_refusal(request, turn.now)
+        room = self._flights.has_room(request)
         flight = self._arrive(frame, arrival, request, turn)
         if flight is None:
             return
+        refusal = self._edge_refusal(request, turn.now) if room else Result.BUSY
         if refusal is None:
             self._outcomes.forward(flight, turn)
         elif self._queued and refusal is Result.BUSY:
@@ -290,9 +298,7 @@ class Processor:
         return None
 
     def _edge_refusal(self, request: Request, now: Now) -> Result | None:
-        """Return why a request may not pass now; reversals and status queries pass while there is room."""
-        if not self._flights.has_room(request):
-            return Result.BUSY
+        """Return why a request may not pass now; reversals and status queries always may."""
         if request.kind in PRIORITY_KINDS:
             return None
         if self._draining and not self._queued:

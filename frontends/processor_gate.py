@@ -1,10 +1,14 @@
 """What a bank's agreement allows at this moment: its hours and its rate.  Pure."""
 
+from typing import TYPE_CHECKING
+
 from frontends.limits import share
-from frontends.profile import Profile
-from qianzhi.domain.dates import local_datetime
+from frontends.transforms import moment_of_second
 from qianzhi.domain.results import Result
 from qianzhi.runtime.now import SECOND_US, Now
+
+if TYPE_CHECKING:
+    from frontends.profile import Profile  # it reads files; its shape alone is used here
 
 
 class Gate:
@@ -13,7 +17,7 @@ class Gate:
     Reversals and status queries never come here (money rule 8).
     """
 
-    def __init__(self, profile: Profile) -> None:
+    def __init__(self, profile: "Profile") -> None:
         self._hours = profile.hours
         self._zone = profile.mapping.zone
         self._rate = share(profile.limits.rate_per_second, profile.instances)
@@ -22,7 +26,7 @@ class Gate:
 
     def refusal(self, now: Now) -> Result | None:
         """Count one request; return CLOSED_HOURS or BUSY when it is not to pass now."""
-        local = local_datetime(now.wall_us, self._zone)
+        local = moment_of_second(now.wall_us // SECOND_US, self._zone).local
         if not self._hours.is_open(local.hour * 60 + local.minute):
             return Result.CLOSED_HOURS
         self._credit_us = min(SECOND_US, self._credit_us + now.mono_us - self._counted_us)

@@ -13,12 +13,12 @@ never block anything: their key is their original's.
 
 import zlib
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from frontends.flights import Flight, Flights, Stage
 from frontends.front import Outbox
-from frontends.profile import Profile
 from frontends.replies import Replies
 from qianzhi.domain.requests import MONEY_KINDS, PRIORITY_KINDS, Kind, Reply, Request
 from qianzhi.domain.results import Result
@@ -26,6 +26,9 @@ from qianzhi.link.hop import Hop, Job, Outcome
 from qianzhi.link.messages import Status
 from qianzhi.runtime.effects import Effects
 from qianzhi.runtime.now import SECOND_US, Now
+
+if TYPE_CHECKING:
+    from frontends.profile import Profile  # it reads files; its shape alone is used here
 
 MARGIN_US_MAX = SECOND_US
 
@@ -54,7 +57,7 @@ class Turn:
 class Outcomes:
     """Ends the flights of one bank."""
 
-    def __init__(self, profile: Profile, flights: Flights, replies: Replies, hop: Hop) -> None:
+    def __init__(self, profile: "Profile", flights: Flights, replies: Replies, hop: Hop) -> None:
         self._bank = profile.name
         self._results = profile.results
         self._queued = profile.transport.kind == "queue"

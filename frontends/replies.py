@@ -5,11 +5,11 @@ copy of the bytes stands in that row; nothing else of the message does.
 """
 
 from collections.abc import Hashable
+from typing import TYPE_CHECKING
 
 from frontends.flights import Arrival, Flight
 from frontends.front import Frame, Outbox
 from frontends.mapping_rows import Message
-from frontends.profile import Profile
 from frontends.session_keys import Keys
 from qianzhi.domain.requests import Reply, Request
 from qianzhi.domain.results import Result
@@ -21,6 +21,9 @@ from qianzhi.wire.des import DesKey
 from qianzhi.wire.errors import EncodeError, RemoteProtocolError
 from qianzhi.wire.mac import make_mac, verify_mac
 
+if TYPE_CHECKING:
+    from frontends.profile import Profile  # it reads files; its shape alone is used here
+
 REQUESTS = "qianzhi_requests_total"
 BAD_FRAMES = "qianzhi_bad_frames_total"
 NOT_REJECTED = header.NOT_REJECTED.encode("ascii")
@@ -30,7 +33,7 @@ REJECT_CODE = slice(41, 46)
 class Replies:
     """Writes the answers of one bank."""
 
-    def __init__(self, profile: Profile, keys: Keys) -> None:
+    def __init__(self, profile: "Profile", keys: Keys) -> None:
         self._profile = profile
         self._bank = profile.name
         self._codec = profile.codec

@@ -85,7 +85,9 @@ class Session:
 
     @property
     def deadline(self) -> int | None:
-        """When `on_time` is wanted next (monotonic)."""
+        """When `on_time` is wanted next (monotonic); without a connection there is nothing to do."""
+        if not self._connections:
+            return None
         times = [self._wake_us, self.delivery.deadline if self.delivery else None]
         return min((time for time in times if time is not None), default=None)
 
@@ -141,6 +143,7 @@ class Session:
             out.note("late", now.wall_us, connection=str(source))
         else:
             out.note("unmatched", now.wall_us, connection=str(source))
+            out.count("qianzhi_unmatched_replies_total", self._line.bank)
 
     def on_good_mac(self, key: DesKey, now: Now, out: Outbox) -> None:
         """Note the key of a good MAC: failures start again, and a delivered key is proved by its use."""
@@ -273,7 +276,7 @@ class Session:
         delivery = self.delivery
         if delivery is None:
             return
-        rows = delivery.make(self._serials, now)
+        rows = delivery.make(self._serials, self.admits, now)
         if rows:
             self._store(rows, self._send_key, out)
         delivery.repeat(list(self._connections), now, out)

@@ -85,10 +85,10 @@ class Delivery:
             self._attempts -= 1
         self._due_us = now.mono_us
 
-    def make(self, serials: Serials, now: Now) -> list[KeyRow]:
+    def make(self, serials: Serials, signed_on: bool, now: Now) -> list[KeyRow]:
         """Return the rows of a new key to be stored before `on_made`; none when nothing is to be made now."""
         if self._renew_us is not None and self._renew_us <= now.mono_us:
-            self._renew_us, self._wanted = None, True
+            self._renew_us, self._wanted = self._renewal(now), self._wanted or signed_on
         if not self._wanted or self._making or self._proving or self._match is not None:
             return []
         row = self._keys.make(now) if serials.available else None

@@ -115,6 +115,36 @@ def test_an_unanswered_delivery_is_repeated_unchanged_and_given_up(citic):
     assert len(citic.take_asked()) == 1, "the key in force stays in force"
 
 
+def test_a_delivery_waits_for_a_connection_and_goes_on_over_the_next_one(citic):
+    citic.manage(1, "key_request")
+    citic.run(citic.core.on_closed(1, "gone", citic.now))
+    citic.answers.clear()
+    citic.wait(3600)
+    assert citic.answers == []
+    other = citic.connect()
+    citic.wait(1)
+    assert [m["mti"] for m in citic.heard(other)] == ["0800"]
+    citic.take_key(other)
+    assert citic.names().count("key_installed") == 1
+
+
+def test_keys_grow_old_and_are_changed_without_being_asked_for_while_signed_on(bench):
+    made = bench("hz_citic", session={"key_hours": 1, "echo_seconds": 0})
+    made.node_up()
+    source = made.connect()
+    made.sign_on(source)
+    made.answers.clear()
+    made.wait(3590)
+    assert made.answers == []
+    made.wait(11)
+    assert [m["mti"] for m in made.heard()] == ["0800"]
+    made.take_key(source)
+    made.manage(source, "sign_off")
+    made.answers.clear()
+    made.wait(4000)
+    assert made.answers == []
+
+
 @pytest.mark.parametrize("how", ["code", "mac"])
 def test_a_refused_or_wrong_key_answer_changes_nothing(citic, how):
     old = citic.mac_key

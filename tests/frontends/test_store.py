@@ -1,11 +1,14 @@
 """The front's file: what was written is there after a restart, and a serial is never leased twice."""
 
+from collections.abc import Callable
 from pathlib import Path
+from queue import SimpleQueue
 
 import pytest
 
-from frontends.session_rows import NOTHING_SAVED, KeyRow, LeaseRow, SignOnRow
-from frontends.store import FrontStore, LeaseConflictError
+from frontends.session_rows import NOTHING_SAVED, KeyRow, LeaseRow, SessionRow, SignOnRow
+from frontends.store import FrontStore, LeaseConflictError, StoreError
+from frontends.store_thread import StoreThread
 
 WRAPPED, CHECK = bytes(range(16)), b"\x01\x02\x03\x04"
 
@@ -37,6 +40,34 @@ def test_a_slot_is_replaced_and_emptied(path: Path) -> None:
     assert saved.keys == [KeyRow("x", "current", WRAPPED, CHECK, 2)]
     assert not saved.signed_on
     store.close()
+
+
+def test_a_write_that_fails_is_tried_again_in_its_order(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk that is full for a moment: nothing is reported stored before it is, and nothing overtakes."""
+    store, reported, written = FrontStore(path), SimpleQueue[object](), []
+    write = store.write
+
+    def fail_once(rows: list[SessionRow]) -> None:
+        written.append(rows)
+        if len(written) == 1:
+            raise StoreError("full")
+        write(rows)
+
+    class Reactor:
+        def callFromThread(self, call: Callable[..., None], *arguments: object) -> None:
+            call(*arguments)
+
+    monkeypatch.setattr(store, "write", fail_once)
+    monkeypatch.setattr("frontends.store_thread.RETRY_SECONDS", 0.01)
+    thread = StoreThread(store, reported.put, lambda: reported.put("trouble"), Reactor())
+    thread.start()
+    thread.write(1, [SignOnRow("x", True, 1)])
+    thread.write(2, [SignOnRow("x", False, 2)])
+    assert [reported.get(timeout=20) for _ in range(3)] == ["trouble", 1, 2]
+    thread.stop()
+    again = FrontStore(path)
+    assert not again.load("x").signed_on
+    again.close()
 
 
 def test_two_processes_never_lease_the_same_serials(path: Path) -> None:
