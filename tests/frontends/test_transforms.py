@@ -4,7 +4,7 @@ from datetime import UTC
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from frontends.transforms import FieldError, moment_of_second, transform_of
@@ -176,6 +176,7 @@ def test_an_amount_is_never_cut():
         write("fen:12", -1)
 
 
+@settings(deadline=None)
 @given(st.integers(min_value=0, max_value=10**12 - 1))
 def test_amounts_in_fen_come_back(amount_fen):
     assert read("fen:12", write("fen:12", amount_fen)) == amount_fen
@@ -183,6 +184,7 @@ def test_amounts_in_fen_come_back(amount_fen):
         assert read("yuan:13", write("yuan:13", amount_fen)) == amount_fen
 
 
+@settings(deadline=None)
 @given(st.dates().filter(lambda d: d.year > 1), st.text())
 def test_no_text_makes_a_reader_raise_anything_else(day, text):
     moment = moment_of_second(1_795_312_800, ZONE)
