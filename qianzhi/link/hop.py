@@ -109,18 +109,26 @@ def choose(peers: Sequence[Peer], priority: bool, turn: int, avoid: str = "") ->
     and status queries are served through a drain.  `avoid` stands back while another peer is healthy.
     Equals take turns, counted by `turn`.
     """
+    return _least(_able(peers, priority), priority, turn, avoid)
+
+
+def _able(peers: Sequence[Peer], priority: bool) -> list[Peer]:
+    """Return whom a job may go to, windows apart."""
     able = [peer for peer in peers if peer.up and not peer.draining]
-    if priority and not able:
-        able = [peer for peer in peers if peer.up]
+    return able or [peer for peer in peers if peer.up] if priority else able
+
+
+def _least(able: list[Peer], priority: bool, turn: int, avoid: str = "") -> Peer | None:
     if avoid and len(able) > 1:
         able = [peer for peer in able if peer.name != avoid]
     best: Peer | None = None
-    for step in range(len(able)):
-        peer = able[(turn + step) % len(able)]
-        if len(peer.works) < (peer.window if priority else peer.window_normal) and (
-            best is None or len(peer.works) < len(best.works)
-        ):
-            best = peer
+    least = 0
+    size = len(able)
+    for step in range(size):
+        peer = able[(turn + step) % size]
+        held = len(peer.works)
+        if held < (peer.window if priority else peer.window_normal) and (best is None or held < least):
+            best, least = peer, held
     return best
 
 
@@ -181,12 +189,14 @@ class Hop:
     def submit(self, items: list[Job], now: Now) -> Effects:
         """Send new jobs; what nobody may take has its certain outcome at once, because nothing waits here."""
         batches: dict[str, list[Envelope]] = {}
+        able = _able(self._list, False), _able(self._list, True)  # nobody comes or goes within one call
         for job in items:
+            priority = job.priority > 0
             if job.deadline_us - now.mono_us < BUDGET_US_MIN:
                 self._refuse(job, Status.EXPIRED)
             elif not self._list or len(job.body) > self._limits.body_bytes_max:
                 self._refuse(job, Status.NO_ROUTE)
-            elif (peer := choose(self._list, job.priority > 0, self._turn)) is None:
+            elif (peer := _least(able[priority], priority, self._turn)) is None:
                 self._refuse(job, Status.BUSY)
             else:
                 work = _Work(job)
