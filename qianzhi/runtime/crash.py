@@ -18,7 +18,6 @@ CRASH_POINTS: tuple[str, ...] = (
     "front.after_send",
     "front.before_store",
     "front.after_store",
-    "queue.before_acknowledge",
 )
 
 

@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 
 import structlog
 from structlog.typing import EventDict, FilteringBoundLogger, WrappedLogger
-from twisted.logger import LogEvent, LogLevel, formatEvent, globalLogPublisher
+from twisted.logger import LogEvent, LogLevel, formatEvent, globalLogBeginner, globalLogPublisher
 from twisted.python.failure import Failure
 
 from qianzhi.runtime.masking import mask_value
@@ -43,6 +43,11 @@ class _LineWriter:
         self._thread: threading.Thread | None = None
         self._descriptor = _STDERR
         self.dropped = 0
+
+    @property
+    def running(self) -> bool:
+        """Whether lines go through the queue."""
+        return self._thread is not None
 
     def start(self, descriptor: int) -> None:
         self._descriptor = descriptor
@@ -144,13 +149,15 @@ def start(daemon: str, *, level: int = logging.INFO, descriptor: int = _STDERR) 
     root = logging.getLogger()
     root.handlers[:] = [_Bridge()]
     root.setLevel(max(level, logging.INFO))
-    globalLogPublisher.addObserver(_observe_twisted)  # type: ignore[arg-type]
+    # Until logging begins, Twisted itself prints critical events to stderr, and unmasked.
+    observers: list[Any] = [_observe_twisted]
+    globalLogBeginner.beginLoggingTo(observers, redirectStandardIO=False, discardBuffer=True)
 
 
 def stop() -> None:
     """Write out what waits and go back to writing at once."""
-    if _observe_twisted in globalLogPublisher._observers:
-        globalLogPublisher.removeObserver(_observe_twisted)
+    if _writer.running:
+        globalLogPublisher.removeObserver(_observe_twisted)  # type: ignore[arg-type]
     _writer.stop()
 
 
@@ -167,9 +174,10 @@ def _bind_daemon(daemon: str) -> None:
 
 def _observe_twisted(event: LogEvent) -> None:
     """Pass on Twisted's warnings; end the process at an exception that Twisted swallowed in a callback."""
-    failure = event.get("log_failure")
+    # The reactor reports what a protocol raised in the old form, with other keys and without a level.
+    failure = event.get("log_failure") or event.get("failure")
     level = event.get("log_level", LogLevel.info)
-    if isinstance(failure, Failure) and level == LogLevel.critical:
+    if isinstance(failure, Failure) and (level >= LogLevel.error or event.get("isError")):
         end_process("unhandled exception", type(failure.value).__name__, failure.getTraceback())
     if level >= LogLevel.warn:
         get_logger("twisted").warning(formatEvent(event))

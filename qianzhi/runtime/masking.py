@@ -33,6 +33,10 @@ SECRET_FIELDS = frozenset(
     | {"secret", "token", "key_data", "working_key", "site_key"}
 )
 
+# Our own and the banks' names of requests: long runs of digits that operators must be able to read and search
+# for.
+IDENTIFIER_FIELDS = frozenset({"key", "serial", "order", "trace"})
+
 # Digits that may be parted by single blanks or dashes, as people write card numbers.
 _DIGIT_RUN = re.compile(r"\d(?:[ -]?\d){12,}", re.ASCII)
 _DOUBLED = (0, 2, 4, 6, 8, 1, 3, 5, 7, 9)
@@ -63,27 +67,34 @@ def is_pan(digits: str) -> bool:
     return total % 10 == 0
 
 
-def mask_text(text: str) -> str:
-    """Mask every card number in a text, also inside longer runs of digits and between blanks or dashes."""
-    return _DIGIT_RUN.sub(_mask_run, text) if len(text) >= PAN_DIGITS_MIN else text
+def mask_text(text: str, *, inside_runs: bool = True) -> str:
+    """Mask every card number in a text, also between blanks or dashes.
+
+    A run of 13 to 19 digits is one if its check digit is right; a longer run may hold one anywhere, unless
+    `inside_runs` is false.
+    """
+    if len(text) < PAN_DIGITS_MIN:
+        return text
+    return _DIGIT_RUN.sub(lambda found: _mask_run(found.group(), inside_runs), text)
 
 
-def _mask_run(found: re.Match[str]) -> str:
-    run = found.group()
+def _mask_run(run: str, inside_runs: bool) -> str:
     places = [at for at, character in enumerate(run) if character.isdigit()]
     digits = "".join(run[at] for at in places)
     shown = list(run)
-    for start, length in _pans_in(digits):
+    for start, length in _pans_in(digits, inside_runs):
         for at in places[start + 6 : start + length - 4]:
             shown[at] = "*"
     return "".join(shown)
 
 
-def _pans_in(digits: str) -> list[tuple[int, int]]:
+def _pans_in(digits: str, inside_runs: bool) -> list[tuple[int, int]]:
     """Find (start, length) of card numbers: the whole run, or every window of a run too long to be one
     number."""
     if len(digits) <= PAN_DIGITS_MAX:
         return [(0, len(digits))] if is_pan(digits) else []
+    if not inside_runs:
+        return []
     return [
         (start, length)
         for length in range(PAN_DIGITS_MIN, PAN_DIGITS_MAX + 1)
@@ -119,4 +130,4 @@ def _mask_named(text: str, field: str) -> str:
         return mask_pan(text)
     if field in PHONE_FIELDS:
         return mask_phone(text)
-    return mask_text(text)
+    return mask_text(text, inside_runs=field not in IDENTIFIER_FIELDS)

@@ -23,6 +23,7 @@ _histograms = {
     name: Histogram(name, m.help, m.labels, buckets=m.buckets, registry=REGISTRY)
     for name, m in HISTOGRAMS.items()
 }
+_LABELLED = frozenset(name for name, m in (COUNTERS | GAUGES | HISTOGRAMS).items() if m.labels)
 
 
 class UndeclaredMetricError(KeyError):
@@ -55,7 +56,7 @@ def value(name: str, labels: Sequence[str] = ()) -> float:
 def _child(family: dict[str, Any], name: str, labels: Sequence[str]) -> Any:
     try:
         metric = family[name]
-        return metric.labels(*labels) if labels else metric
+        return metric.labels(*labels) if labels or name in _LABELLED else metric
     except (KeyError, ValueError) as error:
         raise UndeclaredMetricError(f"{name} with {len(labels)} labels") from error
 
