@@ -1,5 +1,4 @@
-"""A bank as a pure model: its customers' money, its serials, what it asks for, and how it gets to the end of
-each.
+"""A bank as a pure model: its customers' money, its serials, and how each comes to its end.
 
 Why here: the platform is proved against a bank that keeps its own books and insists on a final state for
 every serial, by its own repeats, queries and reversals.  It knows no wire format: a line (`cups_line`,
@@ -39,9 +38,7 @@ class Exchange:
 
 
 class Later(NamedTuple):
-    """A message that is to be sent when its time, or the line, comes; `round` tells whether it is still
-    wanted.
-    """
+    """A message to be sent when its time, or the line, comes; `round` tells whether it is still wanted."""
 
     record: Record
     step: Step
@@ -238,9 +235,7 @@ class BankModel:
         return Ask(ticket, request, stamp_us, record.stamp_us, record.kind, card)
 
     def _debit(self, record: Record, step: Step) -> None:
-        """Note what this message means for the record; the customer pays before the first original goes
-        out.
-        """
+        """Note what this message means; the customer pays before the first original goes out."""
         if step in (Step.ORIGINAL, Step.REPEAT):
             record.originals += 1
             if record.debit is Debit.NONE:
@@ -318,9 +313,7 @@ class BankModel:
             record.debit = Debit.DEBITED
 
     def _quote(self, record: Record, bills: tuple[Bill, ...]) -> None:
-        """Take the oldest bill of an owed answer for the payment that follows; without one there is no
-        payment.
-        """
+        """Take the oldest bill of an owed answer for the payment that follows, if there is one."""
         if record.kind is not Kind.PAY:
             return
         if not bills:

@@ -40,9 +40,7 @@ class Disagreement(NamedTuple):
 
 
 class Comparison(NamedTuple):
-    """What was compared: keys, how many agree, what the core holds for them in all, and every
-    disagreement.
-    """
+    """Keys, how many agree, what the core holds for them in all, and every disagreement."""
 
     keys: int
     agreed: int

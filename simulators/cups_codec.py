@@ -1,5 +1,4 @@
-"""CUPS messages as the simulated bank writes and reads them: pyiso8583 for the fields, own code for all
-around it.
+"""CUPS messages as the simulated bank writes and reads them: pyiso8583 for the fields, own code around it.
 
     +-----------+--------------------------------------------------+
     | header 46 | MTI 4 | bitmap 8 | [bitmap 8] | fields in order  |
@@ -30,9 +29,7 @@ class BankCodecError(ValueError):
 
 @dataclass(frozen=True)
 class Column:
-    """One field of the spec as this codec needs it; `digits` of a length prefix, 0 when the length is
-    fixed.
-    """
+    """One field of the spec; `digits` of its length prefix, 0 when the length is fixed."""
 
     name: str
     number: str

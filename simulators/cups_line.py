@@ -257,9 +257,7 @@ class CupsLine:
         return [self._out(answer)]
 
     def _delivered_key(self, message: Message) -> bytes | None:
-        """Find the key in a delivery: double-length ones in their own tag, single-length ones in the key
-        field.
-        """
+        """Find the key: double-length ones have a tag of their own, single-length ones the key field."""
         wrapped = message.get("key_data")
         private = message.get("private")
         if isinstance(private, dict) and "NK" in private:

@@ -1,5 +1,4 @@
-"""Which fields of a CUPS message its MAC covers, and where the MAC stands: the bank's own reading of the
-rule.
+"""Which fields of a CUPS message its MAC covers, and where it stands: the bank's own reading of the rule.
 
 Fields are joined by one blank; absent ones add nothing; variable fields keep their length digits; of the
 original's data only the first twenty digits count.  A transaction carries four MAC bytes as eight
@@ -67,9 +66,7 @@ def is_signed(message: Message, codec: CupsCodec, key: bytes) -> bool:
 
 
 def is_delivered(message: Message, codec: CupsCodec, key: bytes) -> bool:
-    """Tell whether a key delivery proves the key that it carries: its MAC under that key, and the check
-    value.
-    """
+    """Tell whether a delivery proves its key: the MAC under that key, and the check value."""
     found = message.get("mac")
     if not isinstance(found, bytes):
         return False

@@ -14,9 +14,7 @@ ALLOWED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 ,.")
 
 
 def pick_text(value: str) -> str:
-    """Return what of a field's text goes into a CUPS MAC: capitals, digits, comma, full stop, single
-    blanks.
-    """
+    """Return what goes into a CUPS MAC: capitals, digits, comma, full stop, single blanks."""
     kept = "".join(character for character in value.upper() if character in ALLOWED)
     return " ".join(kept.split())
 

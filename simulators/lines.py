@@ -19,9 +19,7 @@ class LineMaker:
     """Makes the line of one bank and keeps its working key; `config` is the folder of the configuration."""
 
     def __init__(self, profile: Profile, config: Path, state: StateFile, *, production: bool) -> None:
-        """Raises KeyReferenceError for keys that cannot be had, ConfigError for a spec that cannot be
-        read.
-        """
+        """Raises KeyReferenceError for a key, and ConfigError for a spec, that cannot be had."""
         self.profile = profile
         self.state = state
         self._keys = resolve_keys(profile, config, production=production)

@@ -1,6 +1,4 @@
-"""The live table of simulated traffic: one row per bank, drawn by rich from the banks' reports; no
-decisions.
-"""
+"""The live table of simulated traffic: one row per bank, drawn by rich from the banks' reports."""
 
 from rich.table import Table
 

@@ -15,9 +15,7 @@ READ_BYTES = 65_536
 
 @contextmanager
 def serve_socket(front: ModelFront, mute: threading.Event | None = None) -> Iterator[int]:
-    """Serve the front-end on a free port of 127.0.0.1, which is given; while `mute` is set nothing is
-    answered.
-    """
+    """Serve on a free port of 127.0.0.1, which is given; while `mute` is set nothing is answered."""
     lock = threading.Lock()
 
     class Handler(socketserver.BaseRequestHandler):

@@ -1,5 +1,4 @@
-"""What a simulated bank keeps about each serial, and how an answer changes it; pure tables, nothing is sent
-here.
+"""What a simulated bank keeps about each serial, and what an answer says about it; nothing is sent here.
 
 The rules are the bank's side of the money rules: no answer is no refusal; an edge refusal is final only when
 it answers the only attempt (rule 8); asking settles (rule 4); after a reversal went out, the reversal
@@ -111,9 +110,7 @@ GONE = frozenset({Result.REVERSED, Result.BLOCKED, Result.NOT_FOUND, Result.ORIG
 
 
 def judge(record: Record, step: Step, result: Result | None) -> tuple[Verdict, Outcome | None]:
-    """Return what an answer means, and the outcome that it establishes (None: it says nothing about the
-    outcome).
-    """
+    """Return what an answer means, and the outcome that it establishes, None for none."""
     if result in OUTSIDE:
         return Verdict.AGAIN, None
     if result in OPEN_RESULTS:
@@ -134,9 +131,7 @@ def judge(record: Record, step: Step, result: Result | None) -> tuple[Verdict, O
 
 
 def _judge_edge(record: Record, step: Step) -> tuple[Verdict, Outcome | None]:
-    """An edge refusal is an answer only to the only attempt of an original, or to a query that moves
-    nothing.
-    """
+    """An edge refusal answers only the only attempt of an original, or a query that moves nothing."""
     if step is Step.OWED:
         return Verdict.FINAL, Outcome.REFUSED
     only = step is Step.ORIGINAL and record.originals == 1 and not record.reversing and not record.queried
@@ -152,9 +147,7 @@ def _judge_reversal(record: Record, result: Result | None) -> tuple[Verdict, Out
 
 
 def _outcome(record: Record, result: Result | None) -> Outcome:
-    """Turn a conclusive result into the state of the serial; "gone" after a reversal means that it was
-    undone.
-    """
+    """Turn a conclusive result into the serial's state; "gone" after a reversal means undone."""
     if result is Result.APPROVED:
         return Outcome.APPROVED
     if result not in GONE or not record.originals:

@@ -1,6 +1,4 @@
-"""What a simulated bank has seen, in numbers that do not grow: counters and a bounded histogram of
-latencies.
-"""
+"""What a simulated bank has seen: counters, and a histogram of latencies that does not grow."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -26,9 +24,7 @@ class Histogram:
         self.max_us = max(self.max_us, us)
 
     def quantile_us(self, per_mille: int) -> int:
-        """Return the latency below which `per_mille` thousandths lie (upper edge of the bucket), 0 when
-        empty.
-        """
+        """Return the latency below which `per_mille` thousandths lie (a bucket's upper edge), 0 for none."""
         wanted = max(1, -(-self.n * per_mille // 1000))
         seen = 0
         for index in sorted(self.counts):

@@ -11,9 +11,7 @@ DEFAULT = "default"
 
 
 def load_scenario(name: str = DEFAULT) -> Scenario:
-    """Read a scenario by name (`default`) or path (`my/day.toml`); raises ConfigError with all that is
-    wrong.
-    """
+    """Read a scenario by name (`default`) or path (`my/day.toml`); raises ConfigError with all faults."""
     path = Path(name) if name.endswith(".toml") else FOLDER / f"{name}.toml"
     if not path.is_file():
         known = ", ".join(scenario_names())

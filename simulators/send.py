@@ -43,9 +43,7 @@ ACTIONS = (*MONEY_ACTIONS, *LINE_ACTIONS)
 
 
 class SendError(Exception):
-    """The request could not be made or its outcome is not known; `unknown` tells which.  The text is for
-    people.
-    """
+    """The request could not be made, or (`unknown`) its outcome is not known; the text is for people."""
 
     def __init__(self, text: str, *, unknown: bool = False, key: str = "") -> None:
         super().__init__(text)

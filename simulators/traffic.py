@@ -41,9 +41,7 @@ LEASE_MIN = 500
 
 
 class Look(NamedTuple):
-    """One bank as seen at one moment: its report, requests a second since the look before, messages on the
-    way.
-    """
+    """One bank at one moment: its report, requests a second since the look before, messages on the way."""
 
     report: Report
     rate: int
@@ -123,9 +121,7 @@ class BankRun:
 
 
 class Traffic:
-    """All banks of one process on one reactor; `start`, and later `stop`, which settles and then calls
-    back.
-    """
+    """All banks of one process on one reactor: `start`, and later `stop`, which settles and calls back."""
 
     def __init__(
         self, runs: list[BankRun], reactor: Any, on_look: Callable[[list[Look]], None] | None
@@ -242,9 +238,7 @@ def make_runs(
     seed: int | None,
     reactor: Any,
 ) -> list[BankRun]:
-    """Return one run per profile, the rate shared out evenly; every bank gets at least one request a
-    second.
-    """
+    """Return one run per profile, the rate shared out evenly, at least one request a second each."""
     own = replace(scenario, seed=scenario.seed if seed is None else seed)
     shares = shared_out(rate, len(profiles), own.rate)
     return [

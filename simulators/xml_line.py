@@ -1,5 +1,4 @@
-"""A bank's end of a queue line that carries XML documents: built and read by xml.etree and Python's codecs;
-pure.
+"""A bank's end of a queue line with XML documents, by xml.etree and Python's codecs; pure.
 
 Why here again: the platform reads XML with its own limits in `wire`; the bank at the other end uses another
 library and its own MAC.  There is no session: a static key signs everything, and the line is ready as soon
@@ -132,9 +131,7 @@ class XmlLine:
 
 
 def mac_text(message: Message, charset: str) -> bytes:
-    """Return the bytes under the MAC: the listed values as they stand, joined by one blank, absent ones left
-    out.
-    """
+    """Return the bytes under the MAC: the listed values that are there, joined by one blank."""
     values = (_at(message, path) for path in MAC_PATHS)
     return " ".join(value for value in values if value).encode(charset)
 

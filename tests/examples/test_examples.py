@@ -1,5 +1,4 @@
-"""The clients in examples/ against a front-end made of the platform's codecs; the same against a real site
-is at hand.
+"""The clients in examples/ against a front-end made of the platform's codecs.
 
 `recharge_twice` is what an integration test calls with the ports of a running system.
 """

@@ -1,6 +1,4 @@
-"""The banks' codecs against the platform's, both ways and over all transactions: two readings of one spec
-file.
-"""
+"""The banks' codecs against the platform's, both ways, over all transactions: two readings of one spec."""
 
 import tomllib
 from pathlib import Path
@@ -190,7 +188,7 @@ def test_the_bank_takes_an_answer_with_a_wrong_mac_for_no_answer() -> None:
 PLAIN = sorted(column.name for column in cups()[1].columns if column.parts is None and column.type != "b")
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(data=st.data())
 def test_any_plain_fields_travel_alike_through_both_codecs(data: st.DataObject) -> None:
     profile, codec = cups()

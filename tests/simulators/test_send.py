@@ -1,6 +1,4 @@
-"""Single requests and traffic over real sockets and queues, against a front-end made of the platform's
-codecs.
-"""
+"""Single requests and traffic over real sockets and queues, against a front-end of the platform's codecs."""
 
 import json
 import socket
