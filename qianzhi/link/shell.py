@@ -21,13 +21,15 @@ from qianzhi.runtime.log import get_logger
 from qianzhi.runtime.now import SECOND_US, Now
 from socket_pool.client import SocketClient
 from socket_pool.limits import SocketLimits
+from socket_pool.pool import Pool
 from socket_pool.server import SocketServer
 
 OnEvents = Callable[[list[tuple[str, LinkEvent]]], None]
 Items = Sequence[Envelope | Answer | DrainNotice]  # one list is of one kind
 
 _WHAT: dict[type, str] = {Envelope: "requests", Answer: "answers", DrainNotice: "notices"}
-WRITE_BUFFER_BYTES_MAX = 64 << 20  # a full window of the longest usual bodies fits several times
+UNREAD_BYTES_MAX = 32 << 20  # a full window of the longest usual bodies fits several times
+WRITE_BUFFER_BYTES_MAX = 64 << 20
 
 
 class Link:
@@ -230,6 +232,7 @@ class LinkServer:
 
     def on_connected(self, conn: int, peer: str) -> None:
         """Begin as the side that lets the other prove itself first."""
+        _read_on(self._server.pool, conn)
         self._link.opened(conn, self, "server", "")
 
     def on_frames(self, items: list[tuple[int, bytes]]) -> None:
@@ -270,6 +273,7 @@ class LinkClient:
 
     def on_connected(self, conn: int, peer: str) -> None:
         """Begin as the side that proves itself first."""
+        _read_on(self._client.pool, conn)
         self._link.opened(conn, self, "client", self._name)
 
     def on_frames(self, items: list[tuple[int, bytes]]) -> None:
@@ -290,6 +294,16 @@ class _Chunks:
     def receive_data(self, data: bytes) -> list[bytes]:
         """Return the bytes as they came."""
         return [data]
+
+
+def _read_on(pool: Pool, conn: int) -> None:
+    """Let much wait for a peer before we stop reading from it.
+
+    Link is symmetric: two ends that each stop reading until the other has read would wait for each other, as
+    soon as both write more than the kernel takes.  What may wait is bounded by the windows already.
+    """
+    transport: Any = pool._connections[conn].transport
+    transport.bufferSize = UNREAD_BYTES_MAX
 
 
 def socket_limits(limits: LinkTable) -> SocketLimits:

@@ -213,3 +213,22 @@ def test_a_second_connection_of_a_peer_takes_the_place_of_the_first(end: Callabl
     kinds = [(type(event), getattr(event, "reason", "")) for _, event in node.heard[:3]]
     assert kinds == [(PeerUp, ""), (PeerDown, "replaced"), (PeerUp, "")]
     former.run(former.link.stop)
+
+
+def test_two_ends_that_both_send_more_than_the_kernel_takes_do_not_wait_for_each_other(
+    end: Callable[..., End],
+) -> None:
+    node, front = end("node1"), end("front-x-1", "front")
+    front.dial("node1", node.listen())
+    front.wait(lambda: front.has(PeerUp, "node1"))
+    node.wait(lambda: node.has(PeerUp, "front-x-1"))
+    many = [Envelope(number, 1, "1", 2, 0, 9_000, 0, "", bytes(4_000), "k") for number in range(4_000)]
+
+    def both() -> None:
+        node.link.send("front-x-1", many)
+        front.link.send("node1", many)
+
+    node.run(both)
+    node.wait(lambda: len(node.requests()) == 4_000 or node.has(PeerDown, "front-x-1"))
+    front.wait(lambda: len(front.requests()) == 4_000 or front.has(PeerDown, "node1"))
+    assert len(node.requests()) == len(front.requests()) == 4_000
