@@ -3,6 +3,7 @@
 import pytest
 
 from qianzhi.wire.codec import get_path, put_path
+from qianzhi.wire.errors import RemoteProtocolError
 
 # -- composites --
 
@@ -120,3 +121,32 @@ def test_what_no_spec_describes_is_never_shown(cups, purchase):
         assert pan not in repr(cups.describe(body))
         assert pan.encode().hex() not in repr(cups.describe(body))
         assert {view.path: view.value for view in cups.describe(body)}["chip.95"] == "3132333435"
+
+
+def test_a_tag_that_comes_twice_is_kept_as_it_came(bare_cups):
+    """Read as tags, one of the two would be lost."""
+    raw = b"SM001aSM001b"
+    body = bare_cups.encode({"mti": "0200", "network_data": {"bytes": raw}})
+    read = bare_cups.decode(body)
+    assert read["network_data"] == {"bytes": raw}
+    assert bare_cups.encode(read) == body
+
+
+@pytest.mark.parametrize("length", [b"\x05", b"\x81\x05", b"\x82\x00\x05"])
+def test_chip_lengths_in_every_form(bare_cups, length):
+    plain = bare_cups.encode({"mti": "0200", "chip": {"95": b"12345"}})
+    raw = b"\x95" + length + b"12345"
+    assert bare_cups.decode(plain.replace(b"007\x95\x0512345", b"%03d" % len(raw) + raw))["chip"] == {
+        "95": b"12345"
+    }
+
+
+@pytest.mark.parametrize(
+    "raw", ["95", "9505", "95051234", "9F", "9F81", "000100", "95800000", "9583000005", "FF0100"]
+)
+def test_chip_data_that_does_not_fit_is_refused(bare_cups, raw):
+    plain = bare_cups.encode({"mti": "0200", "chip": {"95": b"12345"}})
+    data = bytes.fromhex(raw)
+    with pytest.raises(RemoteProtocolError) as caught:
+        bare_cups.decode(plain.replace(b"007\x95\x0512345", b"%03d" % len(data) + data))
+    assert caught.value.field == "chip"

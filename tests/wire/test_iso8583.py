@@ -246,6 +246,13 @@ def test_truncated_and_overlong_messages_are_refused(cups, purchase):
     assert caught.value.field == "header.total"
 
 
+def test_bytes_behind_the_last_field_are_refused(bare_cups, purchase):
+    del purchase["header"]
+    body = bare_cups.encode(purchase)
+    with pytest.raises(RemoteProtocolError, match="1 bytes more"):
+        bare_cups.decode(body + b"0")
+
+
 def test_bits_of_unknown_fields_and_third_bitmaps_are_refused(bare_cups):
     for bit in (8, 17, 65, 127):
         bitmap = ((1 << 127 if bit > 64 else 0) | 1 << (128 - bit)).to_bytes(16, "big")

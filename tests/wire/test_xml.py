@@ -331,3 +331,13 @@ def test_repetitive_bodies_are_masked_in_one_pass(xml, piece):
     """Patterns that can match one text in many ways would not come back from these."""
     for body in (piece * 3000 + b"<", b"<Message>" + piece * 3000):
         assert len(xml.mask(body)) == len(body)
+
+
+@pytest.mark.parametrize("digits", ["²²", "１２", "١٢", " 12", "+12", "1_2"])
+def test_what_int_would_read_is_no_digit_in_any_charset(xml, digits):
+    text = (
+        f'<?xml version="1.0" encoding="UTF-8"?><Message><Head><TrxCode>{digits}</TrxCode></Head></Message>'
+    )
+    with pytest.raises(RemoteProtocolError) as caught:
+        xml.decode(text.encode())
+    assert caught.value.field == "Head.TrxCode"
