@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from qianzhi.link.tables import Site
 
 PR_SET_PDEATHSIG = 1
-READY_SECONDS = 30.0
+READY_SECONDS = 60.0
 LOOK_SECONDS = 0.05
 
 
