@@ -29,7 +29,6 @@ COUNTERS: dict[str, Metric] = {
     ),
     "qianzhi_reconnects_total": Metric("Times that a connection of ours is to be made again.", ("listener",)),
     "qianzhi_link_messages_total": Metric("Messages on link.", ("peer", "direction", "what")),
-    "qianzhi_link_answers_total": Metric("Answers on link, by status.", ("peer", "status")),
     "qianzhi_link_resends_total": Metric("Requests sent again to a partner.", ("peer",)),
     "qianzhi_link_late_answers_total": Metric(
         "Answers that came after their request was settled.", ("peer",)
@@ -57,7 +56,6 @@ GAUGES: dict[str, Metric] = {
 
 HISTOGRAMS: dict[str, Metric] = {
     "qianzhi_request_seconds": Metric("From first byte read to answer written.", ("bank", "kind"), SECONDS),
-    "qianzhi_hop_seconds": Metric("From submitting a request on link to its outcome.", ("role",), SECONDS),
     "qianzhi_commit_seconds": Metric("Time of one batch in the core's database.", (), SECONDS),
     "qianzhi_batch_size": Metric("Requests in one batch of the core.", (), SIZES),
     "qianzhi_list_size": Metric("Items that one wake-up completed.", ("stage",), SIZES),

@@ -53,6 +53,7 @@ class Interpreter:
         self._log = get_logger("shell")
         self._timer: Any = None
         self._timer_us = 0
+        self._unwritable = False
         self._handlers: dict[type, Handler] = {Count: _count, Alarm: self.alarm}
         if events is not None:
             self._handlers[Record] = lambda record: events.append(record.rows)
@@ -61,7 +62,7 @@ class Interpreter:
     def run(self, effects: Effects) -> None:
         """Carry out the effects in order, then set the timer to the core's deadline."""
         handlers = self._handlers
-        unwritten = False
+        unwritten = False  # a record of this list
         for effect in effects:
             kind = type(effect)
             if unwritten and kind is Send:
@@ -70,13 +71,25 @@ class Interpreter:
                 handlers[kind](effect)
             except EventsError as error:
                 unwritten = True
-                self.alarm(Alarm(EVENTS_UNWRITABLE, {"error": str(error)}))
+                self._alarm_unwritable(str(error))
+            else:
+                self._unwritable = self._unwritable and kind is not Record
         self._set_timer()
 
     def alarm(self, alarm: Alarm) -> None:
         """Log and count an alarm."""
         metrics.count("qianzhi_alarms_total", (alarm.name,))
         self._log.error("alarm", alarm=alarm.name, fields=alarm.fields)
+
+    def _alarm_unwritable(self, error: str) -> None:
+        """Count every record that was lost, but say it once until one is written again: the disk may be full
+        of log lines already.
+        """
+        if self._unwritable:
+            metrics.count("qianzhi_alarms_total", (EVENTS_UNWRITABLE,))
+        else:
+            self.alarm(Alarm(EVENTS_UNWRITABLE, {"error": error}))
+        self._unwritable = True
 
     def stop(self) -> None:
         """Forget the timer."""

@@ -82,6 +82,26 @@ def test_what_rests_on_a_record_that_failed_is_not_told(tmp_path: Path, hand: Cl
     assert done[-1] == Send("bank", ["next list"])
 
 
+def test_a_disk_that_stays_full_is_counted_each_time_and_logged_once(
+    tmp_path: Path, hand: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk = FullDisk(tmp_path)
+    shell, _ = interpreter(TimedCore(), hand, disk)
+    logged: list[Alarm] = []
+    monkeypatch.setattr(shell, "alarm", logged.append)
+    before = metrics.value("qianzhi_alarms_total", (EVENTS_UNWRITABLE,))
+    for _ in range(5):
+        shell.run([Record([ROW])])
+    assert [alarm.name for alarm in logged] == [EVENTS_UNWRITABLE]
+    assert metrics.value("qianzhi_alarms_total", (EVENTS_UNWRITABLE,)) == before + 4
+    monkeypatch.setattr(disk, "append", lambda _rows: None)
+    shell.run([Record([ROW])])
+    monkeypatch.undo()
+    monkeypatch.setattr(shell, "alarm", logged.append)
+    shell.run([Record([ROW])])
+    assert len(logged) == 2
+
+
 def test_the_core_is_called_at_its_deadline_once(hand: Clock) -> None:
     core = TimedCore()
     shell, done = interpreter(core, hand)
