@@ -207,28 +207,21 @@ class Hop:
 
     def on_peer_up(self, peer: str, now: Now, window: int = 0) -> Effects:
         """Use a peer; `window` is what it takes at once (0: no word on it).  A peer seen first is added."""
-        effects = self.on_peer_down(peer, now) if peer in self._peers and self._peers[peer].up else []
         state = self._peers.get(peer)
         if state is None:
             state = self._peers[peer] = Peer(peer, self._limits.window)
             self._list.append(state)
+        self._bury(state)  # up already: this is another connection, and the former one is dead
         state.resize(min(window, self._limits.window) if window > 0 else self._limits.window)
         state.up, state.draining = True, False
-        return effects + self._place_orphans(now)
+        return self._place_orphans(now)
 
     def on_peer_down(self, peer: str, now: Now) -> Effects:
         """Give a peer up: what it held goes to a partner, once; what went out twice already is unknown."""
         state = self._peers.get(peer)
         if state is None or not state.up:
             return []
-        state.up = state.draining = False
-        works, state.works = list(state.works.values()), {}
-        for work in works:
-            work.maybe_forwarded = True
-            if work.sends < SENDS_MAX:
-                self._orphans.append(work)
-            else:
-                self._finish(work, Status.UNKNOWN)
+        self._bury(state)
         return self._place_orphans(now)
 
     def on_peer_draining(self, peer: str, draining: bool, now: Now) -> Effects:
@@ -269,6 +262,16 @@ class Hop:
         if any(work.done for work in self._orphans):
             self._orphans = deque(work for work in self._orphans if not work.done)
         return self._place_orphans(now)
+
+    def _bury(self, state: Peer) -> None:
+        state.up = state.draining = False
+        works, state.works = list(state.works.values()), {}
+        for work in works:
+            work.maybe_forwarded = True
+            if work.sends < SENDS_MAX:
+                self._orphans.append(work)
+            else:
+                self._finish(work, Status.UNKNOWN)
 
     def _send(self, work: _Work, peer: Peer, now: Now, batches: dict[str, list[Envelope]]) -> None:
         job = work.job
