@@ -59,14 +59,17 @@ _LEDGER = {
         OR (t.code = {Code.OPENING:d} AND t.reference LIKE 'opening-%') OR t.pending IS NOT NULL)""",
 }
 
+_ORDERS_OF_KEYS = """SELECT space, business_date, key_serial, count(*) AS n, max(serial) AS serial,
+    max(amount_fen) AS amount_fen, max(phone) AS phone, max(bank_number) AS bank_number, max(kind) AS kind
+    FROM billing_orders WHERE reverses IS NULL GROUP BY space, business_date, key_serial"""
+
 _ORDERS = {
-    "order": f"""SELECT {_KEY}, count(o.serial) || ' work orders, named ' || coalesce(j.order_serial, '-')
-        FROM journal j LEFT JOIN billing_orders o ON o.space = j.space AND o.business_date = j.business_date
-        AND o.key_serial = j.serial AND o.reverses IS NULL
-        GROUP BY j.space, j.business_date, j.serial
-        HAVING count(o.serial) <> (j.state IN ({_ORDERED})) OR max(o.serial) IS NOT j.order_serial
-        OR max(o.amount_fen) <> j.amount_fen OR max(o.phone) <> j.phone OR max(o.bank_number) <> j.bank_number
-        OR max(o.kind) <> j.kind""",
+    "order": f"""SELECT {_KEY}, coalesce(o.n, 0) || ' work orders, named ' || coalesce(j.order_serial, '-')
+        FROM journal j LEFT JOIN ({_ORDERS_OF_KEYS}) o ON o.space = j.space
+        AND o.business_date = j.business_date AND o.key_serial = j.serial
+        WHERE coalesce(o.n, 0) <> (j.state IN ({_ORDERED})) OR o.serial IS NOT j.order_serial
+        OR o.amount_fen <> j.amount_fen OR o.phone <> j.phone OR o.bank_number <> j.bank_number
+        OR o.kind <> j.kind""",
     "reversal": f"""SELECT {_KEY}, 'reversed by ' || coalesce(o.serial, '-') || ', named ' ||
     coalesce(j.reversal_order, '-')
         FROM journal j LEFT JOIN billing_orders o ON o.reverses = j.order_serial
