@@ -1,4 +1,4 @@
-"""The gateway against a reference model of a few dicts, over random batches; other cores plug into `CORES`."""
+"""The gateway against a reference model of a few dicts, over random batches; other cores plug into CORES."""
 
 import shutil
 import tempfile
@@ -6,6 +6,7 @@ from datetime import date, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -243,6 +244,7 @@ class CoreMachine(RuleBasedStateMachine):
         self.model = Model(accounts)
         self.bills = [bill for view in accounts.values() for bill in view.bills]
         self.orders = {}
+        self.past = []
 
     def now(self):
         return Now(0, int(self.at.timestamp()) * 1_000_000)
@@ -251,8 +253,20 @@ class CoreMachine(RuleBasedStateMachine):
         return find_account(self.url, phone, settings=SETTINGS, now=self.now(), zone=ZONE)
 
     def draw(self, data):
-        kind = data.draw(st.sampled_from([Kind.RECHARGE] * 4 + [Kind.REVERSAL] * 3 + list(Kind)))
-        bare = kind in (Kind.STATUS, Kind.REVERSAL) and data.draw(st.booleans())
+        if self.past and not data.draw(st.integers(0, 4)):
+            return data.draw(st.sampled_from(self.past))
+        request = self.fresh(data)
+        if self.past and request.kind in (Kind.STATUS, Kind.REVERSAL) and data.draw(st.integers(0, 3)):
+            key = data.draw(st.sampled_from(self.past)).key
+            request = msgspec.structs.replace(request, space=key.space, date=key.date, serial=key.serial)
+        self.past.append(request)
+        return request
+
+    def fresh(self, data):
+        kind = data.draw(
+            st.sampled_from([Kind.RECHARGE] * 5 + [Kind.PAY] * 2 + [Kind.REVERSAL] * 4 + list(Kind))
+        )
+        bare = kind in (Kind.STATUS, Kind.REVERSAL) and data.draw(st.integers(0, 3))
         phone = "" if bare else data.draw(st.sampled_from([*PHONES * 3, "13900000000"]))
         amount, bill = 0 if bare else data.draw(amounts), ""
         if kind is Kind.RECHARGE and data.draw(st.booleans()):
@@ -272,7 +286,7 @@ class CoreMachine(RuleBasedStateMachine):
             kind=kind,
             space=data.draw(st.sampled_from(["a"] * 9 + ["b"])),
             date=number(self.at + timedelta(days=shift)),
-            serial=str(data.draw(st.integers(1, 8))),
+            serial=str(data.draw(st.integers(1, 30))),
             bank="bank",
             bank_number=data.draw(st.sampled_from(["001", "001", "001", "002"])),
             phone=phone,
@@ -339,7 +353,7 @@ CORES = {"sqlite": sqlite_core}
 def folder(tmp_path_factory):
     path = tmp_path_factory.mktemp("model")
     start = Now(0, int(START.timestamp()) * 1_000_000)
-    seed(f"sqlite:///{path}/template.db", 50, 5, settings=SETTINGS, now=start, zone=ZONE)
+    seed(f"sqlite:///{path}/template.db", 50, 220, settings=SETTINGS, now=start, zone=ZONE)
     return path
 
 
