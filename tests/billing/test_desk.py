@@ -78,6 +78,14 @@ def test_reserved_money_pays_no_bill():
     assert one.credit(job(1_009)).bills == ()
 
 
+def test_a_reversal_does_not_take_reserved_money():
+    one, sheet = desk(balance=500, reserved=500)
+    first = one.credit(job(600)).order
+    assert [bill.serial for bill in one.credit(job(410, "2")).bills] == ["B8"]
+    assert one.reverse(first, Key("s", TODAY, "1"), "001").shortage_fen == 600
+    assert (sheet.free_fen(BOOK), sheet.balance_fen(ARREARS)) == (0, -600)
+
+
 def test_arrears_come_first():
     one, sheet = desk(arrears=200)
     outcome = one.credit(job(1_209))
