@@ -1,9 +1,9 @@
 """Which fields of a CUPS message its MAC covers, and where it stands: the bank's own reading of the rule.
 
 Fields are joined by one blank; absent ones add nothing; variable fields keep their length digits; of the
-original's data only the first twenty digits count.  A transaction carries four MAC bytes as eight
-hexadecimal letters, a key delivery and its answer four raw MAC bytes, the delivery with four bytes of check
-value behind them.
+original's data only the first twenty digits count.  Field 48, which no card network signs, comes last.  A
+transaction carries four MAC bytes as eight hexadecimal letters, a key delivery and its answer four raw MAC
+bytes, the delivery with four bytes of check value behind them.
 """
 
 from typing import Any
@@ -28,6 +28,7 @@ TRANSACTION_FIELDS = (
     "terminal",
     "merchant",
     "original",
+    "private",
 )
 MANAGEMENT_FIELDS = ("transmission_time", "stan", "response_code", "security", "network_code", "receiver")
 ORIGINAL_DIGITS = 20
@@ -49,6 +50,8 @@ def mac_text(message: Message, codec: CupsCodec) -> bytes:
 def _field_text(name: str, value: Any, codec: CupsCodec) -> str:
     if name == "original":
         return PARTS[name].write(value, "ascii").decode("ascii")[:ORIGINAL_DIGITS]
+    if name == "private":
+        return codec.prefixed(name, PARTS[name].write(value, "gbk").decode("latin-1"))
     return codec.prefixed(name, str(value))
 
 
