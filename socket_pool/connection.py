@@ -63,7 +63,10 @@ class Connection(TwistedProtocol):
         address = transport.getPeer()
         self.peer = f"{address.host}:{address.port}"
         transport.setTcpNoDelay(True)
-        set_keepalive(transport.getHandle(), self._owner.limits)
+        limits = self._owner.limits
+        set_keepalive(transport.getHandle(), limits)
+        bound = limits.write_buffer_bytes_max
+        transport.bufferSize = min(limits.unread_bytes_max or bound, bound)  # past it: pauseProducing
         transport.registerProducer(self, True)
         self._owner.opened(self)
 
@@ -89,7 +92,8 @@ class Connection(TwistedProtocol):
         transport: Any = self.transport
         transport.write(data)
         if self._blocked:
-            self._waiting_bytes = (self._waiting_bytes if was_blocked else 0) + len(data)
+            least = max(transport.bufferSize + 1, len(data))  # of what waits when the bound is passed
+            self._waiting_bytes = self._waiting_bytes + len(data) if was_blocked else least
             if self._waiting_bytes > self._owner.limits.write_buffer_bytes_max:
                 self.abort("write_buffer_full")
                 return False
@@ -127,7 +131,7 @@ class Connection(TwistedProtocol):
         self._owner.closed(self, self._reason)
 
     def pauseProducing(self) -> None:
-        """Twisted's buffer is full: the peer does not read, so we stop reading from it."""
+        """More waits than `unread_bytes_max`: the peer does not read, so we stop reading from it."""
         self._blocked = True
         self._set_reading()
 

@@ -17,13 +17,16 @@ class SocketLimits:
     """`allow` lists the networks (CIDR) that may connect; the others count connections, seconds and bytes.
 
     A frame that has begun must be whole within `partial_seconds`.  A peer that does not read its answers is
-    no longer read from, and is cut when more than `write_buffer_bytes_max` wait for it.  The keepalive
-    figures find connections whose other end has silently gone.
+    no longer read from once more than `unread_bytes_max` wait for it, and is cut when more than
+    `write_buffer_bytes_max` do.  With 0 for the first it is read from until it is cut: for a line on which
+    both ends ask, because two ends that each stop reading until the other has read wait for each other.  The
+    keepalive figures find connections whose other end has silently gone.
     """
 
     allow: tuple[str, ...] = ("127.0.0.0/8", "::1/128")
     connections_max: Annotated[int, Interval(ge=1, le=65_535)] = 256
     partial_seconds: Annotated[float, Gt(0)] = 10.0
+    unread_bytes_max: Annotated[int, Interval(ge=0, le=1 << 30)] = 64 * 1024
     write_buffer_bytes_max: Annotated[int, Interval(ge=4096, le=1 << 30)] = 4 * 1024 * 1024
     close_seconds: Annotated[float, Gt(0)] = 5.0
     keepalive_idle_seconds: Annotated[int, Interval(ge=1, le=32_767)] = 30

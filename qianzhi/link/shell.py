@@ -21,15 +21,13 @@ from qianzhi.runtime.log import get_logger
 from qianzhi.runtime.now import SECOND_US, Now
 from socket_pool.client import SocketClient
 from socket_pool.limits import SocketLimits
-from socket_pool.pool import Pool
 from socket_pool.server import SocketServer
 
 OnEvents = Callable[[list[tuple[str, LinkEvent]]], None]
 Items = Sequence[Envelope | Answer | DrainNotice]  # one list is of one kind
 
 _WHAT: dict[type, str] = {Envelope: "requests", Answer: "answers", DrainNotice: "notices"}
-UNREAD_BYTES_MAX = 32 << 20  # a full window of the longest usual bodies fits several times
-WRITE_BUFFER_BYTES_MAX = 64 << 20
+WRITE_BUFFER_BYTES_MAX = 64 << 20  # a full window of the longest usual bodies fits several times
 
 
 class Link:
@@ -232,7 +230,6 @@ class LinkServer:
 
     def on_connected(self, conn: int, peer: str) -> None:
         """Begin as the side that lets the other prove itself first."""
-        _read_on(self._server.pool, conn)
         self._link.opened(conn, self, "server", "")
 
     def on_frames(self, items: list[tuple[int, bytes]]) -> None:
@@ -273,7 +270,6 @@ class LinkClient:
 
     def on_connected(self, conn: int, peer: str) -> None:
         """Begin as the side that proves itself first."""
-        _read_on(self._client.pool, conn)
         self._link.opened(conn, self, "client", self._name)
 
     def on_frames(self, items: list[tuple[int, bytes]]) -> None:
@@ -296,16 +292,10 @@ class _Chunks:
         return [data]
 
 
-def _read_on(pool: Pool, conn: int) -> None:
-    """Let much wait for a peer before we stop reading from it.
-
-    Link is symmetric: two ends that each stop reading until the other has read would wait for each other, as
-    soon as both write more than the kernel takes.  What may wait is bounded by the windows already.
-    """
-    transport: Any = pool._connections[conn].transport
-    transport.bufferSize = UNREAD_BYTES_MAX
-
-
 def socket_limits(limits: LinkTable) -> SocketLimits:
-    """Return the bounds of link's sockets; slow and silent peers are the mux's to cut."""
-    return SocketLimits(allow=limits.allow, write_buffer_bytes_max=WRITE_BUFFER_BYTES_MAX)
+    """Return the bounds of link's sockets; slow and silent peers are the mux's to cut.
+
+    Both ends ask on one connection, so that neither may stop reading until the other has read.  What waits
+    for a peer is bounded by the windows, and a peer that is dead is cut at the write buffer's bound.
+    """
+    return SocketLimits(allow=limits.allow, unread_bytes_max=0, write_buffer_bytes_max=WRITE_BUFFER_BYTES_MAX)

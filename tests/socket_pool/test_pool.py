@@ -207,6 +207,48 @@ def test_a_peer_that_does_not_read_is_no_longer_read_and_then_cut(line: Any) -> 
     peer.close()
 
 
+@pytest.mark.parametrize(("unread_bytes_max", "reads_on"), [(0, True), (32 << 20, True), (65_536, False)])
+def test_a_peer_is_read_from_until_more_than_the_bound_waits_for_it(
+    line: Any, unread_bytes_max: int, reads_on: bool
+) -> None:
+    served = line(unread_bytes_max=unread_bytes_max, write_buffer_bytes_max=64 << 20)
+    peer = served.connect()
+    served.handler.wait(lambda: served.handler.connected)
+    conn = served.handler.connected[0][0]
+    assert served.run(lambda: served.server.send(conn, bytes(16 << 20)))  # more than the kernel takes
+    peer.sendall(b"0001a")
+    if reads_on:
+        served.handler.wait(lambda: served.handler.frames == [b"a"])
+    else:
+        other = served.connect()
+        other.sendall(b"0001b")
+        served.handler.wait(lambda: served.handler.frames == [b"b"])
+    received = 0
+    while received < 16 << 20:
+        received += len(peer.recv(1 << 20))
+    served.handler.wait(lambda: b"a" in served.handler.frames)
+
+
+def test_a_line_that_is_always_read_is_cut_at_its_write_buffer_s_bound(line: Any) -> None:
+    served = line(unread_bytes_max=0, write_buffer_bytes_max=1 << 20)
+    peer = served.connect()
+    served.handler.wait(lambda: served.handler.connected)
+    conn = served.handler.connected[0][0]
+    sent = 0
+
+    def flood() -> bool:
+        nonlocal sent
+        while served.server.send(conn, bytes(65_536)):
+            sent += 65_536
+        return True
+
+    assert served.run(flood)
+    served.handler.wait(lambda: served.handler.closed)
+    assert served.handler.closed == [(conn, "write_buffer_full")]
+    assert sent == 1 << 20
+    peer.close()
+
+
 def test_a_paused_connection_is_not_read_until_it_goes_on(line: Any) -> None:
     served = line(partial_seconds=0.1)
     peer = served.connect()
