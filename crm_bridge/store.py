@@ -27,6 +27,7 @@ from qianzhi.ledger import store as ledger_store
 from qianzhi.ledger.entries import Account, Name
 from qianzhi.ledger.entries import Changes as LedgerChanges
 from qianzhi.ledger.store import as_list
+from qianzhi.runtime.crash import crashpoint
 
 LOCK_WAIT_MS = 2_000
 
@@ -164,10 +165,12 @@ class Transaction:
 
     def commit(self) -> None:
         """Make it durable; raises CommitUnknownError when it cannot be said whether it is."""
+        crashpoint("bridge.before_commit")
         try:
             self._connection.commit()
         except DBAPIError as error:
             raise CommitUnknownError("the outcome of COMMIT is not known") from error
+        crashpoint("bridge.after_commit")
 
 
 def open_engine(url: str, *, writing: bool = True) -> Engine:
@@ -252,8 +255,8 @@ def find_rows(connection: Connection, ending: str, rows_max: int) -> list[Row]:
 
 def all_rows(connection: Connection) -> Iterator[Row]:
     """Return the whole journal, row by row."""
-    rows = connection.execution_options(yield_per=1_000).execute(text(f"SELECT {_COLUMNS} FROM journal"))  # noqa: S608
-    return map(row_of, rows)
+    sql = f"SELECT {_COLUMNS} FROM journal"  # noqa: S608
+    return map(row_of, connection.execution_options(yield_per=1_000).execute(text(sql)))
 
 
 def row_of(row: Any) -> Row:

@@ -23,7 +23,6 @@ from crm_bridge.gateway_errors import CommitUnknownError, RaceError, RetryableEr
 from qianzhi.domain.requests import MONEY_KINDS, Kind, Reply, Request
 from qianzhi.link.messages import Status
 from qianzhi.runtime import clock
-from qianzhi.runtime.crash import crashpoint
 from qianzhi.runtime.effects import Alarm
 from qianzhi.runtime.log import end_process, get_logger
 from qianzhi.runtime.now import SECOND_US, Now
@@ -153,10 +152,7 @@ class Writer:
             now = self._now()
             requests = [in_time(work, now) for work in works]
             try:
-                crashpoint("bridge.before_commit")
-                replies = self._core.execute(requests, now)
-                crashpoint("bridge.after_commit")
-                return replies
+                return self._core.execute(requests, now)
             except CommitUnknownError as error:
                 certain = False
                 self._note(error)

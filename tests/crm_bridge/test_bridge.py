@@ -36,7 +36,8 @@ def bridge(writers: int = 1, queue_max: int = 10, peers: tuple[str, ...] = ("nod
 
 
 def sent(effects: Effects, where: str) -> dict[Any, list[Any]]:
-    return {e.to[1]: e.items for e in effects if isinstance(e, Send) and e.to[0] == where}  # type: ignore[index]
+    sends: list[Any] = [effect for effect in effects if isinstance(effect, Send)]
+    return {send.to[1]: send.items for send in sends if send.to[0] == where}
 
 
 def works(effects: Effects) -> list[Work]:
