@@ -4,10 +4,9 @@ Why here: the other end for tests of lines and shells, made of the platform's co
 the banks' own codecs are read by somebody else.  It keeps one session and no records, and answers at once.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from frontends.mapping import Sort
-from frontends.profile import Profile
 from qianzhi.domain.requests import Reply, Request
 from qianzhi.domain.results import Result
 from qianzhi.runtime.now import Now
@@ -17,13 +16,16 @@ from qianzhi.wire.keys import Delivered, DeliverySpec, build_delivery
 from qianzhi.wire.mac import make_mac, verify_mac
 from simulators.tiny_core import TinyCore
 
+if TYPE_CHECKING:
+    from frontends.profile import Profile  # it reads files; its shape alone is used here
+
 Message = dict[str, Any]
 
 
 class ModelFront:
     """One bank's front-end; `key` is the MAC key in use, `next_key` what a key application is given."""
 
-    def __init__(self, profile: Profile, core: TinyCore, master: bytes, next_key: bytes) -> None:
+    def __init__(self, profile: "Profile", core: TinyCore, master: bytes, next_key: bytes) -> None:
         self.profile = profile
         self.core = core
         self.key: bytes | None = None if profile.session.keys == "ours" else next_key

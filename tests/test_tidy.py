@@ -189,6 +189,19 @@ def test_shells_are_thin() -> None:
     assert not thick, "\n".join(thick)
 
 
+def test_whatever_calls_itself_pure_stands_in_the_contract_that_holds_it_so() -> None:
+    listed = setup_cfg()["importlinter:contract:pure"]["source_modules"].split()
+    claims = [
+        ".".join(Path(path).with_suffix("").parts).removesuffix(".__init__")
+        for path, _, tree in modules(*PRODUCT)
+        if re.search(r"\b[Pp]ure[.;,:]", ast.get_docstring(tree) or "")
+        and not path.startswith("qianzhi/runtime/")
+    ]
+    loose = [name for name in claims if not any(f"{name}.".startswith(f"{root}.") for root in listed)]
+    assert len(claims) > 20
+    assert not loose, "\n".join(loose)
+
+
 @pytest.mark.parametrize("lock", ["requirements.lock", "requirements-dev.lock"])
 def test_locks_name_no_index_and_pin_by_hash(lock: str) -> None:
     text = (ROOT / lock).read_text(encoding="utf-8")
