@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from qianzhi.runtime.crash import CRASH_POINTS, crashpoint
+from qianzhi.runtime.crash import CRASH_POINTS, VARIABLE, crashpoint
 
 ROOT = Path(__file__).parent.parent.parent
 PRODUCT = ("qianzhi", "frontends", "bankmq", "socket_pool", "interface_layer", "crm_bridge")
@@ -29,6 +29,14 @@ def named_in_source() -> list[str]:
 
 def test_the_list_holds_every_point_once() -> None:
     assert sorted(CRASH_POINTS) == sorted(named_in_source())
+
+
+def test_every_point_kills_a_real_process_in_some_test() -> None:
+    tests = [path for path in (ROOT / "tests").rglob("test_*.py") if path != Path(__file__)]
+    sources = [path.read_text(encoding="utf-8") for path in tests]
+    killing = [source for source in sources if VARIABLE in source and "SIGKILL" in source]
+    assert [point for point in CRASH_POINTS if not any(f'"{point}' in source for source in killing)] == []
+    assert len(CRASH_POINTS) <= 25
 
 
 def test_an_unarmed_point_is_passed() -> None:
