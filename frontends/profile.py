@@ -27,7 +27,7 @@ from qianzhi.domain.results import Result
 from qianzhi.link.tables import Site
 from qianzhi.runtime.problems import ConfigError, Problem
 from qianzhi.runtime.secrets import resolve_key
-from qianzhi.runtime.settings import build, read_toml
+from qianzhi.runtime.settings import build_known, read_toml
 from qianzhi.wire.codec import Codec, load_codec
 from qianzhi.wire.framing import FrameSpec
 from qianzhi.wire.mac import MacSpec
@@ -91,7 +91,7 @@ def load_profile(config: Path, name: str, site: Site | None = None) -> tuple[Pro
         tree = read_toml(Path(file))
     except ConfigError as error:
         return None, error.problems
-    bank, problems = build(BankTable, tree, file)
+    bank, problems = build_known(BankTable, tree, file)
     codec, spec_problems = _codec_of(config, tree, file)
     problems = problems + spec_problems
     if bank is None:
@@ -104,21 +104,34 @@ def load_profile(config: Path, name: str, site: Site | None = None) -> tuple[Pro
     return (None if problems else profile), problems
 
 
-def load_profiles(config: Path, site: Site) -> tuple[dict[str, Profile], list[Problem]]:
+def load_profiles(config: Path, site: Site | None) -> tuple[dict[str, Profile], list[Problem]]:
     """Read the profiles of all banks of a site and check them against each other.
 
     The profiles that stand alone are returned even where there are problems, so that a command can go on
-    looking.
+    looking.  Without a site that can be read, every file of banks/ is looked at as it stands alone.
     """
     profiles: dict[str, Profile] = {}
     problems: list[Problem] = []
-    for name in site.banks:
+    names = sorted(path.stem for path in (config / "banks").glob("*.toml")) if site is None else site.banks
+    for name in names:
         profile, found = load_profile(config, name, site)
         problems += found
         if profile is not None:
             profiles[name] = profile
-    problems += cross_problems([(p.file, p.space, p.numbers) for p in profiles.values()])
+    problems += cross_problems([claim for name in names for claim in _claims(config, name)])
     return profiles, problems
+
+
+def _claims(config: Path, name: str) -> list[tuple[str, str, list[str]]]:
+    """Return a bank's (file, serial space, bank numbers), as far as a file with other faults says them."""
+    path = config / "banks" / f"{name}.toml"
+    try:
+        tree = read_toml(path)
+    except ConfigError:
+        return []  # said already
+    space, numbers = tree.get("space"), tree.get("numbers")
+    known = [number for number in numbers if isinstance(number, str)] if isinstance(numbers, list) else []
+    return [(str(path), space if isinstance(space, str) and space else name, known)]
 
 
 def resolve_keys(profile: Profile, config: Path, *, production: bool) -> dict[str, bytes]:

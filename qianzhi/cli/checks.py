@@ -32,17 +32,18 @@ class Checked:
 def check(config: Path, site_name: str = "") -> Checked:
     """Read and check all of a configuration; never raises for what its files may contain."""
     from frontends.profile import load_profiles
-    from qianzhi.link.site import load_site
+    from qianzhi.link.site import look_at_site
 
-    site, problems = load_site(config, site_name or None)
-    found = Checked(site=site, problems=list(problems))
+    site, problems_of_site = look_at_site(config, site_name or None)
+    found = Checked(site=None if problems_of_site else site, problems=list(problems_of_site))
     found.problems += spec_problems(config)
-    if site is None:
-        return found
-    check_core(found, site)
     found.profiles, problems = load_profiles(config, site)
-    found.problems += problems + key_problems(site, config)
-    found.problems += socket_problems(site)
+    found.problems += problems
+    if site is not None:
+        check_core(found, site)
+        if not any(problem.key == "site.key" for problem in problems_of_site):
+            found.problems += key_problems(site, config)
+        found.problems += socket_problems(site)
     found.problems = list(dict.fromkeys(found.problems))
     return found
 
@@ -96,7 +97,8 @@ def socket_problems(site: "Site") -> list[Problem]:
     from qianzhi.link.site import daemon_names, data_folder
 
     folder = data_folder(site) / "run"
-    longest = max((folder / f"{name}.sock" for name in daemon_names(site)), key=lambda path: len(bytes(path)))
+    paths = [folder / f"{name}.sock" for name in ["supervisor", *daemon_names(site)]]
+    longest = max(paths, key=lambda path: len(bytes(path)))
     if len(bytes(longest)) <= SOCKET_PATH_BYTES_MAX:
         return []
     found = f"a folder that makes socket paths of {len(bytes(longest))} bytes"

@@ -6,6 +6,7 @@ opened but the one file; whether a key reference resolves is `runtime.secrets`'s
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from qianzhi.domain.requests import Kind
 from qianzhi.link.tables import BankPlace, FrontPlace, Group, Identity, LinkTable, Place, Route, Site
 from qianzhi.runtime.problems import ConfigError, Problem
-from qianzhi.runtime.settings import build, read_toml
+from qianzhi.runtime.settings import build_known, read_toml
 from qianzhi.runtime.table import table
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,30}")
@@ -38,17 +39,31 @@ class _SiteFile:
 
 def load_site(config: Path, name: str | None = None) -> tuple[Site | None, list[Problem]]:
     """Read site.toml, or sites/NAME.toml; return the site, or None and all that is wrong with it."""
+    site, problems = look_at_site(config, name)
+    return (None if problems else site), problems
+
+
+def look_at_site(config: Path, name: str | None = None) -> tuple[Site | None, list[Problem]]:
+    """Read a site like `load_site`, but return it even with its problems as far as it can be looked at.
+
+    Only for checking what else stands in the same configuration; no daemon may start on such a site.
+    """
     path = site_file(config, name)
     try:
         tree = read_toml(path)
     except ConfigError as error:
         return None, error.problems
-    return site_of(tree, str(path))
+    return _look(tree, str(path))
 
 
 def site_of(tree: Mapping[str, Any], file: str) -> tuple[Site | None, list[Problem]]:
     """Build and check a site from a parsed file; `file` is only named in problems."""
-    read, problems = build(_SiteFile, dict(tree), file)
+    site, problems = _look(tree, file)
+    return (None if problems else site), problems
+
+
+def _look(tree: Mapping[str, Any], file: str) -> tuple[Site | None, list[Problem]]:
+    read, problems = build_known(_SiteFile, dict(tree), file)
     if read is None:
         return None, problems
     site = Site(
@@ -67,7 +82,14 @@ def site_of(tree: Mapping[str, Any], file: str) -> tuple[Site | None, list[Probl
         file=file,
     )
     problems = problems + list(_problems_of(site))
-    return (None if problems else site), problems
+    return (_usable(site) if problems else site), problems
+
+
+def _usable(site: Site) -> Site:
+    """Put right, for looking on, what would stop whoever reads a site that is wrong: its zone, its places."""
+    banks = {name: replace(bank, instances=1 + len(bank.others)) for name, bank in site.banks.items()}
+    known = not any(key == "site.timezone" for key, _, _ in _identity_problems(site))
+    return replace(site, banks=banks, timezone=site.timezone if known else Identity.timezone)
 
 
 def site_file(config: Path, name: str | None = None) -> Path:

@@ -19,6 +19,7 @@ from qianzhi.runtime.problems import ConfigError, Problem
 T = TypeVar("T")
 
 FILE_BYTES_MAX = 4 * 1024 * 1024
+UNKNOWN_KEY = ("unexpected_keyword_argument", "extra_forbidden")
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -49,11 +50,45 @@ def build(cls: type[T], tree: dict[str, Any], file: str, at: str = "") -> tuple[
     `file` names the file in the problems and `at` is the dotted key under which `tree` stands in it.  Returns
     (instance, []) or (None, problems); never raises for what a file may contain.
     """
+    found, errors = _validated(cls, tree)
+    return found, _problems(cls, errors, file, at)
+
+
+def build_known(
+    cls: type[T], tree: dict[str, Any], file: str, at: str = ""
+) -> tuple[T | None, list[Problem]]:
+    """Do as `build` does, but return an instance without the keys that are unknown, beside the problems.
+
+    So what remains of a file with a misspelt key can be checked in the same go.  A caller must look at the
+    problems, not at the instance, to know whether the file is good.
+    """
+    found, errors = _validated(cls, tree)
+    if found is None:
+        known = json.loads(json.dumps(tree, default=str))
+        for error in errors:
+            if error["type"] in UNKNOWN_KEY:
+                _remove(known, without_branches(cls, error["loc"]))
+        found = _validated(cls, known)[0]
+    return found, _problems(cls, errors, file, at)
+
+
+def _validated(cls: type[T], tree: dict[str, Any]) -> tuple[T | None, list[ErrorDetails]]:
     try:
         adapter: TypeAdapter[T] = _adapter(cls)  # type: ignore[arg-type]
         return adapter.validate_json(json.dumps(tree, default=str), strict=True), []
     except ValidationError as error:
-        return None, _problems(cls, error.errors(include_url=False), file, at)
+        return None, error.errors(include_url=False)
+
+
+def _remove(tree: Any, place: tuple[int | str, ...]) -> None:
+    """Take one key out of a parsed file; nothing happens where it is not found."""
+    for step in place[:-1]:
+        if isinstance(tree, list) and isinstance(step, int) and step < len(tree):
+            tree = tree[step]
+        else:
+            tree = tree.get(step) if isinstance(tree, dict) else None
+    if isinstance(tree, dict) and place:
+        tree.pop(str(place[-1]), None)
 
 
 @cache
@@ -77,7 +112,7 @@ def _problem(
 ) -> Problem:
     name = str(place[-1]) if place else ""
     kind = error["type"]
-    if kind in ("unexpected_keyword_argument", "extra_forbidden"):
+    if kind in UNKNOWN_KEY:
         return Problem(
             file, key, "an unknown key", "a known one; " + suggestion(type_at(cls, place[:-1]), name)
         )

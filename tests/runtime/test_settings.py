@@ -8,7 +8,7 @@ import pytest
 from annotated_types import Ge, Interval, Le, MinLen
 
 from qianzhi.runtime.problems import ConfigError, Problem
-from qianzhi.runtime.settings import build, read_toml
+from qianzhi.runtime.settings import build, build_known, read_toml
 from qianzhi.runtime.table import table
 
 
@@ -104,6 +104,18 @@ def test_a_secret_under_a_wrong_key_or_of_a_wrong_kind_is_not_shown() -> None:
     assert "spare.site_key" in text
     assert "0123456789abcdef" not in text
     assert "feedbeef" not in text
+
+
+def test_what_remains_without_unknown_keys_can_be_looked_at_but_they_are_still_told() -> None:
+    tree = {"titel": "x", "listens": {"a": {"host": "h", "port": 1, "prot": 2}}, "spare": {"hots": "h"}}
+    built, found = build_known(Bank, tree, "bank.toml")
+    assert built is None, "a key that is required is missing"
+    del tree["spare"]
+    built, found = build_known(Bank, tree, "bank.toml")
+    assert built is not None
+    assert built.listens["a"].port == 1
+    assert sorted(problem.key for problem in found) == ["listens.a.prot", "titel"]
+    assert "prot" in tree["listens"]["a"], "the file's own tree stays as it is"  # type: ignore[index]
 
 
 def test_whole_numbers_are_not_read_from_texts_or_fractions() -> None:
