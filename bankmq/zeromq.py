@@ -16,16 +16,21 @@ from annotated_types import Interval
 from bankmq.queue import CONTROL_SUFFIX, Delivery, QueueError, QueueHandler
 from bankmq.zmqread import ZmqReader
 from qianzhi.runtime import metrics
+from qianzhi.runtime.log import get_logger
 from qianzhi.runtime.table import table
 
 MESSAGE_ID_BYTES_MAX = 64
 HEARTBEAT_MS = 5_000
+READ_FACTOR = 4  # so much more than allowed is still read, so that it can be counted
 
 
 @table
 class ZmqLimits:
-    """`prefetch` bounds the deliveries in flight on each queue; a longer message ends its sender's
-    connection."""
+    """`prefetch` bounds the deliveries in flight on each queue.
+
+    A message of more than `message_bytes_max` is counted and dropped; one of more than four times that ends
+    its sender's connection inside ZeroMQ, which counts nothing.
+    """
 
     prefetch: Annotated[int, Interval(ge=1, le=65_535)] = 500
     message_bytes_max: Annotated[int, Interval(ge=64, le=16_000_000)] = 65_536
@@ -135,7 +140,7 @@ class ZmqQueueServer:
         socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
         # A bank that comes back under its fixed identity must not wait until its dead connection is noticed.
         socket.setsockopt(zmq.ROUTER_HANDOVER, 1)
-        socket.setsockopt(zmq.MAXMSGSIZE, self._limits.message_bytes_max)
+        socket.setsockopt(zmq.MAXMSGSIZE, READ_FACTOR * self._limits.message_bytes_max)
         socket.setsockopt(zmq.RCVHWM, self._limits.waiting_max)
         socket.setsockopt(zmq.SNDHWM, self._limits.waiting_max)
         socket.setsockopt(zmq.HEARTBEAT_IVL, HEARTBEAT_MS)
@@ -158,11 +163,14 @@ class ZmqQueueServer:
         queue.reader.start()
 
     def _take(self, queue: _Queue, messages: list[list[bytes]]) -> None:
-        """Number what has come; drop what is malformed or already in flight for the same asker."""
-        malformed = joined = 0
+        """Number what has come; drop what is malformed, too long or already in flight for the same asker."""
+        malformed = oversized = joined = 0
         for parts in messages:
             if len(parts) != 3 or not 1 <= len(parts[1]) <= MESSAGE_ID_BYTES_MAX:
                 malformed += 1
+                continue
+            if len(parts[2]) > self._limits.message_bytes_max:
+                oversized += 1
                 continue
             asker = _Asker(queue.name, parts[0], parts[1])
             if asker in self._asking:
@@ -173,9 +181,14 @@ class ZmqQueueServer:
             self._asking.add(asker)
             queue.in_flight += 1
             self._deliveries.append(Delivery(tag, queue.name, parts[1], parts[2], parts[0]))
-        for what, n in (("malformed", malformed), ("joined", joined), ("read", len(messages))):
+        counts = {"malformed": malformed, "oversized": oversized, "joined": joined, "read": len(messages)}
+        for what, n in counts.items():
             if n:
                 metrics.count("qianzhi_queue_messages_total", (queue.name, what), n)
+        if malformed or oversized:
+            get_logger("bankmq").warning(
+                "messages dropped", queue=queue.name, malformed=malformed, oversized=oversized
+            )
         self._gather()
 
     def _send(self, socket: "zmq.Socket[bytes]", asker: _Asker, body: bytes) -> bool:

@@ -172,6 +172,21 @@ def test_malformed_multiparts_are_counted_and_dropped(bench: Any) -> None:
     assert metrics.value("qianzhi_queue_messages_total", labels) == before + 4
 
 
+def test_messages_that_are_too_long_are_counted_and_dropped_and_huge_ones_cut_off(bench: Any) -> None:
+    table = bench(answering=True)
+    labels = ("icbc", "oversized")
+    before = metrics.value("qianzhi_queue_messages_total", labels)
+    dealer, other = table.dealer(), table.dealer()
+    dealer.send_multipart([b"1", bytes(65_537)])
+    dealer.send_multipart([b"2", bytes(65_536)])
+    assert dealer.recv_multipart() == [b"2", b"re:" + bytes(65_536)]
+    assert metrics.value("qianzhi_queue_messages_total", labels) == before + 1
+    dealer.send_multipart([b"3", bytes(5_000_000)])
+    other.send_multipart([b"4", b"good"])
+    assert other.recv_multipart() == [b"4", b"re:good"]
+    assert [len(delivery.body) for delivery in table.front.deliveries] == [65_536, 4]
+
+
 def test_prefetch_bounds_what_is_in_flight_and_acknowledging_makes_room(bench: Any) -> None:
     table = bench(prefetch=3)
     dealer, control = table.dealer(), table.dealer("icbc.ctl")
