@@ -1,5 +1,5 @@
-"""The sender's half of a direct queue: every message is kept until its answer and sent again with the same
-id.
+"""The sender's half of a direct queue: every message is kept until its answer, or until its owner drops it,
+and sent again with the same id.
 
 Pure.  Sending again is harmless because the receiver knows a message by its key; what has no answer after the
 last attempt is reported as unanswered, which says nothing about whether it was carried out.
@@ -81,6 +81,12 @@ class KeptMessages:
             else:
                 self._outcomes.append(Outcome(message_id, "answered", body, kept.attempts))
         return []
+
+    def drop(self, message_ids: list[bytes]) -> None:
+        """Send these no more: their owner has settled them in another way.  No outcome is told; ids that are
+        not kept are ignored, and an answer that comes all the same is late."""
+        for message_id in message_ids:
+            self._kept.pop(message_id, None)
 
     def on_connected(self, now: Now) -> Effects:
         """The line stands again: send everything that has no answer."""

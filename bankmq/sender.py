@@ -13,6 +13,7 @@ from qianzhi.runtime.effects import Send
 from qianzhi.runtime.shell import Interpreter
 
 HEARTBEAT_MS = 5_000
+RECONNECT_MS_MAX = 1_000  # ZeroMQ doubles its pause up to this, and adds some of the first pause by chance
 
 
 class ZmqSender:
@@ -50,7 +51,7 @@ class ZmqSender:
         socket.setsockopt(zmq.HEARTBEAT_IVL, HEARTBEAT_MS)
         socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, 3 * HEARTBEAT_MS)
         socket.setsockopt(zmq.RECONNECT_IVL, 100)
-        socket.setsockopt(zmq.RECONNECT_IVL_MAX, 5_000)
+        socket.setsockopt(zmq.RECONNECT_IVL_MAX, RECONNECT_MS_MAX)
         monitor = socket.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED)
         self._readers = [
             ZmqReader(monitor, self._reactor, self._take_line_events, lambda: MESSAGES_PER_TURN_MAX),
@@ -64,6 +65,12 @@ class ZmqSender:
         """Send and keep messages, as (message id, body)."""
         self._interpreter.run(self._kept.submit(items, clock.now()))
         self._tell()
+
+    def drop(self, message_ids: list[bytes]) -> None:
+        """Send these no more: their owner has settled them in another way; unknown ids are ignored."""
+        self._kept.drop(message_ids)
+        for message_id in message_ids:
+            self._unsent.pop(message_id, None)
 
     def on_time(self, now: Any) -> Any:
         """Let the kept messages do what is due."""

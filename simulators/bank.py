@@ -19,12 +19,13 @@ from qianzhi.runtime.effects import Effects, Send
 from qianzhi.runtime.now import SECOND_US, Now
 from simulators.customers import Purses
 from simulators.plans import Identity, make_request, new_record, settling_step
-from simulators.record import GONE, Ask, Debit, Heard, Outcome, Record, Verdict, judge
+from simulators.record import Ask, Debit, Heard, Outcome, Record, Verdict, contradiction, judge
 from simulators.report import Report, tally
 from simulators.scenario import ACTIONS, Chance, Scenario, Step, choose
 
 LINE = "line"  # where the model's asks go
 RECORDS_MAX = 500_000  # final records kept for comparing; older ones are forgotten
+DOUBTS_MAX = 12  # messages after which an answer counts, whatever else may be on its way
 
 
 @dataclass(slots=True)
@@ -266,6 +267,9 @@ class BankModel:
             self._in_flight -= 1
         record = exchange.record
         verdict, outcome = judge(record, exchange.step, heard.result)
+        wrong = contradiction(record, exchange.step, outcome, heard) if verdict is Verdict.FINAL else ""
+        if wrong and not heard.sure and record.tries < DOUBTS_MAX:
+            verdict = Verdict.AGAIN  # it may be to an earlier copy: only a certain answer accuses the core
         if exchange.overdue:
             self._report.late += 1
             deciding = _DECIDES_REVERSED if record.reversing else _DECIDES
@@ -273,6 +277,8 @@ class BankModel:
                 return  # the message that followed it decides
         record.code, record.result = heard.code, heard.result
         if verdict is Verdict.FINAL:
+            if wrong:
+                tally(self._report.surprises, wrong)
             self._conclude(record, exchange, outcome, heard, now)
         elif not exchange.overdue:
             self._again(record, exchange, verdict, now)
@@ -280,8 +286,8 @@ class BankModel:
     def _conclude(
         self, record: Record, exchange: Exchange, outcome: Outcome | None, heard: Heard, now: Now
     ) -> None:
+        record.tickets.remove(heard.ticket)
         self._drop_tickets(record)
-        self._check(record, exchange.step, outcome, heard)
         self._count(exchange, outcome, heard, now)
         record.order = heard.order or record.order
         if exchange.step is Step.OWED:
@@ -305,6 +311,7 @@ class BankModel:
     def _settle(self, record: Record, outcome: Outcome) -> None:
         """Give the serial its state, and the customer the money back where the core has not kept it."""
         record.outcome = outcome
+        record.stood |= record.result is Result.APPROVED
         keeps = outcome is Outcome.APPROVED
         if record.debit in (Debit.UNKNOWN, Debit.DEBITED) and not keeps:
             self.purses.give(record.customer, record.amount_fen)
@@ -323,22 +330,6 @@ class BankModel:
         bill = min(bills, key=lambda bill: bill.month)
         record.bill = bill.serial
         record.amount_fen = bill.total_fen + (100 if record.action == "pay_changed" else 0)
-
-    def _check(self, record: Record, step: Step, outcome: Outcome | None, heard: Heard) -> None:
-        """Count answers that contradict what was said before about the same serial."""
-        if step is Step.OTHER:
-            if heard.result is not Result.DUPLICATE_SERIAL and heard.result not in GONE:
-                tally(self._report.surprises, f"other content answered {heard.code}")
-            return
-        before, after = record.outcome, outcome
-        if step is Step.OWED or before is None or before is after:
-            return
-        if before is Outcome.APPROVED and after is Outcome.REVERSED and record.reversing:
-            return
-        tally(
-            self._report.surprises,
-            f"{before.value} became {after.value if after else 'nothing'} by {step.value}",
-        )
 
     def _count(self, exchange: Exchange, outcome: Outcome | None, heard: Heard, now: Now) -> None:
         report = self._report

@@ -3,7 +3,6 @@
 Only for the command and for tests; the simulated traffic has shells of its own on the reactor.
 """
 
-import itertools
 import socket
 from typing import Any, Protocol
 
@@ -12,7 +11,8 @@ from bankmq.sender import ZmqSender
 from qianzhi.runtime import clock
 from qianzhi.wire.errors import RemoteProtocolError
 from qianzhi.wire.framing import FrameReader, FrameSpec, frame
-from simulators.line import CONTROL, MAIN, Outgoing
+from simulators.line import CONTROL, MAIN, Incoming, Outgoing
+from simulators.message_ids import MessageIds
 
 CONNECT_SECONDS = 3.0
 READ_BYTES = 65_536
@@ -28,7 +28,7 @@ class Connection(Protocol):
     def send(self, items: list[Outgoing]) -> None:
         """Send frames; raises LineGoneError."""
 
-    def receive(self, seconds: float) -> list[bytes]:
+    def receive(self, seconds: float) -> list[Incoming]:
         """Return frames that came, none when `seconds` passed; raises LineGoneError."""
 
     def close(self) -> None:
@@ -54,7 +54,7 @@ class SocketConnection:
         except OSError as error:
             raise LineGoneError("the connection was closed by the other side") from error
 
-    def receive(self, seconds: float) -> list[bytes]:
+    def receive(self, seconds: float) -> list[Incoming]:
         """Return the frames that one read completed, none when `seconds` passed; raises LineGoneError."""
         self._socket.settimeout(max(0.001, seconds))
         try:
@@ -66,7 +66,7 @@ class SocketConnection:
         if not data:
             raise LineGoneError("the connection was closed by the other side")
         try:
-            return self._reader.receive_data(data)
+            return [Incoming(body) for body in self._reader.receive_data(data)]
         except RemoteProtocolError as error:
             raise LineGoneError(f"the other side broke the framing: {error}") from error
 
@@ -81,9 +81,8 @@ class QueueConnection:
     def __init__(self, main: str, control: str, bank: str, reactor: Any) -> None:
         """Connect as soon as somebody is there; a queue cannot tell that nobody is."""
         self._reactor = reactor
-        self._bodies: list[bytes] = []
-        self._prefix = f"{bank}-{clock.now().wall_us:x}-"
-        self._numbers = itertools.count(1)
+        self._answers: list[Incoming] = []
+        self._ids = MessageIds(bank, clock.now().wall_us)
         limits = KeepLimits(answer_seconds=5)
         endpoints = {MAIN: main} | ({CONTROL: control} if control else {})
         self._senders = {
@@ -96,15 +95,15 @@ class QueueConnection:
         """Send documents; each is kept and sent again until its answer comes."""
         for item in items:
             sender = self._senders.get(item.endpoint) or self._senders[MAIN]
-            sender.submit([(f"{self._prefix}{next(self._numbers)}".encode("ascii"), item.frame)])
+            sender.submit([(self._ids.of(item.ticket), item.frame)])
 
-    def receive(self, seconds: float) -> list[bytes]:
+    def receive(self, seconds: float) -> list[Incoming]:
         """Return the documents that came, none when `seconds` passed."""
         until_us = clock.now().mono_us + int(seconds * 1_000_000)
-        while not self._bodies and clock.now().mono_us < until_us:
+        while not self._answers and clock.now().mono_us < until_us:
             self._reactor.iterate(0.01)
-        bodies, self._bodies = self._bodies, []
-        return bodies
+        answers, self._answers = self._answers, []
+        return answers
 
     def close(self) -> None:
         """Close at once."""
@@ -112,4 +111,8 @@ class QueueConnection:
             sender.stop()
 
     def _take(self, outcomes: list[Outcome]) -> None:
-        self._bodies += [outcome.body for outcome in outcomes if outcome.end == "answered"]
+        self._answers += [
+            Incoming(outcome.body, self._ids.ticket(outcome.message_id))
+            for outcome in outcomes
+            if outcome.end == "answered"
+        ]

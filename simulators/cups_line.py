@@ -14,14 +14,14 @@ from typing import Any
 
 from frontends.mapping import Mapping
 from qianzhi.domain.dates import local_datetime
-from qianzhi.domain.requests import PRIORITY_KINDS
+from qianzhi.domain.requests import MONEY_KINDS, PRIORITY_KINDS
 from qianzhi.domain.results import Result
 from qianzhi.runtime.now import SECOND_US, Now
 from simulators.cups_codec import BankCodecError, CupsCodec
 from simulators.cups_mac import is_delivered, is_signed, sign, sign_delivery_answer
 from simulators.des import unwrap
-from simulators.line import MAIN, Outgoing
-from simulators.pending import Pending
+from simulators.line import MAIN, Incoming, Outgoing
+from simulators.pending import Pending, Taken
 from simulators.record import Ask, Heard
 
 Message = dict[str, Any]
@@ -99,6 +99,7 @@ class CupsLine:
     def on_closed(self) -> None:
         """Forget the session, not the keys."""
         self.state, self._wait_us = State.CLOSED, None
+        self._pending.lose()
 
     def on_time(self, now: Now) -> list[Outgoing]:
         """Repeat what the switch has not answered."""
@@ -137,7 +138,7 @@ class CupsLine:
 
     def carry(self, asks: list[Ask], now: Now) -> list[Outgoing]:
         """Turn requests into signed frames; a repeat is the same message as before, to the second."""
-        return [self._out(self.message_of(ask, now)) for ask in asks]
+        return [self._out(self.message_of(ask, now))._replace(ticket=ask.ticket) for ask in asks]
 
     def message_of(self, ask: Ask, now: Now) -> Message:
         """Return the signed message of one request and remember its match."""
@@ -147,7 +148,8 @@ class CupsLine:
             self._quote_original(message, ask)
         if self._keys:
             sign(message, self._codec, self._keys[0])
-        self._pending.add(self._mapping.match_key(message), ask.ticket)
+        amount = str(message["amount"]) if ask.request.kind in MONEY_KINDS else ""
+        self._pending.add((*self._mapping.match_key(message), amount), ask.ticket)
         return message
 
     def _quote_original(self, message: Message, ask: Ask) -> None:
@@ -163,15 +165,15 @@ class CupsLine:
 
     # -- what comes in
 
-    def on_frames(self, frames: list[bytes], now: Now) -> tuple[list[Heard], list[Outgoing]]:
+    def on_frames(self, items: list[Incoming], now: Now) -> tuple[list[Heard], list[Outgoing]]:
         """Read frames; an empty one is a heartbeat and says nothing."""
         heard: list[Heard] = []
         out: list[Outgoing] = []
-        for frame in frames:
-            if not frame:
+        for item in items:
+            if not item.frame:
                 continue
             try:
-                message = self._codec.decode(frame)
+                message = self._codec.decode(item.frame)
             except BankCodecError:
                 self.bad += 1
                 continue
@@ -193,15 +195,24 @@ class CupsLine:
             self.bad += 1  # no answer at all, for us
             return []
         reply = self._mapping.reply_of(message)
-        ticket = self._pending.take(reply.match)
-        if ticket is None:
+        taken = self._take(reply.match, message)
+        if taken is None:
             self.unmatched += 1
             return []
         if self.ready and reply.result is Result.NOT_SIGNED_ON:
             out += self._sign_on(now)
         elif self.ready and reply.result is Result.BAD_MAC:
             out += self._apply(now)
-        return [Heard(ticket, reply.code, reply.result, reply.reply.bills, reply.reply.order)]
+        return [
+            Heard(taken.ticket, reply.code, reply.result, reply.reply.bills, reply.reply.order, taken.sure)
+        ]
+
+    def _take(self, match: tuple[str, ...], message: Message) -> Taken | None:
+        """Find the request that is answered; the echoed amount tells a recharge from other content under its
+        serial, while owed and status answers bring an amount that was not asked.
+        """
+        amount = str(message.get("amount", ""))
+        return self._pending.take((*match, amount)) or self._pending.take((*match, ""))
 
     def _needs_mac(self, message: Message) -> bool:
         """Tell whether an answer counts only with a right MAC.

@@ -12,11 +12,25 @@ MAIN = "main"
 CONTROL = "control"  # for reversals and status queries, where the bank has a second queue
 
 
+SETTLED = "settled"  # where a bank's core sends the tickets whose frames need not be sent again
+
+
 class Outgoing(NamedTuple):
-    """One whole frame to send, without the transport's own length; `endpoint` is MAIN or CONTROL."""
+    """One whole frame to send, without the transport's own length; `endpoint` is MAIN or CONTROL.
+
+    `ticket` is that of the request in it, 0 for the session's own messages.
+    """
 
     endpoint: str
     frame: bytes
+    ticket: int = 0
+
+
+class Incoming(NamedTuple):
+    """One whole frame that came; `ticket` is the request that it answers, where the transport says so."""
+
+    frame: bytes
+    ticket: int | None = None
 
 
 class Line(Protocol):
@@ -54,7 +68,7 @@ class Line(Protocol):
     def carry(self, asks: list[Ask], now: Now) -> list[Outgoing]:
         """Turn requests into frames and remember which answer belongs to which."""
 
-    def on_frames(self, frames: list[bytes], now: Now) -> tuple[list[Heard], list[Outgoing]]:
+    def on_frames(self, items: list[Incoming], now: Now) -> tuple[list[Heard], list[Outgoing]]:
         """Read frames: answers to requests, and what the session says in return."""
 
     def on_time(self, now: Now) -> list[Outgoing]:

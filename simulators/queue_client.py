@@ -1,10 +1,9 @@
 """A simulated bank on direct queues: the shell that carries a pure core's documents; it decides nothing.
 
-Each message is kept by its sender until its answer and sent again with the same id; reversals and status
-queries go over the control endpoint.
+Each message is kept by its sender until its answer, or until the bank has settled its request in another way,
+and sent again with the same id; reversals and status queries go over the control endpoint.
 """
 
-import itertools
 from typing import Any
 
 from bankmq.kept import KeepLimits, Outcome
@@ -12,7 +11,8 @@ from bankmq.sender import ZmqSender
 from qianzhi.runtime import clock
 from qianzhi.runtime.effects import Send
 from qianzhi.runtime.shell import Interpreter
-from simulators.line import CONTROL, MAIN
+from simulators.line import CONTROL, MAIN, SETTLED, Incoming
+from simulators.message_ids import MessageIds
 from simulators.simulated import SimulatedBank
 
 LIMITS = KeepLimits(kept_max=20_000, attempts_max=5, answer_seconds=5)
@@ -25,8 +25,7 @@ class QueueBank:
         """Addresses are ZeroMQ endpoints such as tcp://127.0.0.1:17311.  Nothing is opened yet."""
         self._core = core
         self._interpreter = Interpreter(core, {Send: self._send}, reactor)
-        self._prefix = f"{core.model.identity.bank}-{clock.now().wall_us:x}-"
-        self._numbers = itertools.count(1)
+        self._ids = MessageIds(core.model.identity.bank, clock.now().wall_us)
         endpoints = {MAIN: main} | ({CONTROL: control} if control else {})
         self._senders = {
             name: ZmqSender(endpoint, LIMITS, self._on_outcomes, reactor)
@@ -50,12 +49,19 @@ class QueueBank:
         self._interpreter.run(self._core.on_time(clock.now()))
 
     def _on_outcomes(self, outcomes: list[Outcome]) -> None:
-        bodies = [outcome.body for outcome in outcomes if outcome.end == "answered"]
-        if bodies:
-            self._interpreter.run(self._core.on_frames(bodies, clock.now()))
+        items = [
+            Incoming(outcome.body, self._ids.ticket(outcome.message_id))
+            for outcome in outcomes
+            if outcome.end == "answered"
+        ]
+        if items:
+            self._interpreter.run(self._core.on_frames(items, clock.now()))
 
     def _send(self, effect: Send) -> None:
+        if effect.to == SETTLED:
+            message_ids = [self._ids.of(ticket) for ticket in effect.items]
+            for sender in self._senders.values():
+                sender.drop(message_ids)
+            return
         sender = self._senders.get(str(effect.to)) or self._senders[MAIN]
-        sender.submit(
-            [(f"{self._prefix}{next(self._numbers)}".encode("ascii"), body) for body in effect.items]
-        )
+        sender.submit([(self._ids.of(item.ticket), item.frame) for item in effect.items])

@@ -54,6 +54,7 @@ class Heard(NamedTuple):
     result: Result | None
     bills: tuple[Bill, ...] = ()
     order: str = ""
+    sure: bool = True  # whether it is certainly to this very message, not to an earlier copy of it
 
 
 @dataclass(slots=True)
@@ -77,6 +78,7 @@ class Record:
     originals: int = 0  # how often the original was put on the wire
     reversing: bool = False
     queried: bool = False
+    stood: bool = False  # whether the core ever said that money stands, or stood, under this serial
     reversal_serial: str = ""
     reversal_us: int = 0
     steps: list[Step] = field(default_factory=list)
@@ -150,7 +152,30 @@ def _outcome(record: Record, result: Result | None) -> Outcome:
     """Turn a conclusive result into the serial's state; "gone" after a reversal means undone."""
     if result is Result.APPROVED:
         return Outcome.APPROVED
+    if result is Result.ORIGINAL_REFUSED:
+        return Outcome.REFUSED  # nothing was undone: there was nothing to undo
     if result not in GONE or not record.originals:
         return Outcome.REFUSED
     undone = record.reversing if record.outcome is None else record.outcome is not Outcome.REFUSED
     return Outcome.REVERSED if undone else Outcome.REFUSED
+
+
+def contradiction(record: Record, step: Step, outcome: Outcome | None, heard: Heard) -> str:
+    """Say how a conclusive answer contradicts what was said before about the same serial; empty if it does
+    not.
+
+    A serial that was blocked before the core saw it stands for nothing, just as a refused one: which of the
+    two is said is no contradiction as long as nothing ever stood under it.
+    """
+    if step is Step.OTHER:
+        expected = heard.result is Result.DUPLICATE_SERIAL or heard.result in GONE
+        return "" if expected else f"other content answered {heard.code}"
+    before = record.outcome
+    if step is Step.OWED or before is None or before is outcome:
+        return ""
+    if before is Outcome.APPROVED and outcome is Outcome.REVERSED and record.reversing:
+        return ""
+    if before is Outcome.REVERSED and outcome is Outcome.REFUSED and not record.stood:
+        return ""
+    after = outcome.value if outcome else "nothing"
+    return f"{before.value} became {after} by {step.value} answered {heard.code}"

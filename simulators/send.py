@@ -294,15 +294,15 @@ class Talk:
             raise self._no_answer(key, what)
         self._say(self._line.on_time(now), key)
         try:
-            frames = self._connection.receive(min(1.0, (until_us - now.mono_us) / SECOND_US))
+            items = self._connection.receive(min(1.0, (until_us - now.mono_us) / SECOND_US))
         except LineGoneError as error:
             raise SendError(self._gone(str(error), key), unknown=bool(key), key=key) from error
-        heard, out = self._line.on_frames(frames, clock.now())
+        heard, out = self._line.on_frames(items, clock.now())
         self._maker.keep_key(self._line)
-        if not frames:
+        if not items:
             self._maker.offer_stored(self._line)
         self._say(out, key)
-        return heard, frames[-1] if frames else b""
+        return heard, items[-1].frame if items else b""
 
     def _say(self, out: list[Outgoing], key: str) -> None:
         if not out:

@@ -1,6 +1,6 @@
 """A simulated bank, whole: its model and its line as one pure core with the usual form.
 
-shell ── bytes ──▶ line ── answers ──▶ model ── requests ──▶ line ── frames ──▶ shell
+shell ── frames ──▶ line ── answers ──▶ model ── requests ──▶ line ── frames ──▶ shell
 """
 
 from itertools import groupby
@@ -8,13 +8,13 @@ from itertools import groupby
 from qianzhi.runtime.effects import Effects, Send
 from qianzhi.runtime.now import Now
 from simulators.bank import BankModel
-from simulators.line import Line, Outgoing
+from simulators.line import SETTLED, Incoming, Line, Outgoing
 from simulators.record import Heard, Record
 from simulators.report import Report
 
 
 class SimulatedBank:
-    """One bank on one line; effects are `Send(endpoint, frames)`."""
+    """One bank on one line; effects are `Send(endpoint, [Outgoing…])` and `Send(SETTLED, [ticket…])`."""
 
     def __init__(self, model: BankModel, line: Line) -> None:
         self.model = model
@@ -31,9 +31,9 @@ class SimulatedBank:
         self._ready = False
         return self._go([], [], self.model.on_lost(now), now)
 
-    def on_frames(self, frames: list[bytes], now: Now) -> Effects:
+    def on_frames(self, items: list[Incoming], now: Now) -> Effects:
         """Take what came, whole frames in order."""
-        heard, out = self.line.on_frames(frames, now)
+        heard, out = self.line.on_frames(items, now)
         return self._go(out, heard, [], now)
 
     def on_time(self, now: Now) -> Effects:
@@ -75,8 +75,9 @@ class SimulatedBank:
         self._ready = ready
         asks = [ask for effect in effects if isinstance(effect, Send) for ask in effect.items]
         out = out + self.line.carry(asks, now)
-        self.line.forget(self.model.take_forgotten())
-        return [
-            Send(endpoint, [item.frame for item in items])
-            for endpoint, items in groupby(out, lambda item: item.endpoint)
+        forgotten = self.model.take_forgotten()
+        self.line.forget(forgotten)
+        settled: Effects = [Send(SETTLED, forgotten)] if forgotten else []
+        return settled + [
+            Send(endpoint, list(items)) for endpoint, items in groupby(out, lambda item: item.endpoint)
         ]

@@ -7,9 +7,12 @@ from qianzhi.runtime import clock
 from qianzhi.runtime.effects import Effects, Send
 from qianzhi.runtime.shell import Interpreter
 from qianzhi.wire.framing import FrameReader, FrameSpec, frame
+from simulators.line import SETTLED, Incoming
 from simulators.simulated import SimulatedBank
 from socket_pool.client import SocketClient
 from socket_pool.limits import SocketLimits
+
+LONGEST_PAUSE_SECONDS = 1.0  # between attempts to connect: a bank is back soon after its front-end
 
 
 class SocketBank:
@@ -35,7 +38,14 @@ class SocketBank:
         self._interpreter = Interpreter(core, {Send: self._send}, reactor)
         name = f"simulator-{core.model.identity.bank}"
         self._client = SocketClient(
-            host, port, SocketLimits(), lambda: FrameReader(spec), self, name=name, reactor=reactor
+            host,
+            port,
+            SocketLimits(),
+            lambda: FrameReader(spec),
+            self,
+            name=name,
+            reactor=reactor,
+            longest_pause_seconds=LONGEST_PAUSE_SECONDS,
         )
 
     def start(self) -> None:
@@ -59,7 +69,8 @@ class SocketBank:
 
     def on_frames(self, items: list[tuple[int, bytes]]) -> None:
         """Frames came."""
-        self._run(self._core.on_frames([data for conn, data in items if conn == self._conn], clock.now()))
+        frames = [Incoming(data) for conn, data in items if conn == self._conn]
+        self._run(self._core.on_frames(frames, clock.now()))
 
     def on_closed(self, conn: int, _: str) -> None:
         """The connection is gone."""
@@ -72,5 +83,5 @@ class SocketBank:
         self._interpreter.run(effects)
 
     def _send(self, effect: Send) -> None:
-        if self._conn:
-            self._client.send(self._conn, b"".join([frame(self._spec, body) for body in effect.items]))
+        if self._conn and effect.to != SETTLED:
+            self._client.send(self._conn, b"".join([frame(self._spec, item.frame) for item in effect.items]))

@@ -14,7 +14,7 @@ from frontends.mapping import Mapping
 from qianzhi.domain.requests import PRIORITY_KINDS
 from qianzhi.runtime.now import Now
 from simulators.des import mac_of, same_mac
-from simulators.line import CONTROL, MAIN, Outgoing
+from simulators.line import CONTROL, MAIN, Incoming, Outgoing
 from simulators.pending import Pending
 from simulators.record import Ask, Heard
 
@@ -74,6 +74,7 @@ class XmlLine:
     def on_closed(self) -> None:
         """The queue is gone."""
         self.ready = False
+        self._pending.lose()
 
     def on_time(self, _: Now) -> list[Outgoing]:
         """Nothing is ever due here."""
@@ -86,7 +87,9 @@ class XmlLine:
     def carry(self, asks: list[Ask], now: Now) -> list[Outgoing]:
         """Turn requests into signed documents; queries and reversals take the second queue."""
         return [
-            Outgoing(CONTROL if ask.request.kind in PRIORITY_KINDS else MAIN, self._frame(ask, now))
+            Outgoing(
+                CONTROL if ask.request.kind in PRIORITY_KINDS else MAIN, self._frame(ask, now), ask.ticket
+            )
             for ask in asks
         ]
 
@@ -104,20 +107,28 @@ class XmlLine:
     def _frame(self, ask: Ask, now: Now) -> bytes:
         return write_xml(self.message_of(ask, now), self._charset)
 
-    def on_frames(self, frames: list[bytes], _: Now) -> tuple[list[Heard], list[Outgoing]]:
-        """Read answers; what cannot be read or proved is no answer."""
+    def on_frames(self, items: list[Incoming], _: Now) -> tuple[list[Heard], list[Outgoing]]:
+        """Read answers; what cannot be read or proved is no answer.
+
+        A document that is sent again is answered again.  Its second answer has the fields of an answer to any
+        later request under its serial, so the queue's word on whose it is comes first.
+        """
         heard: list[Heard] = []
-        for frame in frames:
-            message = self._read(frame)
+        for item in items:
+            message = self._read(item.frame)
             if message is None:
                 self.bad += 1
                 continue
             reply = self._mapping.reply_of(message)
-            ticket = self._pending.take(reply.match)
-            if ticket is None:
+            taken = self._pending.take(reply.match, item.ticket)
+            if taken is None:
                 self.unmatched += 1
                 continue
-            heard.append(Heard(ticket, reply.code, reply.result, reply.reply.bills, reply.reply.order))
+            heard.append(
+                Heard(
+                    taken.ticket, reply.code, reply.result, reply.reply.bills, reply.reply.order, taken.sure
+                )
+            )
         return heard, []
 
     def _read(self, frame: bytes) -> Message | None:

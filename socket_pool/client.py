@@ -37,9 +37,13 @@ class SocketClient:
         name: str = "client",
         reactor: Any,
         connect_seconds: float = CONNECT_SECONDS,
+        longest_pause_seconds: float = LONGEST_PAUSE_SECONDS,
     ) -> None:
-        """`name` labels the metrics.  Nothing is opened yet."""
+        """`name` labels the metrics; `longest_pause_seconds` bounds the pause before connecting again.
+        Nothing is opened yet.
+        """
         self._name = name
+        self._longest_pause_seconds = longest_pause_seconds
         self.pool = Pool(name, limits, new_reader, handler, reactor)
         endpoint: Any = HostnameEndpoint(reactor, host, port, timeout=connect_seconds)
         factory: Any = _Factory(self.pool)
@@ -69,14 +73,16 @@ class SocketClient:
 
     def _pause_seconds(self, failed_attempts: int) -> float:
         metrics.count("qianzhi_reconnects_total", (self._name,))
-        return pause_seconds(failed_attempts, os.urandom(2))
+        return pause_seconds(failed_attempts, os.urandom(2), self._longest_pause_seconds)
 
 
-def pause_seconds(failed_attempts: int, randomness: bytes) -> float:
+def pause_seconds(
+    failed_attempts: int, randomness: bytes, longest_seconds: float = LONGEST_PAUSE_SECONDS
+) -> float:
     """Return how long to wait before connecting again: growing by half each time up to a bound, and between
     half and all of that by chance, so that those who lost the same peer do not come back at once together.
     """
-    longest = min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 1.5 ** min(failed_attempts, 50))
+    longest = min(longest_seconds, FIRST_PAUSE_SECONDS * 1.5 ** min(failed_attempts, 50))
     part = int.from_bytes(randomness, "big") / (1 << 8 * len(randomness))
     return longest * (1 + part) / 2
 

@@ -40,6 +40,19 @@ def test_after_a_reconnect_everything_unanswered_goes_again_at_once() -> None:
     assert core.deadline == START.after(1).mono_us + 10_000_000
 
 
+def test_a_dropped_message_is_sent_no_more_and_its_answer_is_late() -> None:
+    core = kept()
+    core.submit([(b"1", b"x"), (b"2", b"y")], START)
+    core.drop([b"1", b"never seen"])
+    assert len(core) == 1
+    assert core.on_connected(START.after(1)) == [Send(QUEUE, [(b"2", b"y")])]
+    assert core.on_time(START.after(10_000_001)) == [Send(QUEUE, [(b"2", b"y")])]
+    core.on_answers([(b"1", b"late")])
+    assert core.take_outcomes() == []
+    assert core.late == 1
+    assert core.submit([(b"1", b"anew")], START) == [Send(QUEUE, [(b"1", b"anew")])]
+
+
 def test_the_last_attempt_ends_unanswered() -> None:
     core = kept(attempts_max=2)
     core.submit([(b"1", b"x")], START)

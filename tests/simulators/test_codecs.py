@@ -17,6 +17,7 @@ from qianzhi.wire.errors import MacError
 from qianzhi.wire.mac import make_mac, verify_mac
 from simulators.cups_codec import CupsCodec
 from simulators.cups_line import CupsLine
+from simulators.line import Incoming
 from simulators.record import Ask
 from simulators.xml_line import XmlLine, read_xml, write_xml
 
@@ -135,7 +136,7 @@ def test_the_bank_reads_the_platforms_answer_and_finds_its_mac_right(
     reply = reply_for(kind) if result is Result.APPROVED else Reply(result)
     answer = profile.mapping.reply_message(asked, request, reply, NOW)
     sign_as_the_platform_does(profile, answer)
-    (heard,), said = line.on_frames([profile.codec.encode(answer)], NOW)
+    (heard,), said = line.on_frames([Incoming(profile.codec.encode(answer))], NOW)
     assert said == []
     assert (heard.ticket, heard.result) == (7, result)
     assert (line.bad, line.unmatched) == (0, 0)
@@ -180,9 +181,9 @@ def test_the_bank_takes_an_answer_with_a_wrong_mac_for_no_answer() -> None:
         frame = bytearray(profile.codec.encode(answer))
         at = frame.index(b"50.00" if name == "icbc" else b"000000005000")
         frame[at] = ord("9")
-        assert line.on_frames([bytes(frame)], NOW) == ([], [])
+        assert line.on_frames([Incoming(bytes(frame))], NOW) == ([], [])
         assert line.bad == 1
-        assert line.on_frames([b"rubbish", b""], NOW) == ([], [])
+        assert line.on_frames([Incoming(b"rubbish"), Incoming(b"")], NOW) == ([], [])
 
 
 PLAIN = sorted(column.name for column in cups()[1].columns if column.parts is None and column.type != "b")

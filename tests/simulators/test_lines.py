@@ -14,7 +14,7 @@ from qianzhi.runtime.now import SECOND_US, Now
 from simulators.bank import BankModel
 from simulators.cups_codec import CupsCodec
 from simulators.cups_line import CupsLine, State
-from simulators.line import CONTROL, MAIN
+from simulators.line import CONTROL, MAIN, SETTLED, Incoming
 from simulators.model_front import ModelFront
 from simulators.plans import Identity
 from simulators.record import Ask
@@ -64,11 +64,14 @@ class Site:
     def carry(self, effects: Effects) -> None:
         """Bring frames to the front-end and its answers back until nobody says anything more."""
         while effects:
-            back: list[bytes] = []
+            back: list[Incoming] = []
             for effect in effects:
+                if effect.to == SETTLED:
+                    continue
                 self.endpoints.add(effect.to)
-                for frame in effect.items:
-                    back += self.front.answer(frame, self.now)
+                for out in effect.items:
+                    ticket = out.ticket if self.profile.name == "icbc" else None
+                    back += [Incoming(frame, ticket) for frame in self.front.answer(out.frame, self.now)]
             effects = self.bank.on_frames(back, self.now)
 
     def run(self, seconds: int) -> None:
@@ -129,12 +132,12 @@ def test_a_key_whose_check_value_is_wrong_is_refused_and_not_used() -> None:
     line = site.line
     assert isinstance(line, CupsLine)
     frames = next(effect.items for effect in site.bank.on_connected(site.now))
-    (signed_on,) = site.front.answer(frames[0], site.now)
-    (application,) = [effect.items[0] for effect in site.bank.on_frames([signed_on], site.now)]
-    answer, delivery = site.front.answer(application, site.now)
+    (signed_on,) = site.front.answer(frames[0].frame, site.now)
+    (application,) = [effect.items[0] for effect in site.bank.on_frames([Incoming(signed_on)], site.now)]
+    answer, delivery = site.front.answer(application.frame, site.now)
     broken = bytearray(delivery)
     broken[-1] ^= 1
-    effects = site.bank.on_frames([answer, bytes(broken)], site.now)
+    effects = site.bank.on_frames([Incoming(answer), Incoming(bytes(broken))], site.now)
     site.carry(effects)
     assert site.front.answered_codes == ["A7"]
     assert line.state is State.KEYING
@@ -178,9 +181,9 @@ def test_a_new_key_in_mid_traffic_is_taken_and_answers_under_the_old_one_still_c
     (out,) = line.carry([ask], site.now)
     (answer,) = site.front.answer(out.frame, site.now)
     site.front.next_key = OTHER_KEY
-    site.carry(site.bank.on_frames([site.front.begin("key_delivery", site.now)], site.now))
+    site.carry(site.bank.on_frames([Incoming(site.front.begin("key_delivery", site.now))], site.now))
     assert line.take_key() == OTHER_KEY
-    heard, _ = line.on_frames([answer], site.now)
+    heard, _ = line.on_frames([Incoming(answer)], site.now)
     assert [item.ticket for item in heard] == [77]
     site.run(5)
     assert site.bank.report().bad == 0
@@ -189,8 +192,8 @@ def test_a_new_key_in_mid_traffic_is_taken_and_answers_under_the_old_one_still_c
 def test_the_bank_answers_an_echo_of_ours_and_never_a_heartbeat() -> None:
     site = Site("hz_citic", key=KEY)
     site.carry(site.bank.on_connected(site.now))
-    assert site.bank.on_frames([b""], site.now) == []
-    site.carry(site.bank.on_frames([site.front.begin("echo", site.now)], site.now))
+    assert site.bank.on_frames([Incoming(b"")], site.now) == []
+    site.carry(site.bank.on_frames([Incoming(site.front.begin("echo", site.now))], site.now))
     assert site.front.answered_codes == ["00"]
 
 
@@ -201,7 +204,7 @@ def test_a_message_of_ours_that_comes_back_rejected_is_no_answer() -> None:
     site.carry(site.bank.on_connected(site.now))
     (out,) = line.carry([Ask(77, request_of(site), site.now.wall_us)], site.now)
     rejected = out.frame[:41] + b"10042" + out.frame[46:]
-    assert line.on_frames([rejected], site.now) == ([], [])
+    assert line.on_frames([Incoming(rejected)], site.now) == ([], [])
     assert line.bad == 1
 
 
@@ -213,7 +216,8 @@ def test_an_answer_to_nothing_is_counted_and_dropped() -> None:
         ask = Ask(77, replace_serial(site), site.now.wall_us)
         (out,) = site.line.carry([ask], site.now)
         (answer,) = site.front.answer(out.frame, site.now)
-        assert len(site.line.on_frames([answer, answer], site.now)[0]) == 1
+        incoming = Incoming(answer, 77 if name == "icbc" else None)
+        assert len(site.line.on_frames([incoming, incoming], site.now)[0]) == 1
         assert site.line.unmatched == 1
 
 
@@ -231,7 +235,7 @@ def test_a_repeat_is_the_same_message_to_the_last_byte_and_a_reversal_quotes_its
     (first,) = line.carry([ask], site.now)
     later = site.now.after(90 * SECOND_US)
     (second,) = line.carry([ask._replace(ticket=2)], later)
-    assert first == second
+    assert first.frame == second.frame
     request = request_of(site)
     reversal = Request(
         **{
