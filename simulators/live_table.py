@@ -1,21 +1,15 @@
-"""The live table of simulated traffic: one row per bank, drawn by rich from the banks' reports."""
+"""The tables of simulated traffic, drawn by rich from the banks' reports, to fit 80 columns."""
 
+from rich import box
 from rich.table import Table
 
-from simulators.report import Report
+from simulators.report import Histogram, Report
 
-COLUMNS = (
-    "bank",
-    "per s",
-    "sent",
-    "approved",
-    "refused",
-    "reversed",
-    "in flight",
-    "unanswered",
-    "open",
-    "p50 ms",
-    "p99 ms",
+FIGURES = ("sent", "approved", "refused", "reversed")
+NARROW_COLUMNS = 96  # below this the columns stand one blank apart
+CAPTION = (
+    "Some requests are wrong on purpose (unknown phones, bad amounts,\n"
+    "used serials, nothing owed): most refusals are right answers."
 )
 
 
@@ -33,59 +27,79 @@ class Rates:
         return (sent - before_sent) * 1_000_000 // passed_us if passed_us > 0 else 0
 
 
-def live_table(rows: list[tuple[Report, int, int]], title: str) -> Table:
-    """Return the table of (report, rate, in flight) rows."""
-    table = Table(title=title, title_justify="left")
-    for name in COLUMNS:
-        table.add_column(name, justify="left" if name == "bank" else "right")
+def live_table(rows: list[tuple[Report, int, int]], title: str, width: int = 80) -> Table:
+    """Return the table of (report, rate, in flight) rows, with a row for all banks together."""
+    table = _table(
+        title, ("bank", "per s", *FIGURES, "in\nflight", "no\nanswer", "p50\nms", "p99\nms"), width
+    )
+    table.caption, table.caption_justify = CAPTION, "left"
     for report, rate, in_flight in rows:
-        latency = report.latency
-        table.add_row(
-            report.bank,
-            str(rate),
-            str(report.sent),
-            str(report.approved),
-            str(sum(report.refused.values())),
-            str(report.reversed),
-            str(in_flight),
-            str(report.unanswered),
-            str(report.open),
-            _ms(latency.quantile_us(500)),
-            _ms(latency.quantile_us(990)),
-        )
+        table.add_row(report.bank, str(rate), *_figures(report), str(in_flight), *_end(report))
+    if len(rows) > 1:
+        table.add_section()
+        whole = _whole([report for report, _, _ in rows])
+        rate, in_flight = (sum(row[at] for row in rows) for at in (1, 2))  # type: ignore[misc]
+        table.add_row(whole.bank, str(rate), *_figures(whole), str(in_flight), *_end(whole))
     return table
 
 
 def final_table(reports: list[Report]) -> Table:
-    """Return the table at the end: one row per bank, refusals by their reasons."""
-    table = Table(title="Traffic", title_justify="left")
-    for name in (
-        "bank",
-        "sent",
-        "approved",
-        "refused by reason",
-        "reversed",
-        "unanswered",
-        "open",
-        "p50 ms",
-        "p99 ms",
-    ):
-        table.add_column(name, justify="left" if name in ("bank", "refused by reason") else "right")
+    """Return the table at the end: one row per bank; `refusals_table` says why requests were refused."""
+    table = _table("", ("bank", *FIGURES, "unanswered", "open", "p50 ms", "p99 ms"), 80)
     for report in reports:
-        reasons = ", ".join(f"{name.lower()} {n}" for name, n in sorted(report.refused.items()))
-        latency = report.latency
-        table.add_row(
-            report.bank,
-            str(report.sent),
-            str(report.approved),
-            reasons or "none",
-            str(report.reversed),
-            str(report.unanswered),
-            str(report.open),
-            _ms(latency.quantile_us(500)),
-            _ms(latency.quantile_us(990)),
-        )
+        unanswered, p50, p99 = _end(report)
+        table.add_row(report.bank, *_figures(report), unanswered, str(report.open), p50, p99)
     return table
+
+
+def refusals_table(reports: list[Report]) -> Table:
+    """Return refusals by their reasons, the commonest first: one row per reason, one column per bank."""
+    table = _table("", ("refused because", *(report.bank for report in reports)), 80)
+    sums: dict[str, int] = {}
+    for report in reports:
+        for name, n in report.refused.items():
+            sums[name] = sums.get(name, 0) + n
+    for name in sorted(sums, key=lambda name: (-sums[name], name)):
+        words = name.lower().replace("_", " ")
+        table.add_row(words, *(str(report.refused.get(name, 0)) for report in reports))
+    return table
+
+
+def _table(title: str, columns: tuple[str, ...], width: int) -> Table:
+    table = Table(
+        title=title or None,
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        show_edge=False,
+        pad_edge=False,
+        padding=(0, 0 if width < NARROW_COLUMNS else 1),
+    )
+    for at, name in enumerate(columns):
+        table.add_column(name, justify="left" if at == 0 else "right", no_wrap=True, vertical="bottom")
+    return table
+
+
+def _figures(report: Report) -> tuple[str, ...]:
+    refused = sum(report.refused.values())
+    return str(report.sent), str(report.approved), str(refused), str(report.reversed)
+
+
+def _end(report: Report) -> tuple[str, str, str]:
+    latency = report.latency
+    return str(report.unanswered), _ms(latency.quantile_us(500)), _ms(latency.quantile_us(990))
+
+
+def _whole(reports: list[Report]) -> Report:
+    """Return all banks as one."""
+    whole = Report("all", latency=Histogram())
+    for report in reports:
+        whole.sent += report.sent
+        whole.approved += report.approved
+        whole.refused["all"] = whole.refused.get("all", 0) + sum(report.refused.values())
+        whole.reversed += report.reversed
+        whole.unanswered += report.unanswered
+        whole.latency.merge(report.latency)
+    return whole
 
 
 def _ms(us: int) -> str:

@@ -14,6 +14,7 @@ from qianzhi.cli.output import (
     show_json,
     show_table,
 )
+from qianzhi.cli.wording import meaning
 
 if TYPE_CHECKING:
     from qianzhi.cli.main import Chosen
@@ -27,6 +28,7 @@ NEEDS = {
     "status": ("serial",),
     "reverse": ("serial", "phone", "amount"),
 }
+PHONE_DIGITS = 11
 
 
 class Wanted(NamedTuple):
@@ -42,25 +44,35 @@ class Wanted(NamedTuple):
     repeat: bool = False
 
 
-def send_command(chosen: "Chosen", bank: str, wanted: Wanted, seconds: float, as_json: bool) -> None:
+class Form(NamedTuple):
+    """How the answer is shown."""
+
+    messages: bool = False
+    as_json: bool = False
+
+
+def send_command(chosen: "Chosen", bank: str, wanted: Wanted, seconds: float, form: Form) -> None:
     """Send one request and show its answer; exit 1 when it is refused, 4 when its outcome is not known."""
     from qianzhi.cli.daemons import site_of
+    from qianzhi.cli.ports import refuse_deaf_lines
     from qianzhi.link.site import data_folder
     from simulators.send import SendError, send
 
     order = order_of(wanted)
     site = site_of(chosen)
     profile = profile_of(chosen, bank)
+    order = replace(order, serial=serial_in_form(chosen, bank, order.serial))
+    refuse_deaf_lines(site, [bank])
     here = replace(site, data=str(data_folder(site)))
     try:
         result = send(here, chosen.config, profile, order, timeout_seconds=seconds)
     except SendError as error:
         code = UNKNOWN if error.unknown else UNREACHABLE
-        raise CommandError(code, str(error), f"key {error.key}" if error.key else "") from error
-    if as_json:
+        raise CommandError(code, str(error), f"its key is {error.key}" if error.key else "") from error
+    if form.as_json:
         show_json(result.as_dict())
     else:
-        show_sent(result)
+        show_sent(result, order, form)
     finish(result)
 
 
@@ -72,41 +84,102 @@ def order_of(wanted: Wanted) -> "Order":
     if wanted.what not in ACTIONS:
         raise CommandError(USAGE, f"there is no request {wanted.what!r}", f"one of {', '.join(ACTIONS)}")
     missing = [name for name in NEEDS.get(wanted.what, ()) if not getattr(wanted, name)]
+    if wanted.bill and not wanted.amount:
+        missing.append("amount")
     if missing:
-        raise CommandError(USAGE, f"{wanted.what} needs {', '.join('--' + name for name in missing)}")
-    if wanted.date and not (wanted.date.isascii() and wanted.date.isdigit() and len(wanted.date) == 8):
-        raise CommandError(USAGE, f"--date {wanted.date!r} is no date", "write it YYYYMMDD")
+        raise CommandError(
+            USAGE,
+            f"{wanted.what} needs {', '.join('--' + name for name in missing)}",
+            "see `qianzhi send -h`",
+        )
     try:
         amount_fen = fen_from_yuan(wanted.amount) if wanted.amount else 0
     except MoneyError as error:
         raise CommandError(USAGE, f"--amount {wanted.amount!r}: {error}") from error
     return Order(
         action=wanted.what,
-        phone=wanted.phone,
+        phone=phone_of(wanted.phone),
         amount_fen=amount_fen,
         serial=wanted.serial,
-        date=int(wanted.date or 0),
+        date=date_of(wanted.date),
         bill=wanted.bill,
         number=wanted.number,
         repeat=wanted.repeat,
     )
 
 
-def show_sent(result: "SendResult") -> None:
-    """Print both messages, masked, and what the answer means."""
+def phone_of(text: str) -> str:
+    """Return a phone as typed; raises CommandError for what no message has room for."""
+    if text and not (text.isascii() and text.isdigit() and len(text) == PHONE_DIGITS):
+        raise CommandError(USAGE, f"--phone {text!r} is no phone", "write its 11 digits, such as 13800000001")
+    return text
+
+
+def date_of(text: str) -> int:
+    """Return a date as a number, 0 for none; raises CommandError for what is no day of the calendar."""
+    from qianzhi.domain.dates import as_date
+
+    if not text:
+        return 0
+    try:
+        if not (text.isascii() and text.isdigit() and len(text) == len("YYYYMMDD")):
+            raise ValueError
+        as_date(int(text))
+    except ValueError as error:
+        raise CommandError(USAGE, f"--date {text!r} is no date", "write it YYYYMMDD") from error
+    return int(text)
+
+
+def serial_in_form(chosen: "Chosen", bank: str, serial: str) -> str:
+    """Return a serial as the bank's messages carry it, zeros in front; raises CommandError if they cannot."""
+    from qianzhi.runtime.settings import read_toml
+
+    tree = read_toml(chosen.config / "banks" / f"{bank}.toml")
+    row = tree["transactions"].get("recharge", {}).get("take", {}).get("serial", "")
+    form, _, width = str(row).rpartition("|")[2].partition(":")
+    if not serial or form not in ("digits", "word") or not width.isdigit():
+        return serial
+    digits = form == "digits"
+    if not (
+        serial.isascii() and (serial.isdigit() if digits else serial.isalnum()) and len(serial) <= int(width)
+    ):
+        what = f"{width} digits" if digits else f"up to {width} letters and digits"
+        raise CommandError(USAGE, f"--serial {serial!r} is no serial of {bank}", f"its serials are {what}")
+    return serial.zfill(int(width)) if digits else serial
+
+
+def show_sent(result: "SendResult", order: "Order", form: Form) -> None:
+    """Print what the answer means, and both messages, masked, where they are wanted."""
     from qianzhi.domain.money import yuan_from_fen
 
-    show_message(result.request_rows, f"{result.bank} asks: {result.action}")
-    show_message(result.reply_rows, "the answer")
+    if form.messages:
+        show_message(result.request_rows, f"{result.bank} asks: {result.action}")
+        show_message(result.reply_rows, "the answer")
     bills = [
-        (bill.serial, bill.month, yuan_from_fen(bill.principal_fen), yuan_from_fen(bill.late_fee_fen))
+        (
+            bill.serial,
+            bill.month,
+            yuan_from_fen(bill.principal_fen),
+            yuan_from_fen(bill.late_fee_fen),
+            yuan_from_fen(bill.total_fen),
+        )
         for bill in result.bills
     ]
-    show_table(("bill", "month", "principal>", "late fee>"), bills)
-    order = f", work order {result.order}" if result.order else ""
-    say(f"{result.meaning} (code {result.code}) after {result.elapsed_us / 1000:.1f} ms{order}")
+    show_table(("bill", "month", "principal>", "late fee>", "total>"), bills)
+    work = f", work order {result.order}" if result.order else ""
+    say(
+        f"{asked(order)}: {result.meaning} (code {result.code}) after {result.elapsed_us / 1000:.1f} ms{work}"
+    )
     if result.key:
-        say(f"key {result.key}: see `qianzhi trace {result.key}`")
+        say(f"see `qianzhi trace {result.key}`")
+
+
+def asked(order: "Order") -> str:
+    """Say in a few words what was asked."""
+    from qianzhi.domain.money import yuan_from_fen
+
+    what = order.action + (f" of {yuan_from_fen(order.amount_fen)} yuan" if order.amount_fen else "")
+    return what + (f" for {order.phone}" if order.phone else "")
 
 
 def show_message(views: "list[FieldView]", title: str) -> None:
@@ -121,6 +194,9 @@ def finish(result: "SendResult") -> None:
 
     if result.approved or (result.action == "owed" and result.result is Result.NOTHING_OWED):
         return
+    words = meaning(result.result)
     if result.result in (None, Result.UNKNOWN, Result.IN_PROCESS):
-        raise CommandError(UNKNOWN, f"not settled: {result.meaning}", "ask again with `status`")
-    raise CommandError(BROKEN, f"refused: {result.meaning}")
+        raise CommandError(UNKNOWN, f"not settled: {words}", "ask again with `status`")
+    if result.action == "status":
+        raise CommandError(BROKEN, f"settled, no money stands under this key: {words}")
+    raise CommandError(BROKEN, f"refused: {words}")

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from qianzhi.cli.output import BROKEN, UNKNOWN, USAGE, CommandError, console, say, show_json
+from qianzhi.cli.output import BROKEN, UNKNOWN, USAGE, CommandError, console, print_table, say, show_json
+from qianzhi.cli.ports import refuse_deaf_lines
 from qianzhi.runtime import clock
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ def traffic_command(
         raise CommandError(
             USAGE, f"no bank of the site: {', '.join(unknown)}", f"it has {', '.join(site.banks)}"
         )
+    refuse_deaf_lines(site, banks or list(site.banks))
     with contextlib.nullcontext(ignore) if as_json else live_view("Ctrl-C ends it") as on_look:
         result = feed(chosen, checked, site, banks, rate, seconds or None, seed, on_look)
     if as_json:
@@ -93,8 +95,9 @@ def live_view(title: str) -> Iterator[OnLook]:
 
     from simulators.live_table import live_table
 
-    with Live(console=console(), refresh_per_second=4, transient=True) as live:
-        yield lambda looks: live.update(live_table([(*look,) for look in looks], title))
+    here = console()
+    with Live(console=here, refresh_per_second=4, transient=True) as live:
+        yield lambda looks: live.update(live_table([(*look,) for look in looks], title, here.width))
 
 
 class PlainView:
@@ -122,9 +125,11 @@ def plain_words(look: "Look") -> str:
 
 def show_result(result: "TrafficResult") -> None:
     """Print the table at the end."""
-    from simulators.live_table import final_table
+    from simulators.live_table import final_table, refusals_table
 
-    console().print(final_table(list(result.reports.values())))
+    reports = list(result.reports.values())
+    print_table(final_table(reports))
+    print_table(refusals_table(reports))
 
 
 def both(*watchers: Any) -> OnLook:

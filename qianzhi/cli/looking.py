@@ -15,6 +15,7 @@ from qianzhi.cli.output import (
     show_problems,
     show_table,
 )
+from qianzhi.cli.wording import counted
 from qianzhi.domain.money import yuan_from_fen
 
 if TYPE_CHECKING:
@@ -38,7 +39,9 @@ def check_command(chosen: "Chosen", as_json: bool) -> None:
         show_problems(found.problems)
     if found.problems or found.site is None:
         raise CommandError(
-            USAGE, f"{len(found.problems)} problems in the configuration", "nothing would start"
+            USAGE,
+            f"{counted(len(found.problems), 'problem')} in the configuration",
+            "no daemon starts before it is mended",
         )
     if not as_json:
         banks = ", ".join(found.profiles)
@@ -92,7 +95,8 @@ def seed_core(checked: "Checked", site: "Site", subscribers: int, seed_number: i
     try:
         report = seed(url, subscribers, seed_number, settings=checked.core, zone=zone_of(site))
     except LockedError as error:
-        raise CommandError(UNREACHABLE, f"the core is in use: {error}", "stop the bridge first") from error
+        advice = "stop the system first (Ctrl-C where it runs), then seed"
+        raise CommandError(UNREACHABLE, f"the core is in use: {error}", advice) from error
     return report.created, report.subscribers
 
 
@@ -103,7 +107,9 @@ def not_reachable(url: str) -> Iterator[None]:
     from crm_bridge.migrations.schema import schema_current
 
     if not schema_current(url):
-        raise CommandError(UNREACHABLE, f"there is no core at {url}", "make one with `qianzhi seed`")
+        raise CommandError(
+            UNREACHABLE, f"there is no core at {url}", "`make run` or `qianzhi seed` makes one"
+        )
     try:
         yield
     except (StoreError, SchemaError) as error:
@@ -137,6 +143,8 @@ def show_account(found: "AccountView", site: "Site") -> None:
     """Print an account: who, what lies there, open bills, latest work orders."""
     say(f"{found.phone}  {found.name}  {found.state}  book {found.book}")
     say(f"balance {yuan_from_fen(found.balance_fen)} yuan, arrears {yuan_from_fen(found.arrears_fen)} yuan")
+    if not found.bills:
+        say("no open bills")
     bills = [
         (
             bill.serial,

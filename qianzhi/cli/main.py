@@ -11,7 +11,17 @@ from typing import Annotated
 
 import typer
 
-from qianzhi.cli.output import EXIT_CODES, UNREACHABLE, USAGE, CommandError, end, say, show_problems
+from qianzhi.cli.output import (
+    CHECK_ADVICE,
+    EXIT_CODES,
+    UNREACHABLE,
+    USAGE,
+    CommandError,
+    end,
+    say,
+    show_problems,
+)
+from qianzhi.cli.wording import counted
 from qianzhi.runtime.problems import ConfigError
 
 EPILOG = "Exit codes: " + "; ".join(f"{code} {meaning}" for code, meaning in EXIT_CODES) + "."
@@ -37,6 +47,8 @@ class Chosen:
 
 
 Json = Annotated[bool, typer.Option("--json", help="Print data as JSON.")]
+DaemonName = Annotated[str, typer.Argument(metavar="NAME", help="node1, bridge1, front-hz_citic-1 …")]
+Phone = Annotated[str, typer.Argument(metavar="PHONE", help="11 digits, such as 13800000001.")]
 Bank = Annotated[str, typer.Argument(metavar="BANK", help="A bank of the site, such as hz_citic.")]
 
 
@@ -91,7 +103,7 @@ def run(
 @app.command(rich_help_panel="Running")
 def daemon(
     context: typer.Context,
-    name: Annotated[str, typer.Argument(metavar="NAME", help="node1, bridge1, front-hz_citic-1 …")],
+    name: DaemonName,
 ) -> None:
     """Run one daemon in the foreground, after a check of the whole configuration (supervisor calls this)."""
     from qianzhi.cli.daemons import daemon_command
@@ -102,21 +114,21 @@ def daemon(
 @app.command(rich_help_panel="Running")
 def status(context: typer.Context, as_json: Json = False) -> None:
     """Ask every daemon of the site on this machine how it is; exit 3 when one does not answer."""
-    from qianzhi.cli.daemons import status_command
+    from qianzhi.cli.health import status_command
 
     status_command(chosen(context), as_json)
 
 
 @app.command(rich_help_panel="Running")
-def drain(context: typer.Context, name: str) -> None:
-    """Let a daemon finish what it has and take nothing new."""
+def drain(context: typer.Context, name: DaemonName) -> None:
+    """Let a daemon finish what it has and take nothing new; `undrain` ends that."""
     from qianzhi.cli.daemons import drain_command
 
     drain_command(chosen(context), name, True)
 
 
 @app.command(rich_help_panel="Running")
-def undrain(context: typer.Context, name: str) -> None:
+def undrain(context: typer.Context, name: DaemonName) -> None:
     """Let a drained daemon take requests again."""
     from qianzhi.cli.daemons import drain_command
 
@@ -155,7 +167,9 @@ def demo(
     kill: Annotated[
         str, typer.Option("--kill", metavar="node|front|bridge", help="SIGKILL one in mid-run.")
     ] = "",
-    seed: Annotated[int, typer.Option("--seed", help="What the banks do, repeatable.")] = 1,
+    seed: Annotated[
+        int, typer.Option("--seed", help="Decides what the banks do: the same seed, the same deeds.")
+    ] = 1,
 ) -> None:
     """Run the whole path for a while on fresh data and prove the result: records, journal and books agree."""
     from qianzhi.cli.demo import demo_command
@@ -170,7 +184,8 @@ def send(
     what: Annotated[
         str,
         typer.Argument(
-            metavar="WHAT", help="owed, recharge, pay, status, reverse, sign-on, echo, key-exchange"
+            metavar="WHAT",
+            help="owed, recharge, pay, status, reverse, sign-on, sign-off, echo, key-exchange",
         ),
     ],
     phone: Annotated[str, typer.Option(help="The phone, 11 digits.")] = "",
@@ -178,15 +193,20 @@ def send(
     serial: Annotated[
         str, typer.Option(help="The serial: your own, or the original's of status and reverse.")
     ] = "",
-    bill: Annotated[str, typer.Option(help="The bill's serial, for pay.")] = "",
+    bill: Annotated[
+        str, typer.Option(help="The bill that pay quotes, with --amount; the oldest by default.")
+    ] = "",
     date: Annotated[str, typer.Option(help="The business date YYYYMMDD, today by default.")] = "",
     number: Annotated[str, typer.Option(help="The bank number, the bank's first by default.")] = "",
     repeat: Annotated[bool, typer.Option("--repeat", help="Mark the message as a repeat.")] = False,
-    seconds: Annotated[float, typer.Option(help="How long to wait for the answer.")] = 10.0,
+    seconds: Annotated[float, typer.Option(min=0.1, help="How long to wait for the answer.")] = 10.0,
+    messages: Annotated[
+        bool, typer.Option("--messages", "-m", help="Show both messages field by field, masked.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Play the bank on a connection of its own: send one request and show the answer."""
-    from qianzhi.cli.banks import Wanted, send_command
+    from qianzhi.cli.banks import Form, Wanted, send_command
 
     wanted = Wanted(
         what=what,
@@ -198,7 +218,7 @@ def send(
         number=number,
         repeat=repeat,
     )
-    send_command(chosen(context), bank, wanted, seconds, as_json)
+    send_command(chosen(context), bank, wanted, seconds, Form(messages=messages, as_json=as_json))
 
 
 @app.command(rich_help_panel="Trying it")
@@ -209,7 +229,9 @@ def traffic(
     ] = None,
     rate: Annotated[int, typer.Option("--rate", min=1, help="Requests a second of all banks together.")] = 20,
     seconds: Annotated[int, typer.Option("--seconds", min=0, help="How long; 0 until Ctrl-C.")] = 0,
-    seed: Annotated[int, typer.Option("--seed", help="What the banks do, repeatable.")] = 1,
+    seed: Annotated[
+        int, typer.Option("--seed", help="Decides what the banks do: the same seed, the same deeds.")
+    ] = 1,
     as_json: Json = False,
 ) -> None:
     """Let simulated banks use a running system; show rates, latencies and results."""
@@ -219,7 +241,7 @@ def traffic(
 
 
 @app.command(rich_help_panel="Looking")
-def account(context: typer.Context, phone: str, as_json: Json = False) -> None:
+def account(context: typer.Context, phone: Phone, as_json: Json = False) -> None:
     """Show a phone's customer, books, bills and latest work orders."""
     from qianzhi.cli.looking import account_command
 
@@ -229,13 +251,17 @@ def account(context: typer.Context, phone: str, as_json: Json = False) -> None:
 @app.command(rich_help_panel="Looking")
 def trace(
     context: typer.Context,
-    key: Annotated[str, typer.Argument(metavar="KEY", help="space/YYYYMMDD/serial, or the serial alone.")],
+    key: Annotated[
+        str, typer.Argument(metavar="KEY", help="space/YYYYMMDD/serial, the serial alone, or a work order.")
+    ],
+    brief: Annotated[bool, typer.Option("--brief", help="Leave the messages out.")] = False,
+    with_hex: Annotated[bool, typer.Option("--hex", help="Show the masked bytes too.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Show one request's whole life: hops with times, masked messages, journal, work order, entries."""
-    from qianzhi.cli.tracing import trace_command
+    """Show one request's whole life: hops with times, journal, work order, entries, masked messages."""
+    from qianzhi.cli.tracing import Shown, trace_command
 
-    trace_command(chosen(context), key, as_json)
+    trace_command(chosen(context), key, Shown(not brief, with_hex), as_json)
 
 
 @app.command(rich_help_panel="Looking")
@@ -257,7 +283,9 @@ def describe(
 def seed(
     context: typer.Context,
     subscribers: Annotated[int, typer.Option("--subscribers", min=1, help="How many phones.")] = 1000,
-    number: Annotated[int, typer.Option("--seed", help="Which population, repeatable.")] = 1,
+    number: Annotated[
+        int, typer.Option("--seed", help="Which population: the same seed, the same people.")
+    ] = 1,
 ) -> None:
     """Make the core's tables and fill them with subscribers, from phone 13800000000 on."""
     from qianzhi.cli.looking import seed_command
@@ -290,7 +318,9 @@ def main() -> None:
     except ConfigError as error:
         show_problems(error.problems)
         end(
-            CommandError(USAGE, f"{len(error.problems)} problems in the configuration", "nothing was started")
+            CommandError(
+                USAGE, f"{counted(len(error.problems), 'problem')} in the configuration", CHECK_ADVICE
+            )
         )
     except ConnectionError as error:
         end(CommandError(UNREACHABLE, f"not reachable: {error}", "is it running? see `qianzhi status`"))

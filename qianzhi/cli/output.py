@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
 
 DONE = 0
 BROKEN = 1
 USAGE = 2
 UNREACHABLE = 3
 UNKNOWN = 4
+
+CHECK_ADVICE = "nothing was started; the configuration is read from ./config, or from --config DIR"
 
 EXIT_CODES = (
     (DONE, "done: approved, valid, balanced"),
@@ -69,7 +72,18 @@ def show_table(columns: Sequence[str], rows: Iterable[Sequence[object]], title: 
         )
     for row in rows:
         table.add_row(*(plain(cell) for cell in row))
-    console().print(table)
+    print_table(table)
+
+
+def print_table(table: "Table") -> None:
+    """Print a table; into a pipe or a file without blanks at the ends of its lines."""
+    here = console()
+    if sys.stdout.isatty():
+        here.print(table)
+        return
+    with here.capture() as captured:
+        here.print(table)
+    say("\n".join(line.rstrip() for line in captured.get().splitlines()))
 
 
 def plain(cell: object) -> str:

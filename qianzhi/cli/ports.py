@@ -7,9 +7,12 @@ import socket
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from qianzhi.cli.output import UNREACHABLE, CommandError
+
 if TYPE_CHECKING:
     from qianzhi.link.tables import Site
 
+CONNECT_SECONDS = 3.0
 LISTEN = "0A"  # the state's number in /proc/net/tcp
 
 
@@ -52,6 +55,25 @@ def is_free(need: Need) -> bool:
         except OSError as error:
             return error.errno != errno.EADDRINUSE
     return True
+
+
+def refuse_deaf_lines(site: "Site", banks: list[str]) -> None:
+    """Raise CommandError when nobody listens where a bank is to connect.
+
+    A queue's client would wait in silence for somebody to listen, so this is asked of every kind of line.
+    """
+    from qianzhi.link.site import parse_address
+
+    for bank in banks:
+        host, port = parse_address(site.banks[bank].listen)
+        try:
+            socket.create_connection((host, port), CONNECT_SECONDS).close()
+        except OSError as error:
+            raise CommandError(
+                UNREACHABLE,
+                f"nobody listens for {bank} on {host}:{port} ({error.strerror or error})",
+                "start the system with `make run`, or see `qianzhi status`",
+            ) from error
 
 
 def holder(port: int) -> str:

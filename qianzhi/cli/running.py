@@ -7,14 +7,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from qianzhi.cli.daemons import programs_of
 from qianzhi.cli.looking import core_url, seed_core
 from qianzhi.cli.machine import Machine
-from qianzhi.cli.output import BROKEN, CommandError, say
+from qianzhi.cli.output import BROKEN, USAGE, CommandError, say
 from qianzhi.runtime import clock
 
 if TYPE_CHECKING:
     from qianzhi.cli.checks import Checked
     from qianzhi.cli.main import Chosen
+    from qianzhi.link.tables import Site
     from simulators.traffic import Look
 
 SUBSCRIBERS = 1000
@@ -25,7 +27,7 @@ HINTS = """In another terminal, after `. .venv/bin/activate`:
     qianzhi status
     qianzhi send hz_citic recharge --phone 13800000001 --amount 50.00
     qianzhi account 13800000001
-    qianzhi trace SERIAL
+    qianzhi trace KEY                 (`send` prints the key)
     qianzhi audit-books
 Ctrl-C ends everything."""
 
@@ -35,12 +37,12 @@ def run_command(chosen: "Chosen", machine: str, rate: int) -> None:
     from qianzhi.cli.checks import require
 
     checked, site = require(chosen.config, chosen.site)
+    refuse_empty_machine(site, machine)
     system = Machine(chosen, site, machine)
     system.refuse_taken_ports()
     with ended_by_signals(), running(system, checked):
-        say(
-            f"{len(system.statuses())} daemons run after {process_age_seconds():.1f} s; data in {system.data}"
-        )
+        age = f"{process_age_seconds():.1f} s"
+        say(f"{len(system.statuses())} daemons run after {age}; data and logs in {shown_path(system.data)}")
         say(HINTS)
         if rate:
             feed_until_ended(chosen, checked, system, rate)
@@ -60,6 +62,14 @@ def ended_by_signals() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
+def refuse_empty_machine(site: "Site", machine: str) -> None:
+    """Raise CommandError when the site has nothing to run on a machine of that name."""
+    if machine and not programs_of(site, machine):
+        machines = {place.machine for place in (*site.bridges.values(), *site.nodes.values())}
+        known = ", ".join(sorted(machines | {bank.machine for bank in site.banks.values()}))
+        raise CommandError(USAGE, f"the site has no machine {machine!r}", f"it has {known}")
+
+
 @contextlib.contextmanager
 def running(system: Machine, checked: "Checked") -> Iterator[None]:
     """Seed an empty core, start the daemons, wait until they run; on the way out stop them."""
@@ -69,7 +79,9 @@ def running(system: Machine, checked: "Checked") -> Iterator[None]:
         system.wait_ready()
         yield
     finally:
+        say("stopping: the daemons finish what they have …")
         shielded(system.stop)
+        say(f"stopped; no process is left. Data and logs stay in {shown_path(system.data)}")
 
 
 def shielded(work: Callable[[], None]) -> None:
@@ -115,6 +127,11 @@ def wait_for_end(system: Machine) -> None:
     while system.alive:
         clock.sleep(LOOK_SECONDS)
     raise CommandError(BROKEN, "supervisord has ended by itself", f"see {system.data / 'log'}")
+
+
+def shown_path(path: Path) -> str:
+    """Write a path from the working folder where it lies below it."""
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
 
 
 def process_age_seconds() -> float:

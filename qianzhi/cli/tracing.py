@@ -8,8 +8,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from qianzhi.cli.looking import core_url, local_time, not_reachable, order_row
+from qianzhi.cli.life import Step, steps_of
+from qianzhi.cli.looking import core_url, local_time, not_reachable
 from qianzhi.cli.output import BROKEN, CommandError, say, show_json, show_table
+from qianzhi.cli.wording import account_words, transfer_words
 from qianzhi.domain.money import yuan_from_fen
 from qianzhi.runtime.effects import Event
 
@@ -27,7 +29,17 @@ class Hop(NamedTuple):
     event: Event
 
 
-def trace_command(chosen: "Chosen", text: str, as_json: bool) -> None:
+class Shown(NamedTuple):
+    """What is shown beside the story and the money: the parsed messages, and their masked bytes in hex."""
+
+    messages: bool = True
+    hex: bool = False
+
+
+MOMENTS = (("received", "received_us"), ("decided", "decided_us"), ("reversed", "reversed_us"))
+
+
+def trace_command(chosen: "Chosen", text: str, shown: Shown, as_json: bool) -> None:
     """Show everything that is known of a key, or of each key with this serial; exit 1 for nothing."""
     from qianzhi.cli.checks import require
     from qianzhi.link.site import data_folder
@@ -38,14 +50,16 @@ def trace_command(chosen: "Chosen", text: str, as_json: bool) -> None:
     keys = [row.key for row in journal] or sorted(keys_in_events(events, text))
     if not keys:
         raise CommandError(
-            BROKEN, f"nothing is known of {text!r}", "give space/YYYYMMDD/serial, or the serial"
+            BROKEN,
+            f"neither the core nor this machine's event files know {text!r}",
+            "give space/YYYYMMDD/serial, a serial with its leading zeros, or a work order",
         )
     lives = [life_of(checked, site, key, journal, hops_of(events, key)) for key in keys]
     if as_json:
         show_json(lives)
     else:
         for life in lives:
-            show_life(life, site)
+            show_life(life, site, shown)
 
 
 def journal_of(url: str, text: str) -> "list[JournalView]":
@@ -111,56 +125,119 @@ def plain_hops(checked: "Checked", site: "Site", hops: list[Hop]) -> Iterator[di
     before = hops[0].event.wall_us if hops else 0
     for daemon, event in hops:
         data = dict(event.data)
-        frame = data.pop("frame", None)
-        profile = checked.profiles.get(banks.get(daemon, ""))
-        views = profile.codec.describe(bytes(frame)) if frame is not None and profile else []
+        frame = bytes(data.pop("frame", b""))
+        bank = banks.get(daemon, "")
+        profile = checked.profiles.get(bank)
+        views = profile.codec.describe(frame) if frame and profile else []
         yield {
             "daemon": daemon,
+            "bank": bank,
             "event": event.name,
             "wall_us": event.wall_us,
             "after_us": event.wall_us - before,
             "trace": event.trace,
             "data": data,
+            "hex": frame.hex(),
             "fields": [view._asdict() for view in views],
         }
         before = event.wall_us
 
 
-def show_life(life: dict[str, Any], site: "Site") -> None:
-    """Print one key's life."""
-    rows = [hop_row(hop, site) for hop in life["hops"]]
-    show_table(("time", "after>", "daemon", "event", "what"), rows, title=life["key"])
-    for hop in life["hops"]:
-        show_fields(hop)
+def show_life(life: dict[str, Any], site: "Site", shown: Shown) -> None:
+    """Print one key's life: the story, the journal and the money, then the messages."""
+    say(headline(life))
+    show_story(steps_of(life["hops"]), site)
     if life["journal"] is None:
-        say("The core never saw this key.")
-        return
-    show_table(("journal", ""), [(name, value) for name, value in life["journal"].items() if value])
-    show_orders(life, site)
+        say("The core never saw this key: nothing was posted.")
+    else:
+        show_journal(life["journal"], site)
+        show_money(life, site)
+    if shown.messages:
+        for hop in life["hops"]:
+            show_message(hop, site, with_hex=shown.hex)
 
 
-def hop_row(hop: dict[str, Any], site: "Site") -> tuple[object, ...]:
-    """Return one hop as a row: when, how long after the one before, where, what."""
-    after = f"+{hop['after_us'] / 1000:.1f} ms"
-    words = "  ".join(f"{name} {value}" for name, value in hop["data"].items())
-    return local_time(hop["wall_us"], site), after, hop["daemon"], hop["event"], words
+def headline(life: dict[str, Any]) -> str:
+    """Say in one line what was asked and what became of it."""
+    row = life["journal"]
+    if row is None:
+        return str(life["key"])
+    if not row["phone"]:
+        return f"{life['key']}: {row['state']} without an original"
+    money = f" of {yuan_from_fen(row['amount_fen'])} yuan" if row["amount_fen"] else ""
+    bill = f" on bill {row['bill']}" if row["bill"] else ""
+    return f"{life['key']}: {row['kind']}{money} for {row['phone']}{bill}: {row['state'].replace('_', ' ')}"
 
 
-def show_fields(hop: dict[str, Any]) -> None:
-    """Print the parsed message of one hop, if it has one."""
-    if hop["fields"]:
-        rows = [(view["tag"], view["path"], view["title"], view["value"]) for view in hop["fields"]]
-        show_table(("field", "path", "title", "value"), rows, title=f"{hop['daemon']} {hop['event']}")
+def show_story(steps: list[Step], site: "Site") -> None:
+    """Print the steps with the time since the one before; the date once, where it is one date."""
+    times = [local_time(step.wall_us, site) for step in steps]
+    dates = {text[:10] for text in times}
+    cut = 11 if len(dates) == 1 else 0
+    rows, before = [], 0
+    for text, step in zip(times, steps, strict=True):
+        rows.append((text[cut:], since(step.wall_us - before) if before else "", step.where, step.what))
+        before = step.wall_us
+    column = f"{dates.pop()} ({site.timezone})" if cut else f"time ({site.timezone})"
+    show_table((column, "after>", "where", "what happened"), rows)
 
 
-def show_orders(life: dict[str, Any], site: "Site") -> None:
-    """Print the work orders of a key and their entries."""
-    from crm_bridge.lookup import OrderView
+def since(us: int) -> str:
+    """Write a difference: milliseconds below ten seconds, then seconds, then minutes."""
+    if us < 10_000_000:
+        return f"+{us / 1000:.1f} ms"
+    return f"+{us / 1_000_000:.1f} s" if us < 600_000_000 else f"+{us // 60_000_000} min"
 
-    orders = [order_row(OrderView(**each), site) for each in life["orders"]]
-    show_table(("posted", "work order", "kind", "yuan>", "key", ""), orders)
+
+def show_journal(row: dict[str, Any], site: "Site") -> None:
+    """Print the journal's row: what the core holds about this key."""
+    shown = [
+        ("state", row["state"]),
+        ("result", row["result"].replace("_", " ")),
+        ("bank", f"{row['bank']}, bank number {row['bank_number']}" if row["bank_number"] else row["bank"]),
+        *((word, local_time(row[name], site)) for word, name in MOMENTS if row[name]),
+        ("written by", row["part"]),
+    ]
+    show_table(("journal", ""), [(word, value) for word, value in shown if value])
+
+
+def show_money(life: dict[str, Any], site: "Site") -> None:
+    """Print the work orders of a key and their entries, in yuan."""
+    orders = [
+        (
+            local_time(each["posted_us"], site),
+            each["serial"],
+            each["kind"],
+            yuan_from_fen(each["amount_fen"]),
+            f"undoes {each['reverses']}"
+            if each["reverses"]
+            else "reversed"
+            if each["reversed_by"]
+            else "stands",
+        )
+        for each in life["orders"]
+    ]
+    show_table(("posted", "work order", "kind", "yuan>", "state"), orders)
     entries = [
-        (each["order"], each["what"], each["debit"], each["credit"], yuan_from_fen(each["amount_fen"]))
+        (
+            each["order"],
+            transfer_words(each["what"]),
+            account_words(each["debit"]),
+            account_words(each["credit"]),
+            yuan_from_fen(each["amount_fen"]),
+        )
         for each in life["entries"]
     ]
-    show_table(("entry of", "what", "debit", "credit", "yuan>"), entries)
+    show_table(("entries of", "what", "from (debit)", "to (credit)", "yuan>"), entries)
+
+
+def show_message(hop: dict[str, Any], site: "Site", *, with_hex: bool) -> None:
+    """Print the parsed message of one hop, if it has one."""
+    if not hop["fields"]:
+        return
+    way = {"in": "from the bank", "out": "to the bank"}.get(hop["event"], hop["event"])
+    title = f"{local_time(hop['wall_us'], site)} {hop['daemon']}: the message {way}, masked"
+    rows = [(view["tag"], view["path"], view["title"], view["value"]) for view in hop["fields"]]
+    show_table(("field", "path", "title", "value"), rows, title=title)
+    if with_hex:
+        say(f"qianzhi describe {hop['bank']} {hop['hex']}")

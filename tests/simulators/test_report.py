@@ -1,9 +1,13 @@
 """The numbers of a report: a histogram whose quantiles are right whatever is put in, and shares of a rate."""
 
+import io
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Console
 
-from simulators.live_table import Rates, final_table, live_table
+from simulators.live_table import Rates, final_table, live_table, refusals_table
 from simulators.report import Histogram, Report
 from simulators.traffic import address_of, shared_out
 
@@ -53,4 +57,26 @@ def test_tables_have_a_row_for_each_bank() -> None:
     assert rates.look("icbc", 5, 1_000_000) == 0
     assert rates.look("icbc", 55, 1_500_000) == 100
     assert live_table([(report, 100, 3)], "now").row_count == 1
-    assert list(final_table([report]).columns[3].cells) == ["no_such_phone 2"]
+    assert list(final_table([report]).columns[3].cells) == ["2"]
+    other = Report("hz_citic", refused={"NO_SUCH_PHONE": 1, "BAD_AMOUNT": 4})
+    columns = [list(column.cells) for column in refusals_table([report, other]).columns]
+    assert columns == [["bad amount", "no such phone"], ["0", "2"], ["4", "1"]]
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_tables_fit_a_terminal_even_after_a_long_run(width: int) -> None:
+    refused = {"NO_SUCH_PHONE": 99_999, "ORIGINAL_REFUSED": 5}
+    reports = [
+        Report(bank, sent=999_999, approved=777_777, refused=refused, reversed=99_999, unanswered=9_999)
+        for bank in ("hz_citic", "icbc")
+    ]
+    for report in reports:
+        report.latency.add(9_999_900)
+    console = Console(width=width, file=io.StringIO(), record=True)
+    console.print(live_table([(report, 1000, 500) for report in reports], "now", width))
+    console.print(final_table(reports))
+    console.print(refusals_table(reports))
+    lines = console.export_text().splitlines()
+    assert max(map(len, lines)) <= width
+    assert "…" not in "".join(lines)
+    assert any(line.split()[:2] == ["all", "2000"] for line in lines)

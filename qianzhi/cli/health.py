@@ -1,0 +1,93 @@
+"""`qianzhi status`: every daemon of the site in a line of plain words; everything else is in --json."""
+
+from typing import TYPE_CHECKING, Any
+
+from qianzhi.cli.daemons import site_of, statuses
+from qianzhi.cli.output import UNREACHABLE, CommandError, show_json, show_table
+from qianzhi.cli.wording import counted, duration
+
+if TYPE_CHECKING:
+    from qianzhi.cli.main import Chosen
+
+Status = dict[str, Any]
+
+
+def status_command(chosen: "Chosen", as_json: bool) -> None:
+    """Show every daemon's status; a daemon that does not answer makes the exit code 3."""
+    found = dict(statuses(site_of(chosen)))
+    if as_json:
+        show_json(found)
+    else:
+        show_table(
+            ("daemon", "state", "pid>", "up>", ""), [row_of(name, each) for name, each in found.items()]
+        )
+    down = [name for name, status in found.items() if status["state"] == "down"]
+    if len(down) == len(found):
+        advice = "nothing of this site runs here; start it with `make run` or `qianzhi run`"
+        raise CommandError(UNREACHABLE, "no daemon answers", advice)
+    if down:
+        raise CommandError(
+            UNREACHABLE,
+            f"no answer from {', '.join(down)}",
+            "supervisor starts a daemon again by itself; its log is in log/ of the data folder",
+        )
+
+
+def row_of(name: str, status: Status) -> tuple[object, ...]:
+    """Return one row of the table."""
+    if status["state"] == "down":
+        return name, "down", "", "", ""
+    state = "draining" if status.get("draining") else status["state"]
+    up = status.get("uptime_seconds")
+    words = "; ".join(word for word in words_of(status) if word)
+    return name, state, status.get("pid", ""), duration(int(up)) if up is not None else "", words
+
+
+def words_of(status: Status) -> list[str]:
+    """Say what matters of a daemon, by what it is: a front, a node, the bridge."""
+    if "nodes" in status:
+        return front_words(status)
+    if "room" in status:
+        return node_words(status)
+    if "settled" in status:
+        return bridge_words(status)
+    return []
+
+
+def front_words(status: Status) -> list[str]:
+    """Say how the bank's line is, what is under way, and which nodes can be reached."""
+    away = [f"{name} {state}" for name, state in status["nodes"].items() if state != "up"]
+    key = (status.get("keys") or {}).get("current", "")
+    return [
+        "signed on" if status.get("signed_on") else "NOT signed on",
+        counted(status.get("connections", 0), "connection"),
+        f"{status.get('in_flight', 0)} in flight",
+        "reads nothing new" if status.get("paused") or status.get("holding") else "",
+        f"key {key}" if key else "",
+        ", ".join(away) if away else f"nodes {', '.join(status['nodes'])} up",
+    ]
+
+
+def node_words(status: Status) -> list[str]:
+    """Say which peers are away, and what each bank had answered and has under way."""
+    away = [name for name, peer in status["peers"].items() if not peer["up"]]
+    draining = [name for name, peer in status["peers"].items() if peer["up"] and peer["draining"]]
+    banks = [
+        f"{name} {bank.get('ok', 0)} answered, {bank.get('in_flight', 0)} in flight"
+        for name, bank in status.get("banks", {}).items()
+    ]
+    return [
+        f"AWAY: {', '.join(away)}" if away else f"{counted(len(status['peers']), 'peer')} up",
+        f"draining: {', '.join(draining)}" if draining else "",
+        *banks,
+    ]
+
+
+def bridge_words(status: Status) -> list[str]:
+    """Say how much was settled, and what waits for a writer."""
+    waiting = status.get("waiting", [])
+    return [
+        f"{status['settled']} settled",
+        f"{sum(waiting)} waiting for {counted(len(waiting), 'writer')}",
+        f"nodes {', '.join(status.get('peers', [])) or 'none'} linked",
+    ]
