@@ -166,7 +166,7 @@ class ZmqQueueServer:
         """Number what has come; drop what is malformed, too long or already in flight for the same asker."""
         malformed = oversized = joined = 0
         for parts in messages:
-            if len(parts) != 3 or not 1 <= len(parts[1]) <= MESSAGE_ID_BYTES_MAX:
+            if len(parts) != 3 or not 1 <= len(parts[1]) <= MESSAGE_ID_BYTES_MAX or not parts[2]:
                 malformed += 1
                 continue
             if len(parts[2]) > self._limits.message_bytes_max:

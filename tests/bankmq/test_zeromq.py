@@ -165,11 +165,11 @@ def test_malformed_multiparts_are_counted_and_dropped(bench: Any) -> None:
     labels = ("icbc", "malformed")
     before = metrics.value("qianzhi_queue_messages_total", labels)
     dealer = table.dealer()
-    for parts in ([b"alone"], [b"", b"no id"], [b"a", b"b", b"c"], [b"i" * 65, b"long id"]):
+    for parts in ([b"alone"], [b"", b"no id"], [b"a", b"b", b"c"], [b"i" * 65, b"long id"], [b"1", b""]):
         dealer.send_multipart(parts)
     dealer.send_multipart([b"1", b"good"])
     assert dealer.recv_multipart() == [b"1", b"re:good"]
-    assert metrics.value("qianzhi_queue_messages_total", labels) == before + 4
+    assert metrics.value("qianzhi_queue_messages_total", labels) == before + 5
 
 
 def test_messages_that_are_too_long_are_counted_and_dropped_and_huge_ones_cut_off(bench: Any) -> None:

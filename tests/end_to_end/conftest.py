@@ -1,15 +1,19 @@
 """The real system, once for all tests here: supervisord, five daemons, free ports, data of its own."""
 
+import importlib.util
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
+from urllib.request import urlopen
 
 import pytest
 
@@ -36,9 +40,16 @@ def with_free_ports(text: str) -> str:
 
 
 def make_config(folder: Path) -> Path:
-    """The project's own configuration on free ports, with its data in `folder`."""
+    """The project's own configuration on free ports, with its data in `folder`; half a frame may stay half
+    for one second."""
     config = folder / "config"
     derive(ROOT / "config", "", config, folder / "var")
+    (config / "banks").unlink()
+    shutil.copytree(ROOT / "config/banks", config / "banks")
+    bank = config / "banks/hz_citic.toml"
+    text = bank.read_text(encoding="utf-8")
+    assert "partial_seconds = 10 " in text
+    bank.write_text(text.replace("partial_seconds = 10 ", "partial_seconds = 1 "), encoding="utf-8")
     file = config / "site.toml"
     file.write_text(with_free_ports(file.read_text(encoding="utf-8")), encoding="utf-8")
     return config
@@ -74,6 +85,16 @@ class System:
     def address(self, bank: str) -> str:
         """Where a bank's line is listened for."""
         return str(self.site()["banks"][bank]["listen"])
+
+    def counters(self, bank: str) -> dict[str, float]:
+        """Every counter of a bank's front-end as Prometheus reads it, by name and labels."""
+        port = self.site()["banks"][bank]["metrics_port"]
+        with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+            lines = answer.read().decode("utf-8").splitlines()
+        return {
+            name: float(value)
+            for name, _, value in (line.rpartition(" ") for line in lines if line.startswith("qianzhi_"))
+        }
 
     def wait_running(self) -> dict[str, Any]:
         """Wait until every daemon runs again; return their statuses."""
@@ -114,6 +135,20 @@ def is_alive(pid: int) -> bool:
     except ProcessLookupError:
         return False
     return True
+
+
+@pytest.fixture(scope="session")
+def examples() -> dict[str, ModuleType]:
+    """The clients of examples/ by bank: their codecs are their own and let anything be sent."""
+    found = {}
+    for bank in ("hz_citic", "icbc"):
+        name = f"{bank}_client"
+        spec = importlib.util.spec_from_file_location(name, ROOT / "examples" / f"{name}.py")
+        assert spec is not None
+        assert spec.loader is not None
+        found[bank] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(found[bank])
+    return found
 
 
 @pytest.fixture(scope="session")
