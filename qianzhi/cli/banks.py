@@ -17,6 +17,7 @@ from qianzhi.cli.output import (
 from qianzhi.cli.wording import meaning
 
 if TYPE_CHECKING:
+    from frontends.profile import Profile
     from qianzhi.cli.main import Chosen
     from qianzhi.wire.codec import FieldView
     from simulators.send import Order, SendResult
@@ -56,24 +57,40 @@ def send_command(chosen: "Chosen", bank: str, wanted: Wanted, seconds: float, fo
     from qianzhi.cli.daemons import site_of
     from qianzhi.cli.ports import refuse_deaf_lines
     from qianzhi.link.site import data_folder
-    from simulators.send import SendError, send
+    from simulators.send import LINE_ACTIONS, SendError, send
 
     order = order_of(wanted)
     site = site_of(chosen)
     profile = profile_of(chosen, bank)
-    order = replace(order, serial=serial_in_form(chosen, bank, order.serial))
+    if order.action in LINE_ACTIONS and LINE_ACTIONS[order.action] not in profile.table.management:
+        raise CommandError(USAGE, f"{bank} has no {order.action}", "its profile names no such message")
+    order = replace(order, serial=serial_in_form(profile, order.serial))
     refuse_deaf_lines(site, [bank])
     here = replace(site, data=str(data_folder(site)))
-    try:
-        result = send(here, chosen.config, profile, order, timeout_seconds=seconds)
-    except SendError as error:
-        code = UNKNOWN if error.unknown else UNREACHABLE
-        raise CommandError(code, str(error), f"its key is {error.key}" if error.key else "") from error
+
+    def ask(order: "Order") -> "SendResult":
+        try:
+            return send(here, chosen.config, profile, order, timeout_seconds=seconds)
+        except SendError as error:
+            code = UNKNOWN if error.unknown else UNREACHABLE
+            raise CommandError(code, str(error), f"its key is {error.key}" if error.key else "") from error
+
+    if order.action == "pay" and not order.bill:
+        order = with_oldest_bill(order, ask(replace(order, action="owed", amount_fen=0, serial="")))
+    result = ask(order)
     if form.as_json:
         show_json(result.as_dict())
     else:
         show_sent(result, order, form)
     finish(result)
+
+
+def with_oldest_bill(order: "Order", owed: "SendResult") -> "Order":
+    """Return the payment with the first bill that the bank was just told of, and what it comes to."""
+    if not owed.bills:
+        raise CommandError(BROKEN, f"there is no bill to pay: {meaning(owed.result)}")
+    bill = owed.bills[0]
+    return replace(order, bill=bill.serial, amount_fen=order.amount_fen or bill.total_fen)
 
 
 def order_of(wanted: Wanted) -> "Order":
@@ -130,12 +147,10 @@ def date_of(text: str) -> int:
     return int(text)
 
 
-def serial_in_form(chosen: "Chosen", bank: str, serial: str) -> str:
+def serial_in_form(profile: "Profile", serial: str) -> str:
     """Return a serial as the bank's messages carry it, zeros in front; raises CommandError if they cannot."""
-    from qianzhi.runtime.settings import read_toml
-
-    tree = read_toml(chosen.config / "banks" / f"{bank}.toml")
-    row = tree["transactions"].get("recharge", {}).get("take", {}).get("serial", "")
+    taken = [rows.take.get("serial", "") for rows in profile.table.transactions.values()]
+    row = next((row for row in taken if row), "")
     form, _, width = str(row).rpartition("|")[2].partition(":")
     if not serial or form not in ("digits", "word") or not width.isdigit():
         return serial
@@ -144,7 +159,9 @@ def serial_in_form(chosen: "Chosen", bank: str, serial: str) -> str:
         serial.isascii() and (serial.isdigit() if digits else serial.isalnum()) and len(serial) <= int(width)
     ):
         what = f"{width} digits" if digits else f"up to {width} letters and digits"
-        raise CommandError(USAGE, f"--serial {serial!r} is no serial of {bank}", f"its serials are {what}")
+        raise CommandError(
+            USAGE, f"--serial {serial!r} is no serial of {profile.name}", f"its serials are {what}"
+        )
     return serial.zfill(int(width)) if digits else serial
 
 
@@ -179,6 +196,7 @@ def asked(order: "Order") -> str:
     from qianzhi.domain.money import yuan_from_fen
 
     what = order.action + (f" of {yuan_from_fen(order.amount_fen)} yuan" if order.amount_fen else "")
+    what += f" on bill {order.bill}" if order.bill else ""
     return what + (f" for {order.phone}" if order.phone else "")
 
 

@@ -96,7 +96,8 @@ def demonstrate(chosen: "Chosen", checked: "Checked", site: "Site", plan: Plan) 
     system.refuse_taken_ports()
     watch = Watch()
     with running(system, checked):
-        say(f"{len(site.banks)} banks send {plan.rate} requests a second for {plan.seconds} s")
+        kill = f"; {plan.kill} is killed half-way" if plan.kill else ""
+        say(f"{len(site.banks)} banks send {plan.rate} requests a second together for {plan.seconds} s{kill}")
         killer = Killer(system, victim(site, plan.kill), plan.seconds / 2) if plan.kill else None
         if killer:
             killer.start()
@@ -131,12 +132,16 @@ def kill_report(killer: Killer, watch: Watch) -> list[str]:
     if killer.again_seconds is None:
         return [f"{killer.name} did not come back"]
     following, longest = watch.gap_after(killer.killed_at)
-    say(
-        f"killed {killer.name} (process {killer.pid}) with SIGKILL: next approved answer after "
-        f"{following * 1000:.0f} ms, longest time without one {longest * 1000:.0f} ms, "
-        f"running again after {killer.again_seconds:.1f} s"
-    )
+    say(f"killed {killer.name} (process {killer.pid}) with SIGKILL in mid-run:")
+    say(f"    the longest gap without an approval was {gap_words(longest)}")
+    say(f"    the next approved answer came after {gap_words(following)}")
+    say(f"    {killer.name} was running again after {killer.again_seconds:.1f} s")
     return [] if following < float("inf") else ["no request was approved after the kill"]
+
+
+def gap_words(seconds: float) -> str:
+    """Write a gap in milliseconds; one that did not end has no number."""
+    return f"{seconds * 1000:.0f} ms" if seconds < float("inf") else "never"
 
 
 def prove(url: str, result: "TrafficResult", faults: list[str]) -> Proof:

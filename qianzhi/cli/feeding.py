@@ -128,8 +128,16 @@ def show_result(result: "TrafficResult") -> None:
     from simulators.live_table import final_table, refusals_table
 
     reports = list(result.reports.values())
+    say("")
     print_table(final_table(reports))
-    print_table(refusals_table(reports))
+    if any(report.unanswered for report in reports):
+        say(
+            "unanswered: not answered in time at first; the bank repeated, asked or reversed until it was settled"
+        )
+    if any(report.refused for report in reports):
+        say("")
+        print_table(refusals_table(reports))
+    say("")
 
 
 def both(*watchers: Any) -> OnLook:

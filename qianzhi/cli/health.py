@@ -59,13 +59,20 @@ def front_words(status: Status) -> list[str]:
     away = [f"{name} {state}" for name, state in status["nodes"].items() if state != "up"]
     key = (status.get("keys") or {}).get("current", "")
     return [
-        "signed on" if status.get("signed_on") else "NOT signed on",
-        counted(status.get("connections", 0), "connection"),
+        *line_words(status),
         f"{status.get('in_flight', 0)} in flight",
         "reads nothing new" if status.get("paused") or status.get("holding") else "",
-        f"key {key}" if key else "",
+        f"key with check value {key}" if key else "",
         ", ".join(away) if away else f"nodes {', '.join(status['nodes'])} up",
     ]
+
+
+def line_words(status: Status) -> list[str]:
+    """Say whether the bank has its session, and over how many connections; a queue has neither."""
+    if not isinstance(status.get("listening"), int):
+        return ["serves its queue"]
+    session = "signed on" if status.get("signed_on") else "NOT signed on"
+    return [session, counted(status.get("connections", 0), "connection")]
 
 
 def node_words(status: Status) -> list[str]:

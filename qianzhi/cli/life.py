@@ -60,12 +60,12 @@ def tell_node(hop: Data) -> Iterator[Step]:
 
 
 def tell_core(hop: Data) -> Iterator[Step]:
-    """The bridge took the request and the core has decided and committed."""
+    """The bridge took the request, and the core decided it and committed what it changes."""
     data = hop["data"]
     took_us = int(data.get("took_us", 0))
     order = f", work order {data['order']}" if data.get("order") else ""
     yield Step(hop["wall_us"] - took_us, hop["daemon"], f"brings it to the core: {data.get('kind', '?')}")
-    what = f"committed: {worded(data.get('result'))}{order}"
+    what = f"the core has answered: {worded(data.get('result'))}{order}"
     yield Step(hop["wall_us"], hop["daemon"], what + after(took_us))
 
 
