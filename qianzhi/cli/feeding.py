@@ -131,9 +131,7 @@ def show_result(result: "TrafficResult") -> None:
     say("")
     print_table(final_table(reports))
     if any(report.unanswered for report in reports):
-        say(
-            "unanswered: not answered in time at first; the bank repeated, asked or reversed until it was settled"
-        )
+        say("unanswered: not answered in time at first, settled by repeat, query or reversal")
     if any(report.refused for report in reports):
         say("")
         print_table(refusals_table(reports))
