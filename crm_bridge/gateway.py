@@ -44,6 +44,7 @@ __all__ = [
 ]
 
 RACES_MAX = 5
+SET_BACK_US_MAX = 3_600_000_000  # a clock that is set back further is an operator's doing
 
 
 class Core(Protocol):
@@ -78,6 +79,7 @@ class Gateway:
         self._zone = zone
         self._part = f"{bridge}/{lane}"
         self._alarms: list[Alarm] = []
+        self._latest_us = 0
 
     def execute(self, requests: Sequence[Request], now: Now) -> list[Reply]:
         """Carry out a list in one transaction; return the replies in its order.
@@ -118,6 +120,7 @@ class Gateway:
 
     def _try(self, requests: Sequence[Request], now: Now, *, quarantine: bool = False) -> list[Reply] | None:
         """Decide and commit once; return None when a key was claimed by somebody else meanwhile."""
+        now = self._steady(now)
         calendar = Calendar(now, self._zone, self._close_minutes)
         wanted = wants(requests, calendar, self._part)
         with self._store.transaction() as transaction:
@@ -130,9 +133,20 @@ class Gateway:
             )
             if not transaction.save(Changes(journal.changes(), desk.changes(), sheet.changes())):
                 return None
+            # Before the outcome is known: executed again, a reversal that was committed finds itself done and
+            # raises nothing.  An alarm for nothing is the lesser harm.
+            self._alarms += journal.alarms
             transaction.commit()
-        self._alarms += journal.alarms
         return replies
+
+    def _steady(self, now: Now) -> Now:
+        """Let the wall clock stand still while it is behind what it has shown: a date that was answered as
+        closed, without a tombstone, must not take its late original after all.
+        """
+        if 0 < self._latest_us - now.wall_us < SET_BACK_US_MAX:
+            return now._replace(wall_us=self._latest_us)
+        self._latest_us = now.wall_us
+        return now
 
 
 def wants(requests: Iterable[Request], calendar: Calendar, part: str) -> Wanted:

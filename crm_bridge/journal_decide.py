@@ -63,15 +63,24 @@ class Journal:
         return replies
 
     def quarantine(self, request: Request) -> Reply:
-        """Block the key of a request that could not be processed; a key with a row keeps it."""
+        """Block the key of a request that could not be processed; a key with a row keeps it.
+
+        What such a row says already is said again, for a query that heard "refused" of an approved key would
+        take the money back.  Only the reversal of what stands is refused: it stands on.
+        """
         refused = refusal(request)
         if refused is not None:
             return Reply(refused)
-        row = None if request.kind is Kind.OWED else self._row_of_credit(request)
-        if row is not None and request.kind not in (Kind.STATUS, Kind.REVERSAL):
-            return self._repeat(request, row)
-        if row is None and request.kind is not Kind.OWED:
+        if request.kind is Kind.OWED:
+            return Reply(Result.QUARANTINED)
+        asking = request.kind in (Kind.STATUS, Kind.REVERSAL)
+        row = self._row_of_original(request) if asking else self._row_of_credit(request)
+        if row is None:
             self._keep(request, State.QUARANTINED, Reply(Result.QUARANTINED, settled_us=self._now.wall_us))
+        elif request.kind is Kind.STATUS or (asking and row.state is not State.APPROVED):
+            return _DECIDE[request.kind](self, request)
+        elif not asking:
+            return self._repeat(request, row)
         return Reply(Result.QUARANTINED)
 
     def changes(self) -> Changes:

@@ -169,6 +169,7 @@ class Transaction:
         try:
             self._connection.commit()
         except DBAPIError as error:
+            self._connection.invalidate()  # its transaction may still be open, the next batch's too
             raise CommitUnknownError("the outcome of COMMIT is not known") from error
         crashpoint("bridge.after_commit")
 

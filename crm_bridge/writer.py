@@ -80,6 +80,7 @@ class Writer:
         self._log = get_logger("writer")
         self._retries: Counter[str] = Counter()
         self._alarms: list[Alarm] = []
+        self._certain = True  # that nothing of the present batch was written by a COMMIT of unknown outcome
 
     def start(self) -> None:
         """Begin to carry out what is given."""
@@ -119,6 +120,7 @@ class Writer:
         began = self._now()
         self._retries.clear()
         self._alarms = []
+        self._certain = True
         done = self._settle(works)
         self._alarms += self._core.take_alarms()
         seconds = (self._now().mono_us - began.mono_us) / SECOND_US
@@ -147,19 +149,18 @@ class Writer:
         give_up_us = max(work.deadline_us for work in works)
         give_up_us = max(give_up_us, self._now().mono_us + PATIENCE_SECONDS * SECOND_US)
         pause_seconds = FIRST_PAUSE_SECONDS
-        certain = True
         while True:
             now = self._now()
             requests = [in_time(work, now) for work in works]
             try:
                 return self._core.execute(requests, now)
             except CommitUnknownError as error:
-                certain = False
+                self._certain = False  # of all its parts too, should it be halved later on
                 self._note(error)
             except (RetryableError, RaceError) as error:
                 self._note(error)
             if self._stopping.is_set() or self._now().mono_us >= give_up_us:
-                return _Exhausted(certain)
+                return _Exhausted(self._certain)
             self._sleep(pause_seconds)
             pause_seconds = min(2 * pause_seconds, LONGEST_PAUSE_SECONDS)
 
