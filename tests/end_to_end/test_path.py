@@ -17,9 +17,11 @@ import pytest
 from crm_bridge.seed import person
 from qianzhi.domain.dates import business_date
 from qianzhi.runtime import clock
+from qianzhi.runtime.admin import ask
 
 ROOT = Path(__file__).parents[2]
 BANKS = ["hz_citic", "icbc"]
+CARD = "6222000000000000018"  # what the clients of both banks pay with
 
 
 @pytest.mark.parametrize(("bank", "phone"), [("hz_citic", "13800000101"), ("icbc", "13800000201")])
@@ -32,22 +34,20 @@ def test_a_recharge_is_credited_once_traced_and_reversed(system: Any, bank: str,
 
     again = system.ask(*words, "--amount", "150.00", "--serial", serial, "--repeat")
     assert (again["result"], again["order"]) == ("approved", sent["order"])
-    other = system.ask(*words, "--amount", "1.00", "--serial", serial, code=1)
-    assert other["result"] == "duplicate_serial"
-    orders = system.ask("account", phone)["orders"]
-    assert [order["serial"] for order in orders] == [sent["order"]]
-
     (life,) = system.ask("trace", sent["key"])
     daemons = {hop["daemon"].partition("-")[0].rstrip("12") for hop in life["hops"]}
     assert {"front", "node", "bridge"} <= daemons
     assert life["journal"]["state"] == "approved"
     assert sum(entry["amount_fen"] for entry in life["entries"]) >= 15000
-    assert phone not in json.dumps([hop["fields"] for hop in life["hops"]])
+    assert phone not in json.dumps(life["hops"])
+    assert CARD not in json.dumps([life, sent, again])
 
     quoted = ("--phone", phone, "--amount", "150.00", "--serial", serial)
     assert system.ask("send", bank, "reverse", *quoted)["result"] == "approved"
     assert system.ask("send", bank, "status", *quoted, code=1)["result"] == "reversed"
     undone = system.ask("account", phone)
+    assert [order["serial"] for order in undone["orders"]].count(sent["order"]) == 1
+    assert len(undone["orders"]) == 2, "one recharge, however often it was sent, and its reversal"
     assert undone["balance_fen"] == before["balance_fen"]
     assert [bill["serial"] for bill in undone["bills"]] == [bill["serial"] for bill in before["bills"]]
 
@@ -66,26 +66,18 @@ def test_what_is_owed_is_quoted_and_paid(system: Any, bank: str) -> None:
     assert system.ask("send", bank, "owed", "--phone", owing)["result"] == "nothing_owed"
 
 
-@pytest.mark.parametrize(
-    ("words", "result"),
-    [
-        (("--phone", "19900000000", "--amount", "10.00"), "no_such_phone"),
-        (("--phone", "13800000049", "--amount", "10.00"), "phone_closed"),
-        (("--phone", "13800000001", "--amount", "0.00"), "bad_amount"),
-        (("--phone", "13800000001", "--amount", "9999999.00"), "amount_limit"),
-    ],
-)
 @pytest.mark.parametrize("bank", BANKS)
-def test_refusals_say_why(system: Any, bank: str, words: tuple[str, ...], result: str) -> None:
-    assert system.ask("send", bank, "recharge", *words, code=1)["result"] == result
+def test_a_refusal_says_why(system: Any, bank: str) -> None:
+    words = ("send", bank, "recharge", "--phone", "13800000049", "--amount", "10.00")
+    assert system.ask(*words, code=1)["result"] == "phone_closed"
 
 
 def test_the_line_s_own_messages(system: Any) -> None:
     for what in ("sign-on", "echo", "key-exchange"):
         assert system.ask("send", "hz_citic", what)["code"] == "00"
     found = system.run("send", "icbc", "echo")
-    assert found.returncode == 3
-    assert "no session" in found.stderr or "no echo" in found.stderr
+    assert found.returncode == 2
+    assert "no echo" in found.stderr
 
 
 @pytest.mark.parametrize(("bank", "phone"), [("hz_citic", "13800000501"), ("icbc", "13800000502")])
@@ -144,10 +136,19 @@ def test_a_second_run_names_who_holds_the_ports(system: Any) -> None:
     assert re.search(r"port \d+ for bridge1 is held by process \d+", found.stderr)
 
 
-def test_no_log_and_no_event_file_holds_a_card_a_phone_or_a_key(system: Any) -> None:
-    files = [*(system.data / "log").glob("*"), *(system.data / "events").rglob("*.evt")]
-    assert len(files) > 8
-    canaries = (b"6222000000000000018", b"0123456789ABCDEFFEDCBA9876543210", b"13800000101")
-    for file in files:
-        content = file.read_bytes()
-        assert not [canary for canary in canaries if canary in content], file.name
+def test_nothing_that_is_kept_or_shown_holds_a_card_or_a_key(system: Any) -> None:
+    """Logs, event files, databases and what the daemons say of themselves; phones only where they belong."""
+    keys = ("0123456789ABCDEFFEDCBA9876543210", "FEDCBA98765432100123456789ABCDEF")
+    secrets = [CARD.encode(), *(form for key in keys for form in (key.encode(), bytes.fromhex(key)))]
+    files = [path for path in system.data.rglob("*") if path.is_file()]
+    phoneless = [path for path in files if {"log", "events"} & set(path.parts)]
+    assert len(files) > len(phoneless) > 8
+    for path in files:
+        content = path.read_bytes()
+        assert not [secret for secret in secrets if secret in content], path
+        assert path not in phoneless or b"13800000101" not in content, path
+    sockets = [path for path in (system.data / "run").glob("*.sock") if path.name != "supervisor.sock"]
+    assert len(sockets) == 5
+    said = json.dumps([ask(path, "status") for path in sockets])
+    assert "signed_on" in said
+    assert not [word for word in (CARD, *keys, "13800000101") if word in said]
