@@ -18,6 +18,7 @@ LINE_CHARACTERS_MAX = 110
 DAEMON_LINES_MAX = 150
 CONNECTION_LINES_MAX = 300
 CRASHPOINTS_MAX = 25
+BANK_LINES_MAX = 80
 
 type_of_function = (ast.FunctionDef, ast.AsyncFunctionDef)
 
@@ -136,6 +137,37 @@ def test_only_the_writer_catches_everything() -> None:
     assert {path for path, _ in broad} <= {"crm_bridge/writer.py"}, broad
 
 
+def test_only_errors_inherit_from_classes_of_ours() -> None:
+    """Enumerations, tuples, protocols and a library's own bases declare a form; that is not what is meant."""
+    classes = [
+        (path, node)
+        for path, _, tree in modules(*PRODUCT)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ClassDef)
+    ]
+    ours = {node.name for _, node in classes}
+    heirs = [
+        f"{path}:{node.lineno} {node.name}({ast.unparse(base)})"
+        for path, node in classes
+        for base in node.bases
+        if isinstance(base, ast.Name) and base.id in ours and not node.name.endswith("Error")
+    ]
+    assert not heirs, "\n".join(heirs)
+
+
+def test_money_is_never_a_float() -> None:
+    marked = [
+        f"{path}:{node.lineno}"
+        for path, _, tree in modules(*PRODUCT)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.arg | ast.AnnAssign)
+        and node.annotation is not None
+        and "float" in ast.unparse(node.annotation)
+        and re.search(r"fen|yuan|amount|balance|fee", ast.unparse(getattr(node, "target", None) or node))
+    ]
+    assert not marked, "\n".join(marked)
+
+
 def test_only_the_command_prints() -> None:
     printing = [
         f"{path}:{node.lineno}"
@@ -200,6 +232,18 @@ def test_whatever_calls_itself_pure_stands_in_the_contract_that_holds_it_so() ->
     loose = [name for name in claims if not any(f"{name}.".startswith(f"{root}.") for root in listed)]
     assert len(claims) > 20
     assert not loose, "\n".join(loose)
+
+
+def test_folders_hold_what_they_are_for() -> None:
+    assert not python_files("config", "supervisor.d"), "data only"
+    assert not list((ROOT / "tests").rglob("__init__.py")), "tests are no package"
+    assert not (ROOT / "qianzhi/__init__.py").read_bytes(), "an empty one"
+    thick = [
+        path
+        for path in python_files("frontends/banks")
+        if len(path.read_text(encoding="utf-8").splitlines()) > BANK_LINES_MAX
+    ]
+    assert not thick, thick
 
 
 @pytest.mark.parametrize("lock", ["requirements.lock", "requirements-dev.lock"])
