@@ -297,3 +297,25 @@ def test_the_sender_gets_every_answer_although_the_server_dies_in_between(
     }
     reactor_thread.run(sender.stop)
     reactor_thread.run(second.stop)
+
+
+def test_what_was_dropped_while_nobody_listened_is_never_sent(reactor_thread: Any, bench: Any) -> None:
+    first = bench(answering=True)
+    address = first.addresses["icbc"]
+    answered = threading.Event()
+    outcomes: list[Outcome] = []
+
+    def on_outcomes(items: list[Outcome]) -> None:
+        outcomes.extend(items)
+        answered.set()
+
+    sender = ZmqSender(address, KeepLimits(answer_seconds=600), on_outcomes, reactor_thread.reactor)
+    reactor_thread.run(lambda: sender.submit([(b"%d" % n, b"x") for n in range(4)]))
+    reactor_thread.run(lambda: sender.drop([b"0", b"2", b"unknown"]))
+    reactor_thread.run(sender.start)
+    assert answered.wait(15)
+    reactor_thread.run(lambda: sender.submit([(b"last", b"x")]))
+    first.front.wait(lambda: first.front.deliveries[-1].message_id == b"last")
+    assert {each.message_id for each in first.front.deliveries} == {b"1", b"3", b"last"}
+    assert {outcome.message_id for outcome in outcomes} <= {b"1", b"3", b"last"}
+    reactor_thread.run(sender.stop)

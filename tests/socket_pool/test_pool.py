@@ -352,4 +352,5 @@ def test_pauses_between_attempts_grow_to_a_bound_and_differ_by_chance() -> None:
     assert shortest == sorted(shortest)
     assert longest[0] < 0.2
     assert max(longest) <= LONGEST_PAUSE_SECONDS
+    assert max(pause_seconds(n, b"\xff\xff", 0.5) for n in range(1_000)) <= 0.5
     assert all(high > 1.9 * low for low, high in zip(shortest, longest, strict=True))
