@@ -21,7 +21,7 @@ from qianzhi.link.shell import Link
 from qianzhi.link.site import data_folder, zone_of
 from qianzhi.link.tables import Site
 from qianzhi.runtime import clock, metrics
-from qianzhi.runtime.admin import AdminError, Answer, Command
+from qianzhi.runtime.admin import AdminError, Answer, Command, plain
 from qianzhi.runtime.daemon import DaemonError, install_reactor
 from qianzhi.runtime.effects import Close, Effects, Send
 from qianzhi.runtime.events import EventsError, EventWriter
@@ -85,7 +85,10 @@ class BridgeDaemon:
 
     def commands(self) -> Mapping[str, Command]:
         """`stand_by` drains without stopping, `undrain` ends that."""
-        return {"stand_by": lambda _: self._stand_by(True), "undrain": lambda _: self._stand_by(False)}
+        return {
+            "stand_by": plain(lambda: self._stand_by(True)),
+            "undrain": plain(lambda: self._stand_by(False)),
+        }
 
     def stop(self) -> "Deferred[Any]":
         """Close everything at once; for tests, as a process just ends."""

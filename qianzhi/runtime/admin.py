@@ -43,11 +43,24 @@ def check_socket_path(path: Path) -> None:
         )
 
 
+def plain(carry_out: "Callable[[], Answer | Deferred[Answer]]") -> Command:
+    """Return the command that takes no arguments; it refuses any, so that a misspelt wish is never obeyed
+    as another one."""
+
+    def command(arguments: Arguments) -> "Answer | Deferred[Answer]":
+        if arguments:
+            raise AdminError("this command takes no arguments")
+        return carry_out()
+
+    return command
+
+
 class AdminServer:
     """Answers commands on the socket `path`; `commands` maps each name to a function from arguments to
     answer.
 
-    A command raises AdminError to refuse; it may return a Deferred when its answer takes time.
+    A command raises AdminError to refuse; it may return a Deferred when its answer takes time.  It must
+    refuse arguments that it does not know or understand: whatever else it raises ends the daemon.
     """
 
     def __init__(self, path: Path, commands: Mapping[str, Command]) -> None:
@@ -108,7 +121,7 @@ class _AdminProtocol(LineReceiver):
     def _carry_out(self, line: bytes) -> "Answer | Deferred[Answer]":
         try:
             request = json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise AdminError("a request is one line of JSON") from error
         name = request.pop("command", None) if isinstance(request, dict) else None
         commands: Mapping[str, Command] = self.factory.commands

@@ -14,7 +14,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError
 
 from qianzhi.runtime import clock, log, metrics
-from qianzhi.runtime.admin import AdminError, AdminServer, Answer, Arguments, Command
+from qianzhi.runtime.admin import AdminError, AdminServer, Answer, Command, plain
 from qianzhi.runtime.metrics import MetricsServer
 from qianzhi.runtime.process import DaemonError, install_reactor
 from qianzhi.runtime.table import table
@@ -68,8 +68,8 @@ class Life:
         self._started_us = clock.now().mono_us
         self._state = "starting"
         self._failure = ""
-        commands = {**daemon.commands(), "status": self._answer_status, "drain": self._answer_drain}
-        self._admin = AdminServer(socket_path(options.data, daemon.name), commands)
+        given = {"status": plain(self._answer_status), "drain": plain(self._answer_drain)}
+        self._admin = AdminServer(socket_path(options.data, daemon.name), {**daemon.commands(), **given})
         self._metrics = MetricsServer(options.metrics_host, options.metrics_port)
 
     def live(self) -> int:
@@ -134,7 +134,7 @@ class Life:
             self._state = "stopped"
             self._reactor.callLater(0, self._reactor.stop)
 
-    def _answer_status(self, _arguments: Arguments) -> Answer:
+    def _answer_status(self) -> Answer:
         uptime_us = clock.now().mono_us - self._started_us
         own = self._daemon.status()
         return {
@@ -145,7 +145,7 @@ class Life:
             **own,
         }
 
-    def _answer_drain(self, _arguments: Arguments) -> Answer:
+    def _answer_drain(self) -> Answer:
         if self._state != "running":
             raise AdminError(f"{self._daemon.name} is {self._state}")
         self._reactor.callLater(0, self._begin_drain, "asked by the admin socket")

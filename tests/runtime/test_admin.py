@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from twisted.internet.defer import Deferred
 
-from qianzhi.runtime.admin import AdminError, AdminServer, ask
+from qianzhi.runtime.admin import AdminError, AdminServer, ask, plain
 
 
 def refuse(_arguments: dict[str, Any]) -> dict[str, Any]:
@@ -31,7 +31,12 @@ def admin(tmp_path: Path, reactor_thread: Any) -> Iterator[Path]:
         reactor_thread.reactor.callLater(0, work)
         return answer
 
-    commands = {"echo": lambda arguments: {"heard": arguments}, "refuse": refuse, "later": later}
+    commands = {
+        "echo": lambda arguments: {"heard": arguments},
+        "refuse": refuse,
+        "later": later,
+        "plain": plain(dict),
+    }
     server = AdminServer(path, commands)
     reactor_thread.run(lambda: server.start(reactor_thread.reactor))
     yield path
@@ -48,7 +53,7 @@ def test_a_command_is_answered_with_its_arguments(admin: Path) -> None:
     [
         ("refuse", {}, "not now"),
         ("later", {"fail": 1}, "too late"),
-        ("", {}, "known are echo, later, refuse"),
+        ("", {}, "known are echo, later, plain, refuse"),
     ],
 )
 def test_a_refusal_is_told_in_words(admin: Path, command: str, arguments: dict[str, Any], words: str) -> None:
@@ -68,13 +73,21 @@ def test_strangers_lines_are_answered_one_by_one(admin: Path) -> None:
         b'{"command": ["echo"]}',
         b'{"command": "echo"}',
         b"\xff\x00",
+        b"[" * 500_000,
+        b'{"command": "\\ud800"}',
+        b'{"command": "plain", "n": ' + b"9" * 10_000 + b"}",
+        b'{"command": "plain", "n": NaN, "n": {}}',
+        b'{"command": "plain", "": null}',
+        b'{"command": "plain"}',
     ]
     with socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(10)
         connection.connect(str(admin))
         connection.sendall(b"".join(line + b"\n" for line in lines))
         answers = connection.makefile("rb")
-        assert [json.loads(answers.readline())["ok"] for _ in lines] == [False] * 4 + [True, False]
+        assert [json.loads(answers.readline())["ok"] for _ in lines] == [False] * 4 + [True] + [False] * 6 + [
+            True
+        ]
         answers.close()
 
 
