@@ -12,8 +12,8 @@ from qianzhi.link.hop import HopLimits
 from qianzhi.link.shell import Link
 from qianzhi.link.site import bridges_of, data_folder, group_of, zone_of
 from qianzhi.link.tables import BankLimits, Site
-from qianzhi.runtime import clock
-from qianzhi.runtime.admin import AdminError, Answer, Arguments, Command
+from qianzhi.runtime import clock, metrics
+from qianzhi.runtime.admin import AdminError, Answer, Command, plain
 from qianzhi.runtime.daemon import DaemonError, install_reactor
 from qianzhi.runtime.effects import Close, Send
 from qianzhi.runtime.events import EventsError, EventWriter
@@ -73,7 +73,7 @@ class NodeDaemon:
 
     def commands(self) -> Mapping[str, Command]:
         """`stand_by` drains without stopping, `undrain` ends that."""
-        return {"stand_by": self._stand_by, "undrain": self._undrain}
+        return {"stand_by": plain(self._stand_by), "undrain": plain(self._undrain)}
 
     def stop(self) -> "Deferred[Any]":
         """Close everything at once; for tests, as a process just ends."""
@@ -87,6 +87,8 @@ class NodeDaemon:
     def _run(self, effects: Any) -> None:
         if self._interpreter is not None:
             self._interpreter.run(effects)
+        for bank, in_flight in self._core.take_loads().items():
+            metrics.gauge("qianzhi_in_flight", (bank,), in_flight)
 
     def _send(self, effect: Send) -> None:
         self._link.send(_name_of(effect.to), effect.items)
@@ -94,11 +96,11 @@ class NodeDaemon:
     def _close(self, effect: Close) -> None:
         self._link.close(_name_of(effect.to), effect.reason)
 
-    def _stand_by(self, _arguments: Arguments) -> Answer:
+    def _stand_by(self) -> Answer:
         self._run(self._core.drain(True))
         return {"draining": True}
 
-    def _undrain(self, _arguments: Arguments) -> Answer:
+    def _undrain(self) -> Answer:
         if self._stopping:
             raise AdminError(f"{self.name} is stopping and cannot be called back")
         self._run(self._core.drain(False))

@@ -167,6 +167,10 @@ class Dispatcher:
         self._draining = draining
         return [Send(("peer", peer), [DrainNotice(draining)]) for peer in self._askers]
 
+    def take_loads(self) -> dict[str, int]:
+        """Return how many requests are in flight of each bank for which that changed since the last call."""
+        return {share.bank: share.in_flight for share in self._shares.take_changed()}
+
     def status(self) -> dict[str, Any]:
         """Return what operators see: each peer's health and load, each bank's counters."""
         peers: dict[str, dict[str, Any]] = {}

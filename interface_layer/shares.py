@@ -62,6 +62,7 @@ class Shares:
         self._promise = 0  # what every bank may hold, whatever the others do
         self._in_flight = 0
         self._promised = 0  # places promised to banks that do not hold them now
+        self._changed: set[Share] = set()
 
     def all(self) -> list[Share]:
         """Return every bank's share, in the order in which they became known."""
@@ -74,6 +75,11 @@ class Shares:
             share = self._shares[bank] = Share(bank, BankLimits())
             self.set_room(self._room)
         return share
+
+    def take_changed(self) -> set[Share]:
+        """Return the shares that took in or gave back something since the last call."""
+        changed, self._changed = self._changed, set()
+        return changed
 
     def set_room(self, room: int) -> None:
         """Share a room of another size among the banks."""
@@ -98,12 +104,14 @@ class Shares:
             self._promised -= 1
         share.in_flight += 1
         self._in_flight += 1
+        self._changed.add(share)
         return ""
 
     def release(self, share: Share) -> None:
         """Give one request's place back."""
         share.in_flight -= 1
         self._in_flight -= 1
+        self._changed.add(share)
         if share.in_flight < self._promise:
             self._promised += 1
 

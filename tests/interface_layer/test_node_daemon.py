@@ -14,6 +14,7 @@ from qianzhi.link.messages import Answer, Envelope, Status
 from qianzhi.link.shell import Link
 from qianzhi.link.site import site_of
 from qianzhi.link.tables import BankLimits, Site
+from qianzhi.runtime import metrics
 from qianzhi.runtime.admin import AdminError
 from qianzhi.runtime.events import read_events
 
@@ -119,6 +120,7 @@ def test_a_request_passes_a_node_and_leaves_its_event(house: House, tmp_path: Pa
     rows = list(read_events(tmp_path / "events" / "node1"))
     assert sorted(row.key for row in rows) == sorted(f"k{i}" for i in range(20))
     assert {row.data["peer"] for row in rows} == {"bridge1"}
+    assert house.run(lambda: metrics.value("qianzhi_in_flight", ("hz_citic",))) == 0
 
 
 def test_a_node_holds_half_of_a_banks_limits(house: House) -> None:
@@ -129,6 +131,7 @@ def test_a_node_holds_half_of_a_banks_limits(house: House) -> None:
     status = house.run(house.nodes["node2"].status)
     assert status["banks"]["hz_citic"] == {"in_flight": 90, "in_flight_max": 100, "busy_in_flight": 5}
     assert status["peers"]["bridge1"]["outstanding"] == 90
+    assert house.run(lambda: metrics.value("qianzhi_in_flight", ("hz_citic",))) == 90
 
 
 def test_draining_finishes_what_is_under_way_and_tells_the_front(house: House) -> None:

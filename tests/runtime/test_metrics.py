@@ -1,6 +1,8 @@
 """Only declared metrics are counted, and Prometheus can read them."""
 
+import re
 import urllib.request
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,6 +11,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from qianzhi.runtime import metrics
 from qianzhi.runtime.metric_names import COUNTERS, GAUGES, HISTOGRAMS
 from qianzhi.runtime.metrics import MetricsServer, UndeclaredMetricError
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize(
@@ -33,6 +37,17 @@ def test_names_and_labels_are_in_order() -> None:
     for metric in (COUNTERS | GAUGES | HISTOGRAMS).values():
         assert not unbounded & set(metric.labels)
         assert metric.help.endswith(".")
+
+
+def test_every_declared_metric_is_fed_somewhere() -> None:
+    sources = [
+        path.read_text(encoding="utf-8")
+        for folder in ("qianzhi", "frontends", "bankmq", "socket_pool", "interface_layer", "crm_bridge")
+        for path in (ROOT / folder).rglob("*.py")
+        if path.name != "metric_names.py"
+    ]
+    named = {name for source in sources for name in re.findall(r'"(qianzhi_[a-z_]+)"', source)}
+    assert sorted((COUNTERS | GAUGES | HISTOGRAMS).keys() - named) == []
 
 
 def test_the_server_shows_what_was_counted(reactor_thread: Any) -> None:
