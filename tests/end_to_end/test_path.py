@@ -122,6 +122,21 @@ def test_a_node_that_stands_by_gets_nothing_new(system: Any) -> None:
     assert system.ask("status")["node2"]["draining"] is False
 
 
+def test_one_bank_restarts_without_touching_another(system: Any) -> None:
+    before = {name: status["pid"] for name, status in system.wait_running().items()}
+    victim = before.pop("front-icbc-1")
+    os.kill(victim, signal.SIGTERM)
+    assert system.run("send", "hz_citic", "echo").returncode == 0
+    for _ in range(60):
+        after = {name: status["pid"] for name, status in system.wait_running().items()}
+        if after.pop("front-icbc-1") != victim:
+            break
+    else:
+        pytest.fail("the front-end never came back")
+    assert after == before
+    assert system.run("send", "icbc", "owed", "--phone", "13800000003").returncode in (0, 1)
+
+
 def test_metrics_are_served_by_every_daemon(system: Any) -> None:
     for port in re.findall(
         r"metrics_port = (\d+)", (system.config / "site.toml").read_text(encoding="utf-8")
