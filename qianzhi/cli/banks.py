@@ -14,7 +14,7 @@ from qianzhi.cli.output import (
     show_json,
     show_table,
 )
-from qianzhi.cli.wording import meaning
+from qianzhi.cli.wording import counted, meaning
 
 if TYPE_CHECKING:
     from frontends.profile import Profile
@@ -184,6 +184,9 @@ def show_sent(result: "SendResult", order: "Order", form: Form) -> None:
     ]
     show_table(("bill", "month", "principal>", "late fee>", "total>"), bills)
     work = f", work order {result.order}" if result.order else ""
+    if result.bills:
+        total = yuan_from_fen(sum(bill.total_fen for bill in result.bills))
+        say(f"{counted(len(result.bills), 'open bill')}, {total} yuan together")
     say(
         f"{asked(order)}: {result.meaning} (code {result.code}) after {result.elapsed_us / 1000:.1f} ms{work}"
     )

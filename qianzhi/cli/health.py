@@ -69,7 +69,7 @@ def front_words(status: Status) -> list[str]:
 
 def line_words(status: Status) -> list[str]:
     """Say whether the bank has its session, and over how many connections; a queue has neither."""
-    if not isinstance(status.get("listening"), int):
+    if not str(status.get("listening", "")).isdigit():
         return ["serves its queue"]
     session = "signed on" if status.get("signed_on") else "NOT signed on"
     return [session, counted(status.get("connections", 0), "connection")]

@@ -1,0 +1,54 @@
+"""`qianzhi status` in words: what is wrong stands out, what is normal is short."""
+
+from qianzhi.cli.health import row_of
+
+FRONT = {
+    "state": "running",
+    "pid": 7,
+    "uptime_seconds": 65,
+    "listening": "17301",
+    "in_flight": 2,
+    "paused": False,
+    "draining": False,
+    "nodes": {"node1": "up", "node2": "up"},
+    "signed_on": True,
+    "connections": 1,
+    "keys": {"current": "EDB64FF7"},
+}
+NODE = {
+    "state": "running",
+    "pid": 8,
+    "uptime_seconds": 5,
+    "room": 3600,
+    "draining": False,
+    "peers": {"bridge1": {"up": True, "draining": False}, "front-icbc-1": {"up": True, "draining": False}},
+    "banks": {"icbc": {"in_flight": 1, "ok": 20}},
+}
+
+
+def words(status: dict[str, object]) -> str:
+    """The row of a daemon as one text."""
+    return " | ".join(str(cell) for cell in row_of("x", status))
+
+
+def test_a_healthy_front_node_and_bridge() -> None:
+    assert words(FRONT) == (
+        "x | running | 7 | 1 min 5 s | signed on; 1 connection; 2 in flight; "
+        "key with check value EDB64FF7; nodes node1, node2 up"
+    )
+    assert words(NODE) == "x | running | 8 | 5 s | 2 peers up; icbc 20 answered, 1 in flight"
+    bridge = {"state": "running", "pid": 9, "uptime_seconds": 0, "settled": 4, "waiting": [1, 2], "peers": []}
+    assert words(bridge) == "x | running | 9 | 0 s | 4 settled; 3 waiting for 2 writers; nodes none linked"
+
+
+def test_what_is_wrong_is_said() -> None:
+    assert "NOT signed on" in words({**FRONT, "signed_on": False})
+    assert "node1 down" in words({**FRONT, "nodes": {"node1": "down", "node2": "up"}})
+    assert words({**FRONT, "draining": True, "paused": True}).startswith("x | draining |")
+    assert "AWAY: bridge1" in words({**NODE, "peers": {"bridge1": {"up": False, "draining": False}}})
+    assert words({"state": "down", "reason": "no socket"}) == "x | down |  |  | "
+
+
+def test_a_queue_has_no_session_and_no_connections() -> None:
+    found = words({**FRONT, "listening": "icbc", "keys": {}, "connections": 0})
+    assert "serves its queue; 2 in flight; nodes" in found
