@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from qianzhi.cli.daemons import layout_of, programs_of, status_of, statuses
 from qianzhi.cli.output import BROKEN, USAGE, CommandError
-from qianzhi.cli.ports import needs, taken
+from qianzhi.cli.ports import Need, needs, taken
 from qianzhi.cli.supervisor import STOP_SECONDS, render, write
 from qianzhi.runtime import clock
 
@@ -61,9 +61,10 @@ class Machine:
         """Raise CommandError when a port that is needed is taken."""
         found = taken(needs(self.site, self.name))
         if found:
-            lines = [f"port {need.port} for {need.daemon} is held by {who}" for need, who in found]
-            advice = "stop that process, or give the daemon another port in site.toml"
-            raise CommandError(USAGE, "; ".join(lines), advice)
+            advice = (
+                "end that process (Ctrl-C where a `run` goes on), or give the daemons other ports in the site"
+            )
+            raise CommandError(USAGE, taken_words(found), advice)
 
     def wait_ready(self, seconds: float = READY_SECONDS) -> None:
         """Wait until every daemon runs and, where all are on this machine, has its peers.
@@ -117,6 +118,15 @@ class Machine:
         except subprocess.TimeoutExpired:
             process.kill()  # the daemons end with it
             process.wait()
+
+
+def taken_words(found: list[tuple[Need, str]]) -> str:
+    """Say which ports are taken, a line for each process that holds some."""
+    held: dict[str, list[str]] = {}
+    for need, who in found:
+        held.setdefault(who, []).append(f"{need.port} for {need.daemon}")
+    lines = [f"port {' and '.join(ports)} is held by {who}" for who, ports in held.items()]
+    return "\n         ".join(lines)
 
 
 def missing_peers(status: dict[str, Any]) -> list[str]:

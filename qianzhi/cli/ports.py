@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from qianzhi.link.tables import Site
 
 CONNECT_SECONDS = 3.0
+COMMAND_CHARS_MAX = 60
 LISTEN = "0A"  # the state's number in /proc/net/tcp
 
 
@@ -111,9 +112,10 @@ def listening_inodes(port: int) -> set[str]:
 
 
 def command_of(process: Path) -> str:
-    """Return the beginning of a process's command line."""
+    """Return a process's command line; of a long one the end, where a daemon's name stands."""
     try:
         words = (process / "cmdline").read_bytes().split(b"\0")
     except OSError:
         return "it has just ended"
-    return b" ".join(words).decode("utf-8", "replace").strip()[:80]
+    text = b" ".join(words).decode("utf-8", "replace").strip()
+    return text if len(text) <= COMMAND_CHARS_MAX else f"…{text[-COMMAND_CHARS_MAX:]}"
