@@ -8,6 +8,7 @@ From a profile come the daemon, the simulator and the command's bank side.  It h
 never a key; `resolve_keys` gives those to who needs them.
 """
 
+from collections.abc import Collection
 from collections.abc import Mapping as Table
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -80,11 +81,13 @@ class Profile:
         return self.transport.kind == "queue" or not self.results.may_repeat(refusal.result)
 
 
-def load_profile(config: Path, name: str, site: Site | None = None) -> tuple[Profile | None, list[Problem]]:
+def load_profile(
+    config: Path, name: str, site: Site | None = None, *, rehearsed: bool = True
+) -> tuple[Profile | None, list[Problem]]:
     """Read one bank's profile as a site uses it; return it, or None and everything that is wrong with it.
 
     Without a site the profile stands alone: its own group, Shanghai time, test keys allowed, groups not
-    checked.
+    checked.  `rehearsed` false leaves the last check out, for whoever only looks at a bank's limits.
     """
     file = str(config / "banks" / f"{name}.toml")
     try:
@@ -100,21 +103,25 @@ def load_profile(config: Path, name: str, site: Site | None = None) -> tuple[Pro
     if problems or codec is None:
         return None, problems
     profile = _assemble(bank, codec, file, name, site)
-    problems = rehearse(bank, profile.mapping, codec, file, name)
+    problems = rehearse(bank, profile.mapping, codec, file, name) if rehearsed else []
     return (None if problems else profile), problems
 
 
-def load_profiles(config: Path, site: Site | None) -> tuple[dict[str, Profile], list[Problem]]:
+def load_profiles(
+    config: Path, site: Site | None, rehearsed: Collection[str] | None = None
+) -> tuple[dict[str, Profile], list[Problem]]:
     """Read the profiles of all banks of a site and check them against each other.
 
     The profiles that stand alone are returned even where there are problems, so that a command can go on
     looking.  Without a site that can be read, every file of banks/ is looked at as it stands alone.
+    `rehearsed` names the banks whose messages are rehearsed; None means all.
     """
     profiles: dict[str, Profile] = {}
     problems: list[Problem] = []
     names = sorted(path.stem for path in (config / "banks").glob("*.toml")) if site is None else site.banks
     for name in names:
-        profile, found = load_profile(config, name, site)
+        wanted = rehearsed is None or name in rehearsed
+        profile, found = load_profile(config, name, site, rehearsed=wanted)
         problems += found
         if profile is not None:
             profiles[name] = profile

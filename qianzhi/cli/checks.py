@@ -29,15 +29,20 @@ class Checked:
     problems: list[Problem] = field(default_factory=list)
 
 
-def check(config: Path, site_name: str = "") -> Checked:
-    """Read and check all of a configuration; never raises for what its files may contain."""
+def check(config: Path, site_name: str = "", daemon: str = "") -> Checked:
+    """Read and check all of a configuration; never raises for what its files may contain.
+
+    For one daemon only its own bank's messages are rehearsed: the others' are their daemons' business, and a
+    site of many banks would pay for all of them in each of its daemons.
+    """
     from frontends.profile import load_profiles
-    from qianzhi.link.site import look_at_site
+    from qianzhi.link.site import fronts, look_at_site
 
     site, problems_of_site = look_at_site(config, site_name or None)
     found = Checked(site=None if problems_of_site else site, problems=list(problems_of_site))
     found.problems += spec_problems(config)
-    found.profiles, problems = load_profiles(config, site)
+    own = {bank for name, bank, _, _ in fronts(site) if name == daemon} if site and daemon else None
+    found.profiles, problems = load_profiles(config, site, own)
     found.problems += problems
     if site is not None:
         check_core(found, site)
@@ -48,9 +53,9 @@ def check(config: Path, site_name: str = "") -> Checked:
     return found
 
 
-def require(config: Path, site_name: str = "") -> "tuple[Checked, Site]":
-    """Check all of a configuration; raises ConfigError with every problem when there is one."""
-    found = check(config, site_name)
+def require(config: Path, site_name: str = "", daemon: str = "") -> "tuple[Checked, Site]":
+    """Check a configuration as `check` does; raises ConfigError with every problem when there is one."""
+    found = check(config, site_name, daemon)
     if found.problems or found.site is None:
         raise ConfigError(found.problems)
     return found, found.site

@@ -3,6 +3,7 @@
 Everything that a daemon needs is built here from the checked configuration, and given to it.
 """
 
+import gc
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -70,12 +71,13 @@ def render_command(chosen: "Chosen", folder: Path, machine: str, program: Path, 
 
 def daemon_command(chosen: "Chosen", name: str) -> None:
     """Check everything, then be that daemon until it has drained."""
+    gc.disable()  # hardly anything of what is imported and read now is garbage; `Life` turns it on again
     from qianzhi.cli.checks import require
     from qianzhi.link.site import daemon_names
     from qianzhi.runtime.daemon import install_reactor
 
     install_reactor()  # before anything imports Twisted's default one
-    checked, site = require(chosen.config, chosen.site)
+    checked, site = require(chosen.config, chosen.site, name)
     if name not in daemon_names(site):
         raise CommandError(
             USAGE, f"the site has no daemon {name!r}", f"it has {', '.join(daemon_names(site))}"

@@ -4,6 +4,7 @@ A daemon stops in three ways and no other: drained after a signal or the admin c
 the drain takes too long or a second signal comes, or unable to start.
 """
 
+import gc
 import os
 import signal
 from collections.abc import Mapping
@@ -20,6 +21,7 @@ from qianzhi.runtime.process import DaemonError, install_reactor
 from qianzhi.runtime.table import table
 
 DRAIN_SECONDS = 20.0
+COLLECT_SECONDS = 10.0
 
 
 class Daemon(Protocol):
@@ -74,6 +76,8 @@ class Life:
 
     def live(self) -> int:
         """Run until stopped; return 0, or raise DaemonError when the daemon could not start."""
+        gc.freeze()  # what was imported and built stays, and need not be looked at ever again
+        gc.enable()
         self._reactor.callWhenRunning(self._start)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
@@ -94,6 +98,13 @@ class Life:
         else:
             self._state = "running"
             self._log.info("started", pid=os.getpid(), metrics_port=port)
+        self._collect()
+
+    def _collect(self) -> None:
+        """Collect garbage now and then: an idle daemon would keep a failed Deferred that nobody handled for
+        ever, and only its end is noticed."""
+        gc.collect()
+        self._reactor.callLater(COLLECT_SECONDS, self._collect)
 
     def _fail(self, reason: str) -> None:
         self._failure = reason

