@@ -121,11 +121,13 @@ class Machine:
 
 
 def taken_words(found: list[tuple[Need, str]]) -> str:
-    """Say which ports are taken, a line for each process that holds some."""
-    held: dict[str, list[str]] = {}
+    """Say which ports are taken, a line for each daemon and holder."""
+    held: dict[tuple[str, str], list[str]] = {}
     for need, who in found:
-        held.setdefault(who, []).append(f"{need.port} for {need.daemon}")
-    lines = [f"port {' and '.join(ports)} is held by {who}" for who, ports in held.items()]
+        held.setdefault((need.daemon, who), []).append(str(need.port))
+    lines = [
+        f"port {', '.join(ports)} for {daemon} is held by {who}" for (daemon, who), ports in held.items()
+    ]
     return "\n         ".join(lines)
 
 
