@@ -85,10 +85,7 @@ class BridgeDaemon:
 
     def commands(self) -> Mapping[str, Command]:
         """`stand_by` drains without stopping, `undrain` ends that."""
-        return {
-            "stand_by": plain(lambda: self._stand_by(True)),
-            "undrain": plain(lambda: self._stand_by(False)),
-        }
+        return {"stand_by": plain(lambda: self._switch(True)), "undrain": plain(lambda: self._switch(False))}
 
     def stop(self) -> "Deferred[Any]":
         """Close everything at once; for tests, as a process just ends."""
@@ -135,7 +132,7 @@ class BridgeDaemon:
         self._run(self._core.on_batch(number, batch, clock.now()))
         metrics.gauge("qianzhi_waiting", (str(number),), self._core.status()["waiting"][number])
 
-    def _stand_by(self, draining: bool) -> Answer:
+    def _switch(self, draining: bool) -> Answer:
         if self._drained is not None:
             raise AdminError(f"{self.name} is stopping and cannot be called back")
         self._run(self._core.drain(draining))
