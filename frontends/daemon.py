@@ -21,7 +21,7 @@ from qianzhi.link.shell import Link
 from qianzhi.link.site import fronts, nodes_of
 from qianzhi.link.tables import Site
 from qianzhi.runtime import clock, metrics
-from qianzhi.runtime.admin import AdminError, Answer, Command
+from qianzhi.runtime.admin import AdminError, Answer, Command, plain
 from qianzhi.runtime.crash import crashpoint
 from qianzhi.runtime.daemon import DaemonError, install_reactor
 from qianzhi.runtime.effects import Alarm, Close, Effects, Pause, Record, Send, Store
@@ -89,7 +89,7 @@ class FrontDaemon:
 
     def commands(self) -> Mapping[str, Command]:
         """`stand_by` drains without stopping, `undrain` ends that."""
-        return {"stand_by": lambda _: self._switch(True), "undrain": lambda _: self._switch(False)}
+        return {"stand_by": plain(lambda: self._switch(True)), "undrain": plain(lambda: self._switch(False))}
 
     def stop(self) -> None:
         """Close everything; for tests, as a process just ends."""
