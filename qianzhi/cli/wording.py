@@ -21,8 +21,8 @@ MEANINGS = {
     Result.FORMAT: "a field is missing or not in its form",
     Result.BAD_MAC: "the MAC is wrong",
     Result.NO_ROUTE: "no route for this bank number, or no node to take it",
-    Result.BUSY: "the system is busy: the same serial may be sent again",
-    Result.UNAVAILABLE: "the system cannot take it now: the same serial may be sent again",
+    Result.BUSY: "the system is busy",
+    Result.UNAVAILABLE: "the system cannot take it now",
 }
 
 ACCOUNTS = {
