@@ -18,7 +18,7 @@ from qianzhi.cli.wording import counted, meaning
 
 if TYPE_CHECKING:
     from frontends.profile import Profile
-    from qianzhi.cli.main import Chosen
+    from qianzhi.cli.chosen import Chosen
     from qianzhi.wire.codec import FieldView
     from simulators.send import Order, SendResult
 

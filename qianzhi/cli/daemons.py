@@ -8,14 +8,13 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from xmlrpc.client import Fault, ServerProxy
 
-from qianzhi.cli.output import BROKEN, UNREACHABLE, USAGE, CommandError, say, show_json, show_table
+from qianzhi.cli.output import BROKEN, UNREACHABLE, USAGE, CommandError, say
 from qianzhi.cli.supervisor import Layout, Program, differences, render, write
 
 if TYPE_CHECKING:
     from qianzhi.cli.checks import Checked
-    from qianzhi.cli.main import Chosen
+    from qianzhi.cli.chosen import Chosen
     from qianzhi.link.tables import Site
 
 PRIORITY = {"bridge": 10, "node": 20, "front": 30}  # bridges start first, fronts stop first
@@ -166,81 +165,16 @@ def status_of(site: "Site", name: str) -> dict[str, Any]:
         return {"name": name, "state": "down", "reason": str(error)}
 
 
-def status_command(chosen: "Chosen", as_json: bool) -> None:
-    """Show every daemon's status; a daemon that does not answer makes the exit code 3."""
-    found = dict(statuses(site_of(chosen)))
-    if as_json:
-        show_json(found)
-    else:
-        rows = [status_row(name, status) for name, status in found.items()]
-        show_table(("daemon", "state", "pid>", "up>", "more"), rows)
-    down = [name for name, status in found.items() if status["state"] == "down"]
-    if down:
-        raise CommandError(UNREACHABLE, f"{', '.join(down)}: no answer", "start them with `qianzhi run`")
-
-
-def status_row(name: str, status: dict[str, Any]) -> tuple[object, ...]:
-    """Return one row of the table; what is a daemon's own stands in the last column."""
-    shared = ("name", "state", "pid", "uptime_seconds", "reason")
-    more = status.get("reason") or "  ".join(
-        f"{key} {short(value)}" for key, value in status.items() if key not in shared
-    )
-    up = status.get("uptime_seconds")
-    return name, status["state"], status.get("pid", ""), f"{up} s" if up is not None else "", more
-
-
-def short(value: object) -> str:
-    """Write a status value in few characters."""
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"{key} {short(inner)}" for key, inner in value.items()) + "}"
-    if isinstance(value, list):
-        return "[" + ", ".join(map(short, value)) + "]"
-    return str(value)
-
-
 def drain_command(chosen: "Chosen", name: str, draining: bool) -> None:
-    """Let a daemon stand by, or take part again.
-
-    A node stands by alive.  Any other daemon is stopped in order, by supervisor where one runs, because
-    supervisor would start again what ends by itself.
-    """
-    site = site_of(chosen)
-    programs = {program.name: program for program in programs_of(site)}
-    if name not in programs:
-        raise CommandError(USAGE, f"the site has no daemon {name!r}", f"it has {', '.join(programs)}")
-    sockets = folder_of_sockets(site)
-    if asked(sockets / f"{name}.sock", "stand_by" if draining else "undrain"):
-        say(f"{name}: {'stands by and takes nothing new' if draining else 'takes requests again'}")
-    elif (sockets / "supervisor.sock").exists():
-        method = "stopProcess" if draining else "startProcess"
-        ask_supervisor(sockets / "supervisor.sock", method, programs[name])
-        say(f"{name}: {'drained and stopped' if draining else 'started'}")
-    elif draining and asked(sockets / f"{name}.sock", "drain"):
-        say(f"{name}: drains and stops")
-    else:
-        raise CommandError(UNREACHABLE, f"{name} does not answer", f"start it with `qianzhi daemon {name}`")
-
-
-def asked(path: Path, command: str) -> bool:
-    """Ask a daemon to do something; False when it does not answer or does not know the command."""
+    """Let a daemon stand by, or take part again; it stays alive and finishes what it has."""
     from qianzhi.runtime.admin import AdminError, ask
 
+    site = site_of(chosen)
+    names = [program.name for program in programs_of(site)]
+    if name not in names:
+        raise CommandError(USAGE, f"the site has no daemon {name!r}", f"it has {', '.join(names)}")
     try:
-        ask(path, command)
-    except AdminError:
-        return False
-    return True
-
-
-def ask_supervisor(socket: Path, method: str, program: Program) -> None:
-    """Call one method of supervisor for a program, and wait for its end."""
-    from supervisor.xmlrpc import SupervisorTransport
-
-    transport = SupervisorTransport(None, None, f"unix://{socket}")
-    supervisor: Any = ServerProxy("http://127.0.0.1", transport=transport).supervisor
-    try:
-        getattr(supervisor, method)(f"{program.group}:{program.name}", True)
-    except Fault as fault:
-        raise CommandError(BROKEN, f"supervisor says {fault.faultString}") from fault
-    except OSError as error:
-        raise CommandError(UNREACHABLE, f"supervisor does not answer: {error.strerror}") from error
+        ask(folder_of_sockets(site) / f"{name}.sock", "stand_by" if draining else "undrain")
+    except AdminError as error:
+        raise CommandError(UNREACHABLE, str(error), f"start it with `qianzhi daemon {name}`") from error
+    say(f"{name}: {'stands by and takes nothing new' if draining else 'takes requests again'}")

@@ -19,7 +19,7 @@ from qianzhi.cli.watching import Killer, Watch
 
 if TYPE_CHECKING:
     from qianzhi.cli.checks import Checked
-    from qianzhi.cli.main import Chosen
+    from qianzhi.cli.chosen import Chosen
     from qianzhi.link.tables import Site
     from simulators.compare import Disagreement
     from simulators.record import Record
@@ -67,7 +67,7 @@ class Proof:
 def demo_command(chosen: "Chosen", seconds: int, rate: int, kill: str, seed: int) -> None:
     """Run the demonstration; exit 0 only if everything is proved."""
     from qianzhi.cli.checks import require
-    from qianzhi.cli.main import Chosen as Choice
+    from qianzhi.cli.chosen import Chosen as Choice
     from qianzhi.link.site import data_folder
 
     if kill not in ("", "node", "front", "bridge"):

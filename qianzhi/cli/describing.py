@@ -12,7 +12,7 @@ from qianzhi.runtime.problems import ConfigError
 
 if TYPE_CHECKING:
     from frontends.profile import Profile
-    from qianzhi.cli.main import Chosen
+    from qianzhi.cli.chosen import Chosen
     from qianzhi.wire.framing import FrameSpec
 
 INPUT_BYTES_MAX = 1 << 20

@@ -7,7 +7,7 @@ from qianzhi.cli.output import UNREACHABLE, CommandError, show_json, show_table
 from qianzhi.cli.wording import counted, duration
 
 if TYPE_CHECKING:
-    from qianzhi.cli.main import Chosen
+    from qianzhi.cli.chosen import Chosen
 
 Status = dict[str, Any]
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from crm_bridge.lookup import AccountView, OrderView
     from crm_bridge.settings import CoreSettings
     from qianzhi.cli.checks import Checked
-    from qianzhi.cli.main import Chosen
+    from qianzhi.cli.chosen import Chosen
     from qianzhi.domain.requests import Bill
     from qianzhi.link.tables import Site
 

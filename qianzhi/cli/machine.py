@@ -18,7 +18,7 @@ from qianzhi.cli.supervisor import STOP_SECONDS, render, write
 from qianzhi.runtime import clock
 
 if TYPE_CHECKING:
-    from qianzhi.cli.main import Chosen
+    from qianzhi.cli.chosen import Chosen
     from qianzhi.link.tables import Site
 
 PR_SET_PDEATHSIG = 1

@@ -5,12 +5,12 @@ daemon pay for nothing more.
 """
 
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from qianzhi.cli.chosen import Chosen
 from qianzhi.cli.output import (
     CHECK_ADVICE,
     EXIT_CODES,
@@ -36,14 +36,6 @@ app = typer.Typer(
 )
 supervisor_app = typer.Typer(help="What supervisor is given: supervisor.d/.", no_args_is_help=True)
 app.add_typer(supervisor_app, name="supervisor", rich_help_panel="Running")
-
-
-@dataclass(frozen=True)
-class Chosen:
-    """The configuration that a command works with: its folder, and the site (empty: the default site)."""
-
-    config: Path
-    site: str = ""
 
 
 Json = Annotated[bool, typer.Option("--json", help="Print data as JSON.")]

@@ -15,7 +15,7 @@ from qianzhi.runtime import clock
 
 if TYPE_CHECKING:
     from qianzhi.cli.checks import Checked
-    from qianzhi.cli.main import Chosen
+    from qianzhi.cli.chosen import Chosen
     from qianzhi.link.tables import Site
     from simulators.traffic import Look
 

@@ -18,7 +18,7 @@ from qianzhi.runtime.effects import Event
 if TYPE_CHECKING:
     from crm_bridge.lookup import JournalView
     from qianzhi.cli.checks import Checked
-    from qianzhi.cli.main import Chosen
+    from qianzhi.cli.chosen import Chosen
     from qianzhi.link.tables import Site
 
 

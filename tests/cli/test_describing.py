@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from qianzhi.cli.chosen import Chosen
 from qianzhi.cli.describing import bytes_of, profile_of, without_prefix
-from qianzhi.cli.main import Chosen
 from qianzhi.cli.output import CommandError
 from qianzhi.wire.framing import frame
 

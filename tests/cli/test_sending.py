@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from qianzhi.cli.banks import Wanted, date_of, order_of, serial_in_form
+from qianzhi.cli.chosen import Chosen
 from qianzhi.cli.daemons import site_of
 from qianzhi.cli.describing import profile_of
-from qianzhi.cli.main import Chosen
 from qianzhi.cli.output import UNREACHABLE, USAGE, CommandError
 from qianzhi.cli.ports import refuse_deaf_lines
 

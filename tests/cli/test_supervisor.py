@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from supervisor.options import ServerOptions
 
+from qianzhi.cli.chosen import Chosen
 from qianzhi.cli.daemons import layout_of, programs_of, site_of
-from qianzhi.cli.main import Chosen
 from qianzhi.cli.supervisor import Layout, Program, differences, render, write
 
 ROOT = Path(__file__).parents[2]
