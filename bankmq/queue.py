@@ -54,6 +54,9 @@ class QueueServer(Protocol):
     def acknowledge(self, tags: list[int]) -> None:
         """Be done with these deliveries, which makes room under the bound of what is in flight."""
 
+    def release(self, tags: list[int]) -> None:
+        """Give deliveries back without a reply, which makes room as well: they come again."""
+
     def pause(self, queue: str, paused: bool) -> None:
         """Stop or go on consuming the main queue; raises ValueError for a control queue."""
 

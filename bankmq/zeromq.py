@@ -114,6 +114,10 @@ class ZmqQueueServer:
                 queue.reader.look()
             queue.in_flight -= 1
 
+    def release(self, tags: list[int]) -> None:
+        """Forget these deliveries: their senders keep them and send them again."""
+        self.acknowledge(tags)
+
     def pause(self, queue: str, paused: bool) -> None:
         """Stop or go on reading the main queue; raises ValueError for any other."""
         if queue != self._name:

@@ -24,7 +24,7 @@ from qianzhi.runtime import clock, metrics
 from qianzhi.runtime.admin import AdminError, Answer, Command, plain
 from qianzhi.runtime.crash import crashpoint
 from qianzhi.runtime.daemon import DaemonError, install_reactor
-from qianzhi.runtime.effects import Alarm, Close, Effects, Pause, Record, Send, Store
+from qianzhi.runtime.effects import Alarm, Close, Effects, Pause, Record, Send, Store, Withheld
 from qianzhi.runtime.now import SECOND_US
 from qianzhi.runtime.shell import Handler, Interpreter
 
@@ -58,6 +58,7 @@ class FrontDaemon:
             Close: lambda effect: self._front.close(effect.to, effect.reason),
             Store: self._write,
             Pause: lambda effect: self._front.pause(effect.paused),
+            Withheld: lambda effect: self._front.withhold(effect.send),
         }
         self._interpreter = Interpreter(self._core, handlers, self._reactor, self._events)
         trouble = Alarm("store_unwritable", {"file": f"fronts/{self.name}.db"})

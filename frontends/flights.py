@@ -119,6 +119,11 @@ class Flights:
         return self.waiting >= self._open_max
 
     @property
+    def overfull(self) -> bool:
+        """Whether more wait than ordinary requests have room for."""
+        return self.waiting > self._open_max
+
+    @property
     def holding(self) -> bool:
         """Whether any ordinary request is held back."""
         return bool(self._held_ordinary)

@@ -1,6 +1,7 @@
 """What a front-end daemon opens before it listens: its event file, its store, and its core."""
 
 from collections.abc import Mapping
+from itertools import count
 
 from frontends.front_core import make_processor
 from frontends.processor import Processor
@@ -20,7 +21,9 @@ def open_front(
 ) -> tuple[EventWriter, FrontStore, Processor]:
     """Open the files of the daemon `name` and return them with the core; raises DaemonError."""
     data = data_folder(site)
-    hop = Hop(HopLimits(window=site.link.window), nodes_of(site, profile.group))
+    # Numbers go on from the clock: a node's late answer to a former life of ours must find nothing here.
+    numbers = count(clock.now().wall_us)
+    hop = Hop(HopLimits(window=site.link.window), nodes_of(site, profile.group), numbers)
     try:
         events = EventWriter(data / "events" / name, zone=zone_of(site))
         store = FrontStore(data / "fronts" / f"{name}.db")

@@ -209,7 +209,7 @@ def paths_of(tables: MappingTables) -> Iterator[tuple[str, str]]:
     ]
     for name, rows in tables.transactions.items():
         wholes += _named(f"transactions.{name}", when=rows.when, answer=rows.answer, set=rows.set)
-        lists.append((f"transactions.{name}.need", rows.need))
+        lists.append((f"transactions.{name}.need", [need.partition("=")[0] for need in rows.need]))
     for name, line in tables.management.items():
         wholes += _named(f"management.{name}", when=line.when, ours=line.ours, theirs=line.theirs)
         lists.append((f"management.{name}.need", line.need))

@@ -56,7 +56,10 @@ class Transaction:
         read = {row.path: row.field for row in self._readers}
         needs = dict.fromkeys([*tables.request.need, *rows.need])
         self._needed_fields = [(path, read[path]) for path in needs if path in read]
-        self._needed_paths = [(path, getter(path)) for path in needs if path not in read]
+        self._needed_paths = [
+            (path, getter(path), value)
+            for path, _, value in (need.partition("=") for need in needs if need not in read)
+        ]
         self.give = [_give_row(path, text) for path, text in {**tables.reply.give, **rows.give}.items()]
         constants = {**tables.reply.set, **rows.answer}
         self.answer = [(putter(path), value) for path, value in constants.items()]
@@ -91,12 +94,13 @@ class Transaction:
         return values, fault
 
     def _missing(self, message: Message, values: dict[str, Any]) -> str:
-        """Return the first path that is needed and not there, empty for none."""
+        """Return the first path that is needed and not there, or not with its value; empty for none."""
         for path, field in self._needed_fields:
             if field not in values:
                 return path
-        for path, get in self._needed_paths:
-            if get(message) is None:
+        for path, get, value in self._needed_paths:
+            found = get(message)
+            if found is None or (value and found != value):
                 return path
         return ""
 

@@ -20,7 +20,8 @@ class TransactionTable:
 
     when    what the message says to be this transaction: path = the value, or a list of values
     take    field of the domain's request = row; `serial` may be a list of rows, joined in this order
-    need    paths without which the message is refused as a format error
+    need    paths without which the message is refused as a format error; as "path=value" any other value is
+            refused too
     give    path of the answer = "source|transform", a source being a field of the reply (`order`), `result`,
             `request.FIELD`, or `now`
     answer  path of the answer = a constant

@@ -140,8 +140,11 @@ class Processor:
     # From the link
 
     def on_peer_up(self, peer: str, hello: Hello, now: Now) -> Effects:
-        """Use a node."""
-        return self._after(self._hop.on_peer_up(peer, now, hello.window), now)
+        """Use a node; one that drains as it comes gets nothing new."""
+        effects = self._hop.on_peer_up(peer, now, hello.window)
+        if hello.draining:
+            effects += self._hop.on_peer_draining(peer, True, now)
+        return self._after(effects, now)
 
     def on_peer_down(self, peer: str, reason: str, now: Now) -> Effects:
         """Give up a node; what it held goes to its partner, once."""

@@ -105,7 +105,14 @@ class Outcomes:
         self._end(flight, Reply(result), turn)
 
     def block(self, flight: Flight, result: Result, turn: Turn) -> None:
-        """Block a flight's key at the core; the refusal is answered when that is done."""
+        """Block a flight's key at the core; the refusal is answered when that is done.
+
+        A socket that floods us with what must be blocked hears "unknown" past the bound, since these waits
+        have one too and leave the tenth of reversals and queries alone.  A queue's prefetch is its bound.
+        """
+        if self._flights.overfull and not self._queued:
+            self._unknown(flight, turn)
+            return
         flight.stage, flight.refusal = Stage.BLOCKING, result
         self.forward(flight, turn)
 
@@ -152,15 +159,17 @@ class Outcomes:
             self._end(flight, reply, turn)
 
     def _on_blocked(self, flight: Flight, reply: Reply, turn: Turn) -> None:
-        """Refuse, now that the key is blocked; where it was settled before, the core's word on it counts."""
+        """Refuse, now that the key is blocked; where it was settled before, the core's word on it counts.
+
+        The block carried the request's content, so that this word is what the request itself would hear.
+        """
         if reply.result in CLOSED:
             self._note(flight, flight.refusal, turn)
             self._end(flight, Reply(flight.refusal), turn)
         elif flight.request.kind is Kind.BLOCK:
             self._end(flight, Reply(Result.DUPLICATE_SERIAL), turn)
         else:
-            flight.stage = Stage.FORWARDED
-            self.forward(flight, turn)
+            self._end(flight, reply, turn)
 
     def _note(self, flight: Flight, result: Result, turn: Turn) -> None:
         turn.out.note(result.name.lower(), turn.now.wall_us, key=flight.key.text, trace=flight.trace)

@@ -8,10 +8,10 @@ from collections.abc import Callable, Hashable
 from typing import Any
 
 from bankmq.queue import Delivery, QueueServer
-from frontends.front import Frame
+from frontends.front import DONE, TO_BANK, Frame
 from frontends.processor import Processor
 from qianzhi.runtime import clock
-from qianzhi.runtime.effects import Effects
+from qianzhi.runtime.effects import Effects, Send
 
 
 class QueueFront:
@@ -41,6 +41,11 @@ class QueueFront:
         """Acknowledge what gets no reply."""
         if not self._stopped:
             self._server.acknowledge(sources)
+
+    def withhold(self, send: Send) -> None:
+        """Give back the deliveries whose answer, or whose silence, could not be recorded and is not told."""
+        if not self._stopped and send.to in (TO_BANK, DONE):
+            self._server.release([tag for tag, _ in send.items] if send.to == TO_BANK else send.items)
 
     def close(self, source: Hashable, reason: str) -> None:
         """A queue has no connection of the bank's to close; nothing of this delivery is answered."""

@@ -14,6 +14,8 @@ from qianzhi.runtime.table import table
 
 OPEN_RESULTS = frozenset({Result.UNKNOWN, Result.IN_PROCESS})
 NAMES = {result.name.lower(): result for result in Result}
+# Nobody has proved that such a message is the bank's, so its refusal can never block a key first.
+_UNPROVED_REPEAT = "a code after which the same serial may be sent again, because its key is not blocked"
 
 
 @table
@@ -79,6 +81,11 @@ def check_results(rows: ResultsTable, file: str) -> list[Problem]:
         if name not in rows.codes and name not in silent
     ]
     problems += _check_meaning(rows, file)
+    problems += [
+        Problem(file, "results.repeat_codes", f"without {rows.codes[name]!r} for {name}", _UNPROVED_REPEAT)
+        for name in ("bad_mac", "not_signed_on")
+        if name in rows.codes and rows.codes[name] not in rows.repeat_codes
+    ]
     known = set(rows.codes.values())
     problems += [
         Problem(file, "results.repeat_codes", repr(code), "a code that stands in results.codes")

@@ -27,6 +27,7 @@ from qianzhi.wire.des import DesKey
 # The names under [management] that a session knows.
 SIGN_ON, SIGN_OFF, ECHO, KEY_REQUEST = "sign_on", "sign_off", "echo", "key_request"
 LATE_KEPT_MAX = 64
+STEPS_MAX = 64  # what waits for the store; a bank that signs on faster than a disk writes hears "busy"
 
 Match = tuple[str, ...]
 Step = Callable[[Now, Outbox], None]
@@ -230,7 +231,9 @@ class Session:
     # Sign-on
 
     def _on_sign_on(self, source: Hashable, message: Message, now: Now, out: Outbox) -> None:
-        self._sign(True, now, out, partial(self._signed_on_now, source, message))
+        if len(self._steps) >= STEPS_MAX:
+            return self._answer(source, message, Result.BUSY, now, out)
+        return self._sign(True, now, out, partial(self._signed_on_now, source, message))
 
     def _signed_on_now(self, source: Hashable, message: Message, now: Now, out: Outbox) -> None:
         self._answer(source, message, Result.APPROVED, now, out)
@@ -238,7 +241,9 @@ class Session:
             self._deliver(source, now, out)
 
     def _on_sign_off(self, source: Hashable, message: Message, now: Now, out: Outbox) -> None:
-        self._sign(False, now, out, partial(self._answer, source, message, Result.APPROVED))
+        if len(self._steps) >= STEPS_MAX:
+            return self._answer(source, message, Result.BUSY, now, out)
+        return self._sign(False, now, out, partial(self._answer, source, message, Result.APPROVED))
 
     def _sign(self, signed_on: bool, now: Now, out: Outbox, then: Step) -> None:
         """Store the new state and then act on it; signing off is in force at once, the safe way round."""

@@ -10,7 +10,7 @@ from frontends.front import Frame
 from frontends.processor import Processor
 from frontends.profile import Profile
 from qianzhi.runtime import clock
-from qianzhi.runtime.effects import Effects
+from qianzhi.runtime.effects import Effects, Send
 from qianzhi.wire.framing import FrameReader, frame
 from socket_pool.limits import SocketLimits
 from socket_pool.server import SocketServer
@@ -54,6 +54,9 @@ class SocketFront:
 
     def done(self, sources: list[Any]) -> None:
         """Nothing is kept for a frame without an answer."""
+
+    def withhold(self, send: Send) -> None:
+        """A bank that hears nothing asks again; nothing is kept for it."""
 
     def close(self, source: Hashable, reason: str) -> None:
         """Close a connection once what waits for it is written."""

@@ -40,6 +40,7 @@ class NodeDaemon:
             site.routes,
             _parts(site, name, limits),
             HopLimits(window=site.link.window),
+            first_id=clock.now().wall_us,
         )
         self._link = Link(self._core.hello, key, self._on_events, reactor=self._reactor, limits=site.link)
         self._interpreter: Interpreter | None = None

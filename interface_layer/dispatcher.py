@@ -57,12 +57,17 @@ class Dispatcher:
         routes: Sequence[Route],
         limits: Mapping[str, BankLimits],
         hop: HopLimits | None = None,
+        first_id: int = 1,
     ) -> None:
-        """`limits` is this node's own part of each bank's (`shares.part_of`)."""
+        """`limits` is this node's own part of each bank's (`shares.part_of`).
+
+        `first_id` is above all that a former life of this node has used, so that a late answer to that one
+        finds nothing here.
+        """
         self._name = name
         self._routes = routes
         self._hop_limits = hop or HopLimits()
-        self._ids = count(1)
+        self._ids = count(first_id)
         self._inward = Hop(self._hop_limits, bridges, self._ids)
         self._bridges = frozenset(peer.name for peer in self._inward.peers)
         self._outward: dict[str, Hop] = {}

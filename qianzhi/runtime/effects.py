@@ -29,6 +29,14 @@ class Record(NamedTuple):
     rows: list["Event"]
 
 
+class Withheld(NamedTuple):
+    """Said by an interpreter to a shell that wants to know: this was not sent, for its record could not be
+    written.
+    """
+
+    send: Send
+
+
 class Store(NamedTuple):
     """Write `rows` durably; the shell then calls `on_stored(token, now)`."""
 

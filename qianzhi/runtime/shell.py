@@ -4,15 +4,15 @@ A core is pure and returns a list of effects (`runtime.effects`); the interprete
 its type, in order, and keeps one reactor timer at the core's `deadline`.
 
 When a `Record` cannot be written, every later `Send` of the same list is held back: what rests on a record
-that does not exist must not be told (the asker hears nothing and asks again).  The daemon lives on and raises
-an alarm.
+that does not exist must not be told (the asker hears nothing and asks again).  A handler for `Withheld` hears
+of each.  The daemon lives on and raises an alarm.
 """
 
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from qianzhi.runtime import clock, metrics
-from qianzhi.runtime.effects import Alarm, Count, Effects, Record, Send
+from qianzhi.runtime.effects import Alarm, Count, Effects, Record, Send, Withheld
 from qianzhi.runtime.events import EventsError, EventWriter
 from qianzhi.runtime.log import get_logger
 from qianzhi.runtime.now import SECOND_US, Now
@@ -66,6 +66,8 @@ class Interpreter:
         for effect in effects:
             kind = type(effect)
             if unwritten and kind is Send:
+                if Withheld in handlers:
+                    handlers[Withheld](Withheld(effect))  # type: ignore[arg-type]  # a Send, by its kind
                 continue
             try:
                 handlers[kind](effect)

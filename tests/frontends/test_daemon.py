@@ -35,6 +35,7 @@ class Node:
 
     def __init__(self, reactor, name="node1"):
         self.asked = queue.Queue()
+        self.ids = []
         self.answer = lambda request: Reply(Result.APPROVED, order="WO1", balance_fen=5000)
         self.link = Link(lambda: Hello(name, "node"), LINK_KEY, self.on_events, reactor=reactor)
         self.server = self.link.listen("127.0.0.1", 0)
@@ -47,6 +48,7 @@ class Node:
     def take(self, envelope):
         request = msgspec.msgpack.decode(envelope.body, type=Request)
         self.asked.put(request)
+        self.ids.append(envelope.id)
         reply = self.answer(request)
         return None if reply is None else Answer(envelope.id, Status.OK, msgspec.msgpack.encode(reply))
 
@@ -245,7 +247,7 @@ def answer_held(house):
     """Answer the first request that the node got, on the only connection there is."""
     reply = msgspec.msgpack.encode(Reply(Result.APPROVED))
     [peer] = house.node.link.peers()
-    house.node.link.send(peer, [Answer(1, Status.OK, reply)])
+    house.node.link.send(peer, [Answer(house.node.ids[0], Status.OK, reply)])
 
 
 def test_nothing_is_said_when_the_event_file_cannot_be_written(make_house, monkeypatch):

@@ -42,6 +42,8 @@ class Core:
                 self.rows[request.serial] = (row[0], Result.REVERSED)
                 return Result.APPROVED
             return row[1] if row else self.keep(request, None, Result.NOT_FOUND)
+        if request.kind is Kind.BLOCK and request.phone and row and row[0] not in (None, request.amount_fen):
+            return Result.DUPLICATE_SERIAL
         if request.kind is Kind.BLOCK:
             return self.standing(row) if row else self.keep(request, None, Result.BLOCKED)
         if row is None:
