@@ -126,7 +126,8 @@ def taken_words(found: list[tuple[Need, str]]) -> str:
     for need, who in found:
         held.setdefault((need.daemon, who), []).append(str(need.port))
     lines = [
-        f"port {', '.join(ports)} for {daemon} is held by {who}" for (daemon, who), ports in held.items()
+        f"{'ports' if len(ports) > 1 else 'port'} {', '.join(ports)} for {daemon}: held by {who}"
+        for (daemon, who), ports in held.items()
     ]
     return "\n         ".join(lines)
 

@@ -21,6 +21,6 @@ def test_a_taken_port_names_its_holder_and_a_free_one_is_free() -> None:
 def test_ports_of_one_daemon_and_holder_are_said_together() -> None:
     needs = [Need("node1", "127.0.0.1", 1), Need("node1", "127.0.0.1", 2), Need("bridge1", "127.0.0.1", 3)]
     assert taken_words([(need, "process 7 (x)") for need in needs]).split("\n         ") == [
-        "port 1, 2 for node1 is held by process 7 (x)",
-        "port 3 for bridge1 is held by process 7 (x)",
+        "ports 1, 2 for node1: held by process 7 (x)",
+        "port 3 for bridge1: held by process 7 (x)",
     ]

@@ -148,7 +148,7 @@ def test_metrics_are_served_by_every_daemon(system: Any) -> None:
 def test_a_second_run_names_who_holds_the_ports(system: Any) -> None:
     found = system.run("run")
     assert found.returncode == 2
-    assert re.search(r"port \d+ for bridge1 is held by process \d+", found.stderr)
+    assert re.search(r"ports \d+, \d+ for bridge1: held by process \d+", found.stderr)
 
 
 def test_nothing_that_is_kept_or_shown_holds_a_card_or_a_key(system: Any) -> None:
