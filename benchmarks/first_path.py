@@ -36,6 +36,7 @@ from qianzhi.runtime import clock
 from qianzhi.wire.des import DesKey
 from qianzhi.wire.framing import FrameReader, frame
 from qianzhi.wire.mac import make_mac, verify_mac
+from simulators.free_ports import free_port
 from simulators.state_file import StateFile
 
 ROOT = Path(__file__).parents[1]
@@ -58,8 +59,7 @@ class System:
         site_file = self.config / "site.toml"
         text = site_file.read_text(encoding="utf-8")
         for port in sorted(set(re.findall(r"\b17\d{3}\b", text))):
-            with socket.create_server(("127.0.0.1", 0)) as free:
-                text = text.replace(port, str(free.getsockname()[1]))
+            text = text.replace(port, str(free_port()))
         site_file.write_text(text, encoding="utf-8")
         self._lift_rate()
         self.qianzhi("seed", "--subscribers", str(subscribers))

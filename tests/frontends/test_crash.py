@@ -31,16 +31,11 @@ from qianzhi.wire.des import DesKey
 from qianzhi.wire.framing import FrameReader, frame
 from qianzhi.wire.keys import CHECK_BYTES, DeliverySpec, check_value, delivery_mac, read_delivery, wrap
 from qianzhi.wire.mac import make_mac
+from simulators.free_ports import free_port
 
 CONFIG = Path(__file__).parents[2] / "config"
 PATIENCE_SECONDS = 20
 WORKING_KEY = bytes.fromhex("0123456789ABCDEFFEDCBA9876543210")
-
-
-def free_port():
-    """A port that was free a moment ago; it stays the same when a daemon is started again."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return server.getsockname()[1]
 
 
 class Core:

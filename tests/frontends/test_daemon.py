@@ -24,6 +24,7 @@ from qianzhi.wire.des import DesKey
 from qianzhi.wire.framing import FrameReader, frame
 from qianzhi.wire.keys import DeliverySpec, delivery_mac, read_delivery
 from qianzhi.wire.mac import make_mac, verify_mac
+from simulators.free_ports import free_port
 
 CONFIG = Path(__file__).parents[2] / "config"
 LINK_KEY = bytes(range(32))
@@ -51,12 +52,6 @@ class Node:
         self.ids.append(envelope.id)
         reply = self.answer(request)
         return None if reply is None else Answer(envelope.id, Status.OK, msgspec.msgpack.encode(reply))
-
-
-def free_port():
-    """A port that was free a moment ago; it stays the same when a daemon is started again."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return server.getsockname()[1]
 
 
 class House:

@@ -1,6 +1,5 @@
 """Two whole nodes between a front and a bridge, over real sockets: a request, a death, a drain."""
 
-import socket
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,19 +16,10 @@ from qianzhi.link.tables import BankLimits, Site
 from qianzhi.runtime import metrics
 from qianzhi.runtime.admin import AdminError
 from qianzhi.runtime.events import read_events
+from simulators.free_ports import free_ports
 
 KEY = b"k" * 32
 CITIC = "105330100001"
-
-
-def free_ports(n: int) -> list[int]:
-    sockets = [socket.socket() for _ in range(n)]
-    for one in sockets:
-        one.bind(("127.0.0.1", 0))
-    ports = [int(one.getsockname()[1]) for one in sockets]
-    for one in sockets:
-        one.close()
-    return ports
 
 
 def small_site(data: Path) -> Site:
