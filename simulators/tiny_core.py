@@ -86,8 +86,8 @@ class TinyCore:
             self.rows[key] = Row(None, Result.BLOCKED)
             return Result.NOT_FOUND
         if row.content is None:
-            return Result.BLOCKED
-        if row.result is Result.APPROVED:
+            return Result.NOT_FOUND  # as the first time
+        if row.result in (Result.APPROVED, Result.REVERSED):
             row.result, row.standing_fen = Result.REVERSED, 0
-            return Result.APPROVED
-        return row.result if row.result is Result.REVERSED else Result.ORIGINAL_REFUSED
+            return Result.APPROVED  # a repeated reversal hears what the first one heard
+        return Result.ORIGINAL_REFUSED
