@@ -31,7 +31,6 @@ KEEP_KEY = text(
     " VALUES (:line, :slot, :wrapped, :check_value, :since_us) ON CONFLICT (line, slot) DO UPDATE SET"
     " wrapped = excluded.wrapped, check_value = excluded.check_value, since_us = excluded.since_us"
 )
-LOAD_KEYS = text("SELECT line, slot, wrapped, check_value, since_us FROM working_keys WHERE line = :line")
 DROP_KEY = text("DELETE FROM working_keys WHERE line = :line AND slot = :slot")
 KEEP_SIGN_ON = text(
     "INSERT INTO lines (line, signed_on, changed_us) VALUES (:line, :signed_on, :changed_us)"

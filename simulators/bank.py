@@ -233,7 +233,7 @@ class BankModel:
     def _ask(self, ticket: int, record: Record, step: Step, now: Now) -> Ask:
         request, stamp_us = make_request(self.identity, record, step, now, lambda: self._new_key(now).serial)
         card = self.purses.card(record.customer)
-        return Ask(ticket, request, stamp_us, record.stamp_us, record.kind, card)
+        return Ask(ticket, request, stamp_us, record.stamp_us, card)
 
     def _debit(self, record: Record, step: Step) -> None:
         """Note what this message means; the customer pays before the first original goes out."""

@@ -42,7 +42,6 @@ class Ask(NamedTuple):
     request: Request
     stamp_us: int
     original_us: int = 0
-    original_kind: Kind = Kind.RECHARGE
     card: str = ""
 
 

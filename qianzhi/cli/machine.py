@@ -8,7 +8,6 @@ import ctypes
 import signal
 import subprocess
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qianzhi.cli.daemons import layout_of, programs_of, status_of, statuses
@@ -145,12 +144,3 @@ def missing_peers(status: dict[str, Any]) -> list[str]:
 def end_with_parent() -> None:
     """Ask the kernel, in the child and before it becomes supervisord, to end it with its parent."""
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-
-
-def log_tail(folder: Path, name: str, lines: int = 5) -> str:
-    """Return the last lines of a daemon's log, for a message that says why it does not run."""
-    try:
-        text = (folder / f"{name}.log").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return ""
-    return "\n".join(text.splitlines()[-lines:])

@@ -229,9 +229,6 @@ class Tags:
     length_digits: int
 
 
-Other = Callable[[str], tuple[Layout, Item]]
-
-
 def tagged(about: About, tags: Tags, cases: dict[str, Layout], other: Callable[[str], Layout]) -> Layout:
     """Lay values behind printable tags; the value is `{tag: content}`, and `other(tag)` reads unlisted
     tags."""

@@ -20,7 +20,6 @@ from qianzhi.wire.rows import is_digits, is_track
 
 HEADER_BYTES = 46
 HEADERS_MAX = 256
-TEST_FLAG = 0x80
 NOT_REJECTED = "00000"
 UNREADABLE = "09990"
 BUSY = "20000"

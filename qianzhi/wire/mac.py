@@ -20,7 +20,6 @@ from qianzhi.wire.paths import get_path, put_path
 from qianzhi.wire.text import SELECTIONS
 
 DEFAULT_LIST = "default"
-MAC_BYTES = 8
 
 
 @table
