@@ -46,10 +46,10 @@ check: $(VENV)/.dev  ## format, lint, types, the layers' contracts and the tidin
 
 lock: $(VENV)/.dev  ## work both lock files out again from setup.cfg (asks the package index)
 	@rm -rf build/lock && $(call make-venv,build/lock) && build/lock/bin/python -m pip install --quiet pip-tools
-	@for kind in "" "-dev"; do \
+	@for kind in "" "-dev" "-fuzz"; do \
 	  build/lock/bin/python -m piptools compile --quiet --strip-extras --generate-hashes --allow-unsafe \
 	    --no-header --no-annotate --no-emit-index-url --no-emit-find-links --build-deps-for wheel \
-	    $$(test -z "$$kind" || echo --extra dev) --output-file requirements$$kind.lock setup.cfg || exit 1; \
+	    $$(test -z "$$kind" || echo --extra $${kind#-}) --output-file requirements$$kind.lock setup.cfg || exit 1; \
 	done; rm -rf build/lock
 
 clean:  ## remove .venv/, build products, caches and var/ (the embedded core's data goes with it)
