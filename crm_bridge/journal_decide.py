@@ -89,6 +89,9 @@ class Journal:
         inserts = [self._rows[key] for key in changed if key not in self._loaded]
         return Changes(inserts, [self._rows[key] for key in changed if key in self._loaded])
 
+    def _totals(self, request: Request) -> Reply:
+        return Reply(Result.UNSUPPORTED)
+
     def _owed(self, request: Request) -> Reply:
         return self._reply(self._desk.owed(request.phone))
 
@@ -275,4 +278,5 @@ _DECIDE: dict[Kind, Callable[[Journal, Request], Reply]] = {
     Kind.STATUS: Journal._status,
     Kind.REVERSAL: Journal._reversal,
     Kind.BLOCK: Journal._block,
+    Kind.TOTALS: Journal._totals,
 }

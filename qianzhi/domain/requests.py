@@ -21,6 +21,7 @@ class Kind(IntEnum):
     STATUS = 4  # what became of that key; asking settles
     REVERSAL = 5
     BLOCK = 6  # ours: block a key before its refusal is answered
+    TOTALS = 7  # are these a bank number's totals of that business date; claims no key
 
 
 MONEY_KINDS = frozenset({Kind.RECHARGE, Kind.PAY})
@@ -56,6 +57,10 @@ class Request(msgspec.Struct, array_like=True, frozen=True, gc=False):
     `space`, `date` and `serial` are the key; of a status query and of a reversal they are the
     *original's* key, and `own_serial` is the query's own.  `date_ours` says that the date is not the
     message's but ours (time of receipt).
+
+    Of `TOTALS`, `date` is the business date asked about and `bank_number` the number; `count` and
+    `amount_fen` are what the bank counts as paid, those reversed later included, `reversed_count` and
+    `reversed_fen` what of it was reversed.
     """
 
     kind: Kind
@@ -71,6 +76,9 @@ class Request(msgspec.Struct, array_like=True, frozen=True, gc=False):
     date_ours: bool = False
     received_us: int = 0
     own_serial: str = ""
+    count: int = 0
+    reversed_count: int = 0
+    reversed_fen: int = 0
 
     @property
     def key(self) -> Key:
@@ -96,7 +104,8 @@ class Reply(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """What the core says to one request.
 
     `order` is our work order's number (of the original, for a status query or reversal); `stored` is
-    true when this is the kept answer of an earlier request under the same key.
+    true when this is the kept answer of an earlier request under the same key.  `count`, `amount_fen`,
+    `reversed_count` and `reversed_fen` are the journal's own totals where totals were asked for.
     """
 
     result: Result
@@ -107,3 +116,6 @@ class Reply(msgspec.Struct, array_like=True, frozen=True, gc=False):
     name: str = ""
     settled_us: int = 0
     stored: bool = False
+    count: int = 0
+    reversed_count: int = 0
+    reversed_fen: int = 0

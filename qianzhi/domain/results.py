@@ -35,6 +35,8 @@ class Result(IntEnum):
     DATE_CLOSED = 37  # the business date is closed
     TOO_OLD = 38  # the key is older than keys are kept
 
+    TOTALS_DIFFER = 40  # the journal's totals are not those that were sent; the answer says what they are
+
     # Refused at the edge, before anything was forwarded.
     FORMAT = 50
     BAD_MAC = 51

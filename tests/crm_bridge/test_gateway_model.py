@@ -264,7 +264,9 @@ class CoreMachine(RuleBasedStateMachine):
 
     def fresh(self, data):
         kind = data.draw(
-            st.sampled_from([Kind.RECHARGE] * 5 + [Kind.PAY] * 2 + [Kind.REVERSAL] * 4 + list(Kind))
+            st.sampled_from(
+                [Kind.RECHARGE] * 5 + [Kind.PAY] * 2 + [Kind.REVERSAL] * 4 + sorted(set(Kind) - {Kind.TOTALS})
+            )
         )
         bare = kind in (Kind.STATUS, Kind.REVERSAL) and data.draw(st.integers(0, 3))
         phone = "" if bare else data.draw(st.sampled_from([*PHONES * 3, "13900000000"]))

@@ -3,7 +3,8 @@
 import msgspec
 import pytest
 
-from qianzhi.domain.requests import Key, Kind, Request
+from qianzhi.domain.requests import Key, Kind, Reply, Request
+from qianzhi.domain.results import Result
 
 
 def test_a_key_survives_being_written_down_even_with_a_slash_in_its_serial():
@@ -26,3 +27,16 @@ def test_a_newer_peers_extra_fields_are_ignored_and_an_older_ones_missing_fields
     older = msgspec.msgpack.encode(wire[:8])
     assert msgspec.msgpack.decode(newer, type=Request) == request
     assert msgspec.msgpack.decode(older, type=Request) == request
+
+
+def test_totals_travel_between_versions_that_know_them_and_versions_that_do_not():
+    asked = Request(
+        Kind.TOTALS, "s", 20261122, "1", "b", "n", "", 900, count=2, reversed_count=1, reversed_fen=400
+    )
+    told = Reply(Result.TOTALS_DIFFER, amount_fen=500, count=1, reversed_count=1, reversed_fen=500)
+    for message, known in ((asked, 13), (told, 8)):
+        wire = msgspec.msgpack.decode(msgspec.msgpack.encode(message))
+        assert msgspec.msgpack.decode(msgspec.msgpack.encode(message), type=type(message)) == message
+        old = msgspec.msgpack.decode(msgspec.msgpack.encode(wire[:known]), type=type(message))
+        assert (old.count, old.reversed_count, old.reversed_fen) == (0, 0, 0)
+        assert msgspec.msgpack.decode(msgspec.msgpack.encode(old))[:known] == wire[:known]
