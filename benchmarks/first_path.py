@@ -33,9 +33,9 @@ from qianzhi.domain.dates import business_date
 from qianzhi.domain.requests import Kind, Request
 from qianzhi.link.site import load_site
 from qianzhi.runtime import clock
-from qianzhi.wire.des import DesKey
 from qianzhi.wire.framing import FrameReader, frame
 from qianzhi.wire.mac import make_mac, verify_mac
+from qianzhi.wire.mackey import MacKey
 from simulators.free_ports import free_port
 from simulators.state_file import StateFile
 
@@ -115,7 +115,7 @@ class Bank:
         key = StateFile(system.data, BANK).load_key(master)
         if key is None:
             raise SystemExit("no working key was delivered")
-        self.key = DesKey(key)
+        self.key = MacKey(key)
 
     def connect(self) -> socket.socket:
         """Open one more connection of the line, which is signed on already."""

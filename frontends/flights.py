@@ -16,7 +16,7 @@ from frontends.mapping_rows import Message
 from qianzhi.domain.requests import MONEY_KINDS, PRIORITY_KINDS, Key, Request
 from qianzhi.domain.results import Result
 from qianzhi.runtime.now import Now
-from qianzhi.wire.des import DesKey
+from qianzhi.wire.mackey import MacKey
 
 HOLD_FIRST_US = 50_000
 HOLD_LONGEST_US = 1_000_000
@@ -48,7 +48,7 @@ class Arrival(NamedTuple):
     source: Hashable
     message: Message
     request: Request | None
-    mac_key: DesKey | None
+    mac_key: MacKey | None
     came_us: int
 
 

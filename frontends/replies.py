@@ -17,9 +17,9 @@ from qianzhi.runtime.effects import Event
 from qianzhi.runtime.now import Now
 from qianzhi.wire import header
 from qianzhi.wire.codec import get_path
-from qianzhi.wire.des import DesKey
 from qianzhi.wire.errors import EncodeError, RemoteProtocolError
 from qianzhi.wire.mac import make_mac, verify_mac
+from qianzhi.wire.mackey import MacKey
 
 if TYPE_CHECKING:
     from frontends.profile import Profile  # it reads files; its shape alone is used here
@@ -50,7 +50,7 @@ class Replies:
 
     # Reading
 
-    def verify(self, message: Message, now: Now) -> DesKey | None:
+    def verify(self, message: Message, now: Now) -> MacKey | None:
         """Return the key under which this message stands, None where it needs no MAC; raises MacError."""
         if self._mac is None or not self._profile.mac_required(message):
             return None

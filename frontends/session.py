@@ -22,7 +22,7 @@ from frontends.session_serials import Serials
 from qianzhi.domain.results import Result
 from qianzhi.runtime.now import SECOND_US, Now
 from qianzhi.wire.codec import Codec
-from qianzhi.wire.des import DesKey
+from qianzhi.wire.mackey import MacKey
 
 # The names under [management] that a session knows.
 SIGN_ON, SIGN_OFF, ECHO, KEY_REQUEST = "sign_on", "sign_off", "echo", "key_request"
@@ -146,7 +146,7 @@ class Session:
             out.note("unmatched", now.wall_us, connection=str(source))
             out.count("qianzhi_unmatched_replies_total", self._line.bank)
 
-    def on_good_mac(self, key: DesKey, now: Now, out: Outbox) -> None:
+    def on_good_mac(self, key: MacKey, now: Now, out: Outbox) -> None:
         """Note the key of a good MAC: failures start again, and a delivered key is proved by its use."""
         self._mac_failures = 0
         if self.delivery is not None and self.delivery.proves(key):

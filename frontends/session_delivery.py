@@ -15,10 +15,10 @@ from frontends.session_serials import Serials
 from qianzhi.domain.results import Result
 from qianzhi.runtime.now import SECOND_US, Now
 from qianzhi.wire.codec import Codec
-from qianzhi.wire.des import DesKey
 from qianzhi.wire.errors import KeyCheckError
 from qianzhi.wire.keys import Delivered, DeliverySpec, build_delivery, verify_delivery_mac
 from qianzhi.wire.mac import MacSpec
+from qianzhi.wire.mackey import MacKey
 
 KEY_DELIVERY = "key_delivery"
 ATTEMPTS_MAX = 3
@@ -139,7 +139,7 @@ class Delivery:
             return False
         return True
 
-    def proves(self, key: DesKey) -> bool:
+    def proves(self, key: MacKey) -> bool:
         """Say whether a message under this key proves that the bank has taken the delivered one."""
         return not self._proving and not self._making and self._keys.is_pending(key)
 

@@ -11,15 +11,15 @@ from typing import Protocol
 
 from frontends.session_rows import KeyRow, Slot
 from qianzhi.runtime.now import SECOND_US, Now
-from qianzhi.wire.des import DesKey
 from qianzhi.wire.errors import KeyCheckError
 from qianzhi.wire.keys import CHECK_BYTES, KeyRing, check_value, unwrap, with_parity, wrap
+from qianzhi.wire.mackey import MacKey
 
 
 class Keys(Protocol):
     """What verifies and signs on a line: exchanged working keys, or one static key."""
 
-    def candidates(self, now: Now) -> list[DesKey]:
+    def candidates(self, now: Now) -> list[MacKey]:
         """Return the keys under which a message may stand now, the likeliest first."""
         ...
 
@@ -28,9 +28,9 @@ class StaticKeys:
     """One key by reference that no message changes, or none at all."""
 
     def __init__(self, key: bytes = b"") -> None:
-        self._keys = [DesKey(key)] if key else []
+        self._keys = [MacKey(key)] if key else []
 
-    def candidates(self, now: Now) -> list[DesKey]:
+    def candidates(self, now: Now) -> list[MacKey]:
         """Return the one key, if there is one."""
         return self._keys
 
@@ -63,7 +63,7 @@ class LineKeys:
         if "pending" in self._rows:
             self._ring.offer(self._opened(self._rows["pending"]))
 
-    def candidates(self, now: Now) -> list[DesKey]:
+    def candidates(self, now: Now) -> list[MacKey]:
         """Return current, pending, and previous within its grace."""
         return self._ring.verify_candidates(now)
 
@@ -72,7 +72,7 @@ class LineKeys:
         """The clear key that was made and is not proved yet."""
         return self._ring.pending
 
-    def is_pending(self, key: DesKey) -> bool:
+    def is_pending(self, key: MacKey) -> bool:
         """Tell whether this is the pending key."""
         row = self._rows.get("pending")
         return row is not None and key.encrypt(bytes(8))[:CHECK_BYTES] == row.check_value

@@ -10,10 +10,10 @@ from frontends.mapping import Sort
 from qianzhi.domain.requests import Reply, Request
 from qianzhi.domain.results import Result
 from qianzhi.runtime.now import Now
-from qianzhi.wire.des import DesKey
 from qianzhi.wire.errors import MacError, RemoteProtocolError
 from qianzhi.wire.keys import Delivered, DeliverySpec, build_delivery
 from qianzhi.wire.mac import make_mac, verify_mac
+from qianzhi.wire.mackey import MacKey
 from simulators.tiny_core import TinyCore
 
 if TYPE_CHECKING:
@@ -97,12 +97,12 @@ class ModelFront:
         if self.key is None or self.profile.mac is None:
             return False
         try:
-            verify_mac(self.profile.mac, message, self.profile.codec, [DesKey(self.key)])
+            verify_mac(self.profile.mac, message, self.profile.codec, [MacKey(self.key)])
         except MacError:
             return False
         return True
 
     def _signed(self, answer: Message) -> bytes:
         if self.key is not None and self.profile.mac is not None:
-            make_mac(self.profile.mac, answer, self.profile.codec, DesKey(self.key))
+            make_mac(self.profile.mac, answer, self.profile.codec, MacKey(self.key))
         return self.profile.codec.encode(answer)

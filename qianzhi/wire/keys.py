@@ -16,6 +16,7 @@ from qianzhi.wire.des import DesKey
 from qianzhi.wire.errors import KeyCheckError
 from qianzhi.wire.items import Message
 from qianzhi.wire.mac import MacSpec, compute_mac
+from qianzhi.wire.mackey import MacKey
 from qianzhi.wire.paths import get_path, put_path
 
 CHECK_BYTES = 4
@@ -100,7 +101,7 @@ def build_delivery(
 def delivery_mac(spec: DeliverySpec, message: Message, codec: Codec, key: bytes) -> bytes:
     """Return four bytes of MAC and four of check value under the new key, for a delivery or its answer."""
     form = replace(spec.mac, algorithm="by_length", form="raw4_kcv4")
-    return compute_mac(form, message, codec, DesKey(key))
+    return compute_mac(form, message, codec, MacKey(key))
 
 
 def read_delivery(spec: DeliverySpec, message: Message, codec: Codec, master: bytes) -> Delivered:
@@ -140,14 +141,14 @@ class KeyRing:
 
     def __init__(self, grace_us: int, current: bytes | None = None) -> None:
         self._grace_us = grace_us
-        self._current = DesKey(current) if current else None
-        self._previous: DesKey | None = None
+        self._current = MacKey(current) if current else None
+        self._previous: MacKey | None = None
         self._previous_until_us = 0
         self._pending: bytes | None = None
-        self._pending_key: DesKey | None = None
+        self._pending_key: MacKey | None = None
 
     @property
-    def current(self) -> DesKey | None:
+    def current(self) -> MacKey | None:
         """The key under which new messages are made; None before the first exchange."""
         return self._current
 
@@ -159,7 +160,7 @@ class KeyRing:
     def offer(self, key: bytes) -> None:
         """Keep a delivered key as pending; a later delivery replaces it."""
         self._pending = _sized(key)
-        self._pending_key = DesKey(key)
+        self._pending_key = MacKey(key)
 
     def withdraw(self) -> None:
         """Forget the pending key: its delivery was refused."""
@@ -177,10 +178,10 @@ class KeyRing:
         if self._current is not None:
             self._previous = self._current
             self._previous_until_us = now.mono_us + self._grace_us
-        self._current = DesKey(_sized(key))
+        self._current = MacKey(_sized(key))
         self.withdraw()
 
-    def verify_candidates(self, now: Now) -> list[DesKey]:
+    def verify_candidates(self, now: Now) -> list[MacKey]:
         """Return the keys under which a message may have been made, likeliest first.
 
         The pending key is among them: its receiver uses it from the moment of its answer, which may come

@@ -13,9 +13,9 @@ import annotated_types
 
 from qianzhi.runtime.table import table
 from qianzhi.wire.codec import Codec
-from qianzhi.wire.des import DesKey
 from qianzhi.wire.errors import KeyCheckError, MacError
 from qianzhi.wire.items import Message
+from qianzhi.wire.mackey import MacKey
 from qianzhi.wire.paths import get_path, put_path
 from qianzhi.wire.text import SELECTIONS
 
@@ -69,43 +69,43 @@ def mac_input(spec: MacSpec, message: Message, codec: Codec) -> bytes:
     return spec.join.encode("ascii").join(texts)
 
 
-def _x99(key: DesKey, data: bytes) -> bytes:
+def _x99(key: MacKey, data: bytes) -> bytes:
     if key.bytes != 8:
         raise KeyCheckError("X9.9 takes a key of 8 bytes")
-    return key.chain_single(data)
+    return key.des.chain_single(data)
 
 
-def _by_length(key: DesKey, data: bytes) -> bytes:
-    return key.chain_single(data) if key.bytes == 8 else key.chain_retail(data)
+def _by_length(key: MacKey, data: bytes) -> bytes:
+    return key.des.chain_single(data) if key.bytes == 8 else key.des.chain_retail(data)
 
 
 # With a key of 8 bytes X9.19 and 3DES-CBC are X9.9, so only X9.9 has to refuse a length.
-ALGORITHMS: dict[str, Callable[[DesKey, bytes], bytes]] = {
+ALGORITHMS: dict[str, Callable[[MacKey, bytes], bytes]] = {
     "x99": _x99,
-    "x919": DesKey.chain_retail,
+    "x919": lambda key, data: key.des.chain_retail(data),
     "by_length": _by_length,
-    "cbc3des": DesKey.chain_triple,
+    "cbc3des": lambda key, data: key.des.chain_triple(data),
 }
 
 
-def _raw4_kcv4(mac: bytes, key: DesKey) -> bytes:
+def _raw4_kcv4(mac: bytes, key: MacKey) -> bytes:
     return mac[:4] + key.encrypt(bytes(8))[:4]
 
 
-FORMS: dict[str, Callable[[bytes, DesKey], bytes]] = {
+FORMS: dict[str, Callable[[bytes, MacKey], bytes]] = {
     "hex8": lambda mac, key: mac[:4].hex().upper().encode("ascii"),
     "hex16": lambda mac, key: mac.hex().upper().encode("ascii"),
     "raw4_kcv4": _raw4_kcv4,
 }
 
 
-def compute_mac(spec: MacSpec, message: Message, codec: Codec, key: DesKey) -> bytes:
+def compute_mac(spec: MacSpec, message: Message, codec: Codec, key: MacKey) -> bytes:
     """Return the MAC of a message in the spec's form."""
     mac = ALGORITHMS[spec.algorithm](key, mac_input(spec, message, codec))
     return FORMS[spec.form](mac, key)
 
 
-def make_mac(spec: MacSpec, message: Message, codec: Codec, key: DesKey) -> None:
+def make_mac(spec: MacSpec, message: Message, codec: Codec, key: MacKey) -> None:
     """Put the MAC into the message at `spec.field`, as bytes or text as the dialect has it there.
 
     A message whose list is empty is left alone.
@@ -116,7 +116,7 @@ def make_mac(spec: MacSpec, message: Message, codec: Codec, key: DesKey) -> None
     put_path(message, spec.field, value if codec.binary(spec.field) else value.decode("ascii"))
 
 
-def verify_mac(spec: MacSpec, message: Message, codec: Codec, keys: list[DesKey]) -> DesKey | None:
+def verify_mac(spec: MacSpec, message: Message, codec: Codec, keys: list[MacKey]) -> MacKey | None:
     """Return the first of the keys under which the message's MAC is right; the answer is made under the same
     one.
 

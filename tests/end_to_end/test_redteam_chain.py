@@ -33,8 +33,8 @@ from qianzhi.link.messages import Answer, Envelope
 from qianzhi.link.tables import BankLimits, Route
 from qianzhi.runtime.effects import Send
 from qianzhi.runtime.now import SECOND_US, Now
-from qianzhi.wire.des import DesKey
 from qianzhi.wire.mac import make_mac
+from qianzhi.wire.mackey import MacKey
 
 CONFIG = Path(__file__).parents[2] / "config"
 ZONE = ZoneInfo("Asia/Shanghai")
@@ -63,7 +63,7 @@ class World:
         self.profile, problems = load_profile(CONFIG, "icbc")
         assert problems == []
         self.keys = resolve_keys(self.profile, CONFIG, production=False)
-        self.mac_key = DesKey(self.keys["mac"])
+        self.mac_key = MacKey(self.keys["mac"])
         hop = Hop(HopLimits(window=50), NODES)
         self.front = make_processor(self.profile, self.keys, NOTHING_SAVED, hop, FRONT, self.now)
         self.gateway = Gateway(url, CoreSettings(database=url), ZONE)

@@ -21,9 +21,9 @@ from qianzhi.link.hop import Hop, HopLimits
 from qianzhi.link.messages import Answer, Status
 from qianzhi.runtime.effects import Alarm, Close, Count, Pause, Record, Send, Store
 from qianzhi.runtime.now import Now
-from qianzhi.wire.des import DesKey
 from qianzhi.wire.keys import DeliverySpec, delivery_mac, read_delivery
 from qianzhi.wire.mac import make_mac, verify_mac
+from qianzhi.wire.mackey import MacKey
 
 CONFIG = Path(__file__).parents[2] / "config"
 WALL_US = 1_795_312_800_250_000  # 2026-11-22 10:00:00 in Shanghai
@@ -56,7 +56,7 @@ class Bench:
         self.alarms, self.pauses, self.stores, self.counts = [], [], [], []
         self.hold_stores = False
         self.kept = {}
-        self.mac_key = DesKey(self.keys["mac"]) if "mac" in self.keys else None
+        self.mac_key = MacKey(self.keys["mac"]) if "mac" in self.keys else None
         self.sources = count(1)
         self.random = count(1)
         self.unrecorded = 0
@@ -187,7 +187,7 @@ class Bench:
         answer["response_code"] = code
         answer["mac"] = delivery_mac(spec, answer, self.profile.codec, delivered.key)
         self.send(source, self.profile.codec.encode(answer))
-        self.mac_key = DesKey(delivered.key)
+        self.mac_key = MacKey(delivered.key)
         return delivered.key
 
     def heard(self, source=None):

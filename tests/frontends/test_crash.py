@@ -27,10 +27,10 @@ from qianzhi.runtime import clock
 from qianzhi.runtime.admin import AdminError, ask
 from qianzhi.runtime.events import read_events
 from qianzhi.runtime.secrets import resolve_key
-from qianzhi.wire.des import DesKey
 from qianzhi.wire.framing import FrameReader, frame
 from qianzhi.wire.keys import CHECK_BYTES, DeliverySpec, check_value, delivery_mac, read_delivery, wrap
 from qianzhi.wire.mac import make_mac
+from qianzhi.wire.mackey import MacKey
 from simulators.free_ports import free_port
 
 CONFIG = Path(__file__).parents[2] / "config"
@@ -140,7 +140,7 @@ class Line:
 
     def __init__(self, place, key):
         self.profile, self.master = place.profile, place.keys["master"]
-        self.key = key and DesKey(key)
+        self.key = key and MacKey(key)
         host, _, port = place.site.banks["hz_citic"].listen.rpartition(":")
         self.socket = socket.create_connection((host, int(port)), timeout=PATIENCE_SECONDS)
         self.reader = FrameReader(self.profile.frame)
@@ -178,7 +178,7 @@ class Line:
         answer = mapping.refusal_message(delivery, Result.APPROVED, clock.now())
         answer["mac"] = delivery_mac(spec, answer, self.profile.codec, key)
         self.send(answer)
-        self.key = DesKey(key)
+        self.key = MacKey(key)
 
     def ask(self, request):
         message = self.profile.mapping.request_message(request, clock.now(), None)
@@ -195,7 +195,7 @@ class Queue(Line):
 
     def __init__(self, place, _key):
         self.profile = place.profile
-        self.key = DesKey(place.keys["mac"])
+        self.key = MacKey(place.keys["mac"])
         self.context = zmq.Context()
         self.socket = self.context.socket(zmq.DEALER)
         self.socket.setsockopt(zmq.LINGER, 0)

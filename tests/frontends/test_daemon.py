@@ -20,10 +20,10 @@ from qianzhi.link.site import load_site
 from qianzhi.link.tables import BankPlace, Group, Place
 from qianzhi.runtime import clock, metrics
 from qianzhi.runtime.events import EventsError, read_events
-from qianzhi.wire.des import DesKey
 from qianzhi.wire.framing import FrameReader, frame
 from qianzhi.wire.keys import DeliverySpec, delivery_mac, read_delivery
 from qianzhi.wire.mac import make_mac, verify_mac
+from qianzhi.wire.mackey import MacKey
 from simulators.free_ports import free_port
 
 CONFIG = Path(__file__).parents[2] / "config"
@@ -153,7 +153,7 @@ class CiticClient:
         answer = mapping.refusal_message(delivery, Result.APPROVED, clock.now())
         answer["mac"] = delivery_mac(spec, answer, self.profile.codec, key)
         self.send(answer)
-        self.key = DesKey(key)
+        self.key = MacKey(key)
 
     def ask(self, request):
         message = self.profile.mapping.request_message(request, clock.now(), None)
@@ -279,7 +279,7 @@ class QueueClient:
     def __init__(self, house):
         self.house, self.profile = house, house.profile
         self.context = zmq.Context()
-        self.key = DesKey(house.keys["mac"])
+        self.key = MacKey(house.keys["mac"])
         addresses = house.thread.run(house.daemon._front._server.addresses)
         self.lines = {name: self.context.socket(zmq.DEALER) for name in addresses}
         for name, line in self.lines.items():

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from qianzhi.domain.requests import Kind, Request
 from qianzhi.domain.results import Result
 from qianzhi.wire.codec import get_path, put_path
-from qianzhi.wire.des import DesKey
 from qianzhi.wire.errors import EncodeError, RemoteProtocolError
 from qianzhi.wire.mac import make_mac
+from qianzhi.wire.mackey import MacKey
 
 
 @pytest.fixture
@@ -128,7 +128,7 @@ def test_a_queue_message_that_is_no_request_hears_its_code(icbc, source, edit, c
 
 
 def test_a_wrong_mac_is_refused_before_anything_is_looked_at(ready, source):
-    ready.send(source, ready.body(ready.request(Kind.RECHARGE, amount_fen=99_999_999), key=DesKey(bytes(16))))
+    ready.send(source, ready.body(ready.request(Kind.RECHARGE, amount_fen=99_999_999), key=MacKey(bytes(16))))
     assert ready.results() == [Result.BAD_MAC]
     assert ready.take_asked() == [], "nothing is forwarded, nothing blocked"
 

@@ -9,13 +9,13 @@ from qianzhi.domain.requests import Kind, Reply, Request
 from qianzhi.domain.results import Result
 from qianzhi.runtime.now import Now
 from qianzhi.wire.codec import put_path
-from qianzhi.wire.des import DesKey
 from qianzhi.wire.errors import MacError
 from qianzhi.wire.mac import fields_of, mac_input, make_mac, verify_mac
+from qianzhi.wire.mackey import MacKey
 
 CONFIG = Path(__file__).parents[2] / "config"
 NOW = Now(0, 1_795_312_800_000_000)
-DOUBLE = DesKey(bytes.fromhex("0123456789ABCDEFFEDCBA9876543210"))
+DOUBLE = MacKey(bytes.fromhex("0123456789ABCDEFFEDCBA9876543210"))
 HEADER = {"destination": "00010000", "source": "99992900"}
 PURCHASE = {
     "header": HEADER,
@@ -90,7 +90,7 @@ def test_the_cups_table_covers_a_key_delivery_as_worked():
 @pytest.mark.parametrize("name", ["hz_citic", "icbc"])
 def test_a_signed_request_and_its_answer_are_proved_and_any_change_is_found(name):
     bank, _ = load_profile(CONFIG, name)
-    key = DesKey(resolve_keys(bank, CONFIG, production=False).get("mac", bytes(range(16))))
+    key = MacKey(resolve_keys(bank, CONFIG, production=False).get("mac", bytes(range(16))))
     request = Request(
         Kind.RECHARGE,
         name,

@@ -5,7 +5,7 @@ import pytest
 from qianzhi.domain.requests import Kind
 from qianzhi.domain.results import Result
 from qianzhi.runtime.now import Now
-from qianzhi.wire.des import DesKey
+from qianzhi.wire.mackey import MacKey
 
 SECOND = 1_000_000
 
@@ -164,7 +164,7 @@ def test_a_refused_or_wrong_key_answer_changes_nothing(citic, how):
 
 
 def test_five_wrong_macs_in_a_row_bring_new_keys_and_a_right_one_starts_the_count_again(citic):
-    wrong = DesKey(bytes(range(16)))
+    wrong = MacKey(bytes(range(16)))
     for turn in range(9):
         key = citic.mac_key if turn == 4 else wrong
         citic.send(1, citic.body(citic.request(Kind.OWED, serial=f"{turn:06d}"), key=key))
@@ -179,7 +179,7 @@ def test_mac_failures_can_force_a_new_sign_on(bench):
     made.node_up()
     source = made.connect()
     made.sign_on(source)
-    right, made.mac_key = made.mac_key, DesKey(bytes(range(16)))
+    right, made.mac_key = made.mac_key, MacKey(bytes(range(16)))
     for serial in ("000001", "000002"):
         made.ask(source, Kind.RECHARGE, serial=serial)
     made.mac_key = right

@@ -12,9 +12,9 @@ from frontends.profile import Profile, load_profile
 from qianzhi.domain.requests import Bill, Kind, Reply, Request
 from qianzhi.domain.results import Result
 from qianzhi.runtime.now import Now
-from qianzhi.wire.des import DesKey
 from qianzhi.wire.errors import MacError
 from qianzhi.wire.mac import make_mac, verify_mac
+from qianzhi.wire.mackey import MacKey
 from simulators.cups_codec import CupsCodec
 from simulators.cups_line import CupsLine
 from simulators.line import Incoming
@@ -148,7 +148,7 @@ def test_the_bank_reads_the_platforms_answer_and_finds_its_mac_right(
 
 def sign_as_the_platform_does(profile: Profile, message: dict[str, Any]) -> None:
     assert profile.mac is not None
-    make_mac(profile.mac, message, profile.codec, DesKey(KEY))
+    make_mac(profile.mac, message, profile.codec, MacKey(KEY))
 
 
 @pytest.mark.parametrize("name", ["hz_citic", "icbc"])
@@ -159,14 +159,14 @@ def test_the_platform_finds_the_banks_mac_right_and_any_change_wrong(name: str) 
     for kind in KINDS:
         (out,) = line.carry([ask_for(profile, kind)], NOW)
         message = profile.codec.decode(out.frame)
-        verify_mac(profile.mac, message, profile.codec, [DesKey(KEY)])
+        verify_mac(profile.mac, message, profile.codec, [MacKey(KEY)])
         if kind is Kind.RECHARGE:
             if name == "hz_citic":
                 message["amount"] = "000000999900"
             else:
                 message["Body"]["Amount"] = "9999.00"
             with pytest.raises(MacError):
-                verify_mac(profile.mac, message, profile.codec, [DesKey(KEY)])
+                verify_mac(profile.mac, message, profile.codec, [MacKey(KEY)])
 
 
 def test_the_bank_takes_an_answer_with_a_wrong_mac_for_no_answer() -> None:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from qianzhi.wire.des import DesKey, PycryptoCipher, load_libcrypto, make_cipher
 from qianzhi.wire.errors import KeyCheckError, MacError
 from qianzhi.wire.mac import ALGORITHMS, MacSpec, compute_mac, mac_input, make_mac, verify_mac
+from qianzhi.wire.mackey import MacKey
 from qianzhi.wire.text import clip, select_cups
 
 MAK1 = bytes.fromhex("0123456789ABCDEF")
@@ -65,18 +66,18 @@ def test_the_worked_purchase(cups, purchase):
     assert mac_input(cups_spec("x99"), purchase, cups) == PURCHASE_INPUT
     assert len(PURCHASE_INPUT) == 116
     single, double = cups_spec("x99", form="hex16"), cups_spec("x919", form="hex16")
-    assert compute_mac(single, purchase, cups, DesKey(MAK1)) == b"5D8217E976CB3A73"
-    assert compute_mac(double, purchase, cups, DesKey(MAK2)) == b"5ED587E18237734E"
-    assert compute_mac(cups_spec("x99"), purchase, cups, DesKey(MAK1)) == b"5D8217E9"
-    assert compute_mac(cups_spec("x919"), purchase, cups, DesKey(MAK2)) == b"5ED587E1"
-    assert compute_mac(cups_spec("by_length"), purchase, cups, DesKey(MAK1)) == b"5D8217E9"
-    assert compute_mac(cups_spec("by_length"), purchase, cups, DesKey(MAK2)) == b"5ED587E1"
+    assert compute_mac(single, purchase, cups, MacKey(MAK1)) == b"5D8217E976CB3A73"
+    assert compute_mac(double, purchase, cups, MacKey(MAK2)) == b"5ED587E18237734E"
+    assert compute_mac(cups_spec("x99"), purchase, cups, MacKey(MAK1)) == b"5D8217E9"
+    assert compute_mac(cups_spec("x919"), purchase, cups, MacKey(MAK2)) == b"5ED587E1"
+    assert compute_mac(cups_spec("by_length"), purchase, cups, MacKey(MAK1)) == b"5D8217E9"
+    assert compute_mac(cups_spec("by_length"), purchase, cups, MacKey(MAK2)) == b"5ED587E1"
 
 
 def test_the_worked_reversal_takes_twenty_digits_of_the_original(cups, reversal):
     assert mac_input(cups_spec("x99"), reversal, cups) == REVERSAL_INPUT
-    assert compute_mac(cups_spec("x99", form="hex16"), reversal, cups, DesKey(MAK1)) == b"257B81A1C5BB4B8D"
-    assert compute_mac(cups_spec("x919", form="hex16"), reversal, cups, DesKey(MAK2)) == b"D53ED590ADA6EC12"
+    assert compute_mac(cups_spec("x99", form="hex16"), reversal, cups, MacKey(MAK1)) == b"257B81A1C5BB4B8D"
+    assert compute_mac(cups_spec("x919", form="hex16"), reversal, cups, MacKey(MAK2)) == b"D53ED590ADA6EC12"
 
 
 def test_a_printed_input_of_a_dialect_without_prefixes_or_separators(cups):
@@ -105,13 +106,13 @@ def test_a_printed_input_of_a_dialect_without_prefixes_or_separators(cups):
     message |= {"stan": "010001", "local_time": "090925", "local_date": "0523", "acquirer": "040000"}
     message |= {"authorization": "036048", "response_code": "00", "terminal": "12345678", "currency": "156"}
     assert len(mac_input(spec, message, cups)) == 78
-    assert compute_mac(spec, message, cups, DesKey(MAK1)) == b"74AE4E1F411F9FA0"
+    assert compute_mac(spec, message, cups, MacKey(MAK1)) == b"74AE4E1F411F9FA0"
 
 
 def test_the_worked_bytes_that_are_no_text():
     data = bytes.fromhex("0102030405060708090A0B0C0D0E0F1011121314")
-    assert ALGORITHMS["x99"](DesKey(MAK1), data).hex().upper() == "A36B313B45A3930C"
-    assert ALGORITHMS["x919"](DesKey(MAK2), data).hex().upper() == "1E9B170408AF75B5"
+    assert ALGORITHMS["x99"](MacKey(MAK1), data).hex().upper() == "A36B313B45A3930C"
+    assert ALGORITHMS["x919"](MacKey(MAK2), data).hex().upper() == "1E9B170408AF75B5"
 
 
 @pytest.fixture(params=["libcrypto", "pycryptodome"])
@@ -172,7 +173,7 @@ def test_absent_fields_add_nothing_or_an_empty_text(cups):
 
 def test_a_made_mac_verifies_after_the_wire_and_says_under_which_key(cups, purchase):
     spec = cups_spec("x919")
-    old, new = DesKey(MAK2), DesKey(MAK3)
+    old, new = MacKey(MAK2), MacKey(MAK3)
     make_mac(spec, purchase, cups, old)
     assert purchase["mac"] == b"5ED587E1"
     read = cups.decode(cups.encode(purchase))
@@ -182,9 +183,9 @@ def test_a_made_mac_verifies_after_the_wire_and_says_under_which_key(cups, purch
 @pytest.mark.parametrize("change", [{"amount": "000000001001"}, {"mac": b"5ED587E2"}, {"mac": b"5ed587e1"}])
 def test_a_changed_message_or_mac_is_found(cups, purchase, change):
     spec = cups_spec("x919")
-    make_mac(spec, purchase, cups, DesKey(MAK2))
+    make_mac(spec, purchase, cups, MacKey(MAK2))
     with pytest.raises(MacError):
-        verify_mac(spec, {**purchase, **change}, cups, [DesKey(MAK2)])
+        verify_mac(spec, {**purchase, **change}, cups, [MacKey(MAK2)])
 
 
 def test_a_missing_mac_or_key_is_an_error(cups, purchase):
@@ -193,19 +194,19 @@ def test_a_missing_mac_or_key_is_an_error(cups, purchase):
         verify_mac(spec, purchase, cups, [])
     del purchase["mac"]
     with pytest.raises(MacError):
-        verify_mac(spec, purchase, cups, [DesKey(MAK2)])
+        verify_mac(spec, purchase, cups, [MacKey(MAK2)])
 
 
 def test_messages_with_an_empty_list_carry_no_mac(cups):
     spec, message = cups_spec("x919"), {"mti": "0820", "stan": "000001"}
-    make_mac(spec, message, cups, DesKey(MAK2))
+    make_mac(spec, message, cups, MacKey(MAK2))
     assert "mac" not in message
-    assert verify_mac(spec, message, cups, [DesKey(MAK2)]) is None
+    assert verify_mac(spec, message, cups, [MacKey(MAK2)]) is None
 
 
 def test_a_key_of_the_wrong_length_is_refused(cups, purchase):
     with pytest.raises(KeyCheckError):
-        compute_mac(cups_spec("x99"), purchase, cups, DesKey(MAK2))
+        compute_mac(cups_spec("x99"), purchase, cups, MacKey(MAK2))
     with pytest.raises(ValueError, match="8 or 16"):
         DesKey(bytes(7))
 
@@ -226,14 +227,14 @@ def test_an_xml_mac_covers_texts_in_their_charset(xml):
         "Body": {"Phone": "13800000000", "Name": "张三", "Bills": bills},
     }
     assert mac_input(spec, message, xml) == b"010011  13800000000 " + "张三".encode("gbk") + b" B1 202610 B2"
-    make_mac(spec, message, xml, DesKey(MAK2))
+    make_mac(spec, message, xml, MacKey(MAK2))
     assert isinstance(message["Mac"], str)
     assert len(message["Mac"]) == 16
     read = xml.decode(xml.encode(message))
-    assert verify_mac(spec, read, xml, [DesKey(MAK2)]) is not None
+    assert verify_mac(spec, read, xml, [MacKey(MAK2)]) is not None
     utf8 = {**message, "charset": "UTF-8"}
     with pytest.raises(MacError):
-        verify_mac(spec, utf8, xml, [DesKey(MAK2)])
+        verify_mac(spec, utf8, xml, [MacKey(MAK2)])
 
 
 @given(st.text("中国 aé", max_size=20), st.integers(0, 30))
@@ -245,3 +246,4 @@ def test_clipping_never_cuts_a_character(text, bytes_max):
 
 def test_keys_do_not_show_themselves():
     assert "0123" not in repr(DesKey(MAK1))
+    assert "0123" not in repr(MacKey(MAK1))
