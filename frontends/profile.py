@@ -54,6 +54,7 @@ class Profile:
     socket: SocketLimits | None
     frame: FrameSpec
     codec: Codec
+    spec: dict[str, Any] = field(repr=False)
     mac: MacSpec | None
     keys: KeysTable
     session: SessionTable
@@ -95,14 +96,15 @@ def load_profile(
     except ConfigError as error:
         return None, error.problems
     bank, problems = build_known(BankTable, tree, file)
-    codec, spec_problems = _codec_of(config, tree, file)
-    problems = problems + spec_problems
+    spec, spec_file, spec_problems = _spec_of(config, tree, file)
+    codec, codec_problems = _codec_of(spec, spec_file, file)
+    problems = problems + spec_problems + codec_problems
     if bank is None:
         return None, problems
     problems = problems + profile_problems(bank, codec, file, config, site, name)
-    if problems or codec is None:
+    if problems or codec is None or spec is None:
         return None, problems
-    profile = _assemble(bank, codec, file, name, site)
+    profile = _assemble(bank, codec, spec, file, name, site)
     problems = rehearse(bank, profile.mapping, codec, file, name) if rehearsed else []
     return (None if problems else profile), problems
 
@@ -154,24 +156,45 @@ def resolve_keys(profile: Profile, config: Path, *, production: bool) -> dict[st
     }
 
 
-def _codec_of(config: Path, tree: Table[str, Any], file: str) -> tuple[Codec | None, list[Problem]]:
-    """Load the spec even of a file that has other faults, so that all of them are told at once."""
-    message = tree.get("message")
-    spec = message.get("spec") if isinstance(message, dict) else None
-    if not isinstance(spec, str):
-        return None, []  # the file's own problem says so
-    path = config / "specs" / f"{spec}.toml"
-    if not spec.isidentifier() or not path.is_file():
-        return None, [Problem(file, "message.spec", repr(spec), f"the name of a file in {path.parent}")]
+def _spec_of(
+    config: Path, tree: Table[str, Any], file: str
+) -> tuple[dict[str, Any] | None, str, list[Problem]]:
+    """Return a bank's message spec with its changes, and the file to be named in the spec's problems.
+
+    It is found even for a bank's file that has other faults, so that all of them are told at once.
+    """
+    message = tree.get("message", {})
+    name = message.get("spec", "") if isinstance(message, dict) else None
+    own, change = tree.get("spec"), message.get("change") if isinstance(message, dict) else None
+    if not isinstance(name, str) or (own is not None and not isinstance(own, dict)):
+        return None, file, []  # the file's own problem says so
+    changes = change if isinstance(change, dict) else {}
+    if own and not name:
+        return {**own, **changes}, file, []
+    path = config / "specs" / f"{name}.toml"
+    if own or not name.isidentifier() or not path.is_file():
+        found = f"{name!r} beside a table [spec]" if own else repr(name)
+        expected = f"the name of a file in {path.parent}, or a table [spec] in this file"
+        return None, file, [Problem(file, "message.spec", found, expected)]
     try:
-        spec_tree = read_toml(path)
+        return {**read_toml(path), **changes}, str(path), []
     except ConfigError as error:
-        return None, error.problems
-    change = message.get("change") if isinstance(message, dict) else None
-    return load_codec({**spec_tree, **(change if isinstance(change, dict) else {})}, str(path))
+        return None, file, error.problems
 
 
-def _assemble(bank: BankTable, codec: Codec, file: str, name: str, site: Site | None) -> Profile:
+def _codec_of(spec: dict[str, Any] | None, spec_file: str, file: str) -> tuple[Codec | None, list[Problem]]:
+    """Compile a spec; the keys of one that stands in the bank's own file are told under [spec]."""
+    if spec is None:
+        return None, []
+    codec, problems = load_codec(spec, spec_file)
+    if spec_file == file:
+        problems = [problem._replace(key=f"spec.{problem.key}") for problem in problems]
+    return codec, problems
+
+
+def _assemble(
+    bank: BankTable, codec: Codec, spec: dict[str, Any], file: str, name: str, site: Site | None
+) -> Profile:
     place = site.banks.get(name) if site else None
     results = Results(bank.results)
     space = bank.space or name
@@ -199,6 +222,7 @@ def _assemble(bank: BankTable, codec: Codec, file: str, name: str, site: Site | 
         socket=bank.socket,
         frame=bank.frame,
         codec=codec,
+        spec=spec,
         mac=bank.mac,
         keys=bank.keys,
         session=bank.session,

@@ -5,7 +5,7 @@ in `mapping_tables`; what is declared here belongs to the front-end itself.
 """
 
 from dataclasses import field
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Le, MinLen
 
@@ -45,9 +45,12 @@ class TransportTable:
 
 @table
 class MessageTable:
-    """[message]: the spec under config/specs (without .toml), and what this bank changes in it."""
+    """[message]: the spec under config/specs (without .toml), and what this bank changes in it.
 
-    spec: Annotated[str, MinLen(1)]
+    `spec` is empty where the bank's own file holds a table [spec].
+    """
+
+    spec: str = ""
     change: dict[str, str | int | bool] = field(default_factory=dict)
 
 
@@ -102,7 +105,7 @@ class ReversalTable:
 
 @table
 class BankTable:
-    """config/banks/NAME.toml, whole."""
+    """config/banks/NAME.toml, whole; `spec` is a message spec of this bank alone, for `wire` to judge."""
 
     title: Annotated[str, MinLen(1)]
     pattern: Annotated[str, MinLen(1)]
@@ -112,7 +115,8 @@ class BankTable:
     transport: TransportTable
     socket: SocketLimits | None = None
     frame: FrameSpec
-    message: MessageTable
+    message: MessageTable = field(default_factory=MessageTable)
+    spec: dict[str, Any] = field(default_factory=dict)
     mac: MacSpec | None = None
     keys: KeysTable = KeysTable()
     protection: ProtectionTable = field(default_factory=ProtectionTable)

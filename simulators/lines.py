@@ -4,7 +4,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 from frontends.profile import Profile, resolve_keys
-from qianzhi.runtime.settings import read_toml
 from simulators.cups_codec import CupsCodec
 from simulators.cups_line import CupsLine
 from simulators.state_file import StateFile
@@ -19,12 +18,11 @@ class LineMaker:
     """Makes the line of one bank and keeps its working key; `config` is the folder of the configuration."""
 
     def __init__(self, profile: Profile, config: Path, state: StateFile, *, production: bool) -> None:
-        """Raises KeyReferenceError for a key, and ConfigError for a spec, that cannot be had."""
+        """Raises KeyReferenceError for a key that cannot be had."""
         self.profile = profile
         self.state = state
         self._keys = resolve_keys(profile, config, production=production)
-        spec = profile.table.message.spec
-        self._tree = {**read_toml(config / "specs" / f"{spec}.toml"), **profile.table.message.change}
+        self._tree = profile.spec
 
     def make(self, serials: Callable[[], int]) -> CupsLine | XmlLine:
         """Return a new line; raises NoLineError when this dialect is not among the simulators'."""
