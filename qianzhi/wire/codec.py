@@ -9,12 +9,12 @@ from typing import Any, Protocol
 
 from qianzhi.runtime.problems import Problem
 from qianzhi.wire.iso_spec import make_iso_codec
-from qianzhi.wire.items import FieldView, Message
+from qianzhi.wire.items import FieldView, Message, Side
 from qianzhi.wire.paths import get_path, put_path
 from qianzhi.wire.spec import Table
 from qianzhi.wire.xml_spec import make_xml_codec
 
-__all__ = ["Codec", "FieldView", "Message", "get_path", "load_codec", "put_path"]
+__all__ = ["Codec", "FieldView", "Message", "Side", "get_path", "load_codec", "put_path"]
 
 
 class Codec(Protocol):
@@ -47,6 +47,19 @@ class Codec(Protocol):
     def field_bytes(self, path: str, message: Message, with_prefix: bool) -> bytes | None:
         """Return a field as it stands on the wire, with or without its length digits; None when it is
         absent."""
+
+    def covered(self, body: bytes, path: str, side: Side) -> bytes:
+        """Return the bytes of an encoded body before or after the value at a path, for MACs over all of it.
+
+        What belongs to the transport (a header before the message type) is not among them.  Raises
+        EncodeError where the dialect has no such order of bytes or the body no such value.
+        """
+
+    def measure(self, buffer: bytes) -> int | None:
+        """Return how many bytes the message at the head of the buffer has, None while that cannot be said.
+
+        For messages that delimit themselves; raises RemoteProtocolError where they do not, or cannot.
+        """
 
 
 MAKERS: dict[str, Callable[[Table], Codec]] = {"iso8583": make_iso_codec, "xml": make_xml_codec}

@@ -2,13 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from qianzhi.runtime.masking import mask_pan, mask_phone
 from qianzhi.wire.errors import Reason, RemoteProtocolError, shown
 from qianzhi.wire.rows import PrefixRow
 
 Message = dict[str, Any]
+Side = Literal["before", "after"]  # of a value, where the bytes around it are asked for
 
 # (body, start, end of the container) -> (value, start of what follows)
 Decode = Callable[[bytes, int, int], tuple[Any, int]]

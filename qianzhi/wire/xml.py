@@ -11,7 +11,7 @@ from itertools import zip_longest
 from lxml import etree
 
 from qianzhi.wire.errors import EncodeError, Reason, RemoteProtocolError, shown
-from qianzhi.wire.items import FieldView, Message, mask_bytes
+from qianzhi.wire.items import FieldView, Message, Side, mask_bytes
 from qianzhi.wire.paths import get_path
 from qianzhi.wire.xml_elements import Element, Reader, texts_of, write, wrong
 
@@ -136,6 +136,14 @@ class XmlCodec:
             return " ".join(texts_of(element, value)).encode(charset)
         except UnicodeEncodeError as error:
             raise EncodeError(path, f"{charset} text", f"a character that {charset} lacks") from error
+
+    def covered(self, body: bytes, path: str, side: Side) -> bytes:
+        """Raise EncodeError: a document's MAC covers listed elements, never the bytes around one of them."""
+        raise EncodeError(path, "a dialect whose MAC can cover everything before or after it", "XML")
+
+    def measure(self, buffer: bytes) -> int | None:
+        """Raise RemoteProtocolError: only a frame says where a document ends."""
+        raise wrong("message", 0, "a message that delimits itself", "XML", Reason.UNREADABLE)
 
     # -- show --
 
