@@ -1,42 +1,81 @@
-"""Message authentication codes: which fields, how their text is selected and joined, which algorithm, which
+"""Message authentication codes: what they cover, how fields are selected and joined, which algorithm, which
 form.
 
-All of that is data (`MacSpec`): no two banks agree on it.
+All of that is data (`MacSpec`): no two banks agree on it.  A MAC covers listed fields, or every byte of the
+message that stands before or after it on the wire.
 """
 
 import dataclasses
 import hmac
 from collections.abc import Callable
-from typing import Annotated, Literal
-
-import annotated_types
+from typing import Literal, NamedTuple
 
 from qianzhi.runtime.table import table
+from qianzhi.wire.algorithms import DIGESTS, KEY_BYTES, MAC_BYTES, authenticate, expected_key
 from qianzhi.wire.codec import Codec
-from qianzhi.wire.errors import KeyCheckError, MacError
+from qianzhi.wire.des import BLOCK_BYTES
+from qianzhi.wire.errors import EncodeError, MacError
 from qianzhi.wire.items import Message
 from qianzhi.wire.mackey import MacKey
 from qianzhi.wire.paths import get_path, put_path
 from qianzhi.wire.text import SELECTIONS
 
+__all__ = ["FORMS", "KEY_BYTES", "MAC_BYTES", "MacSpec", "carries_mac", "compute_mac", "expected_key"]
+__all__ += ["fields_of", "mac_input", "make_mac", "spec_faults", "verify_mac"]
+
 DEFAULT_LIST = "default"
+NO_KEY = MacKey(b"")
 
 
 @table
 class MacSpec:
     """How a dialect's MAC is made.
 
-    `lists` are paths in their order, by the value at `choose_by` (the message type), else `default`; an empty
-    list means that such messages carry no MAC.  `take` cuts a field's bytes to the first N, `with_prefix`
-    names fields whose length digits go in.  `absent` says whether an absent field adds nothing or an empty
-    text between joins. `form`: 8 or 16 upper-case hex characters, or four raw bytes of MAC and four of check
-    value.
+    algorithm    a row of `algorithms`; a digest (md5, sha1, sha256, sm3) says by `key_place` where the key's
+                 bytes enter: after the data, before it, or not at all, and then it proves nothing
+    covers       "fields": those of `lists`; "before", "after": all bytes of the message on that side of it
+    lists        paths in their order, by the value at `choose_by` (the message type), else `default`; with an
+                 empty list such messages carry no MAC, which is all that a list says where bytes are covered
+    field        where it stands
+    form, case   how it is written; see FORMS
+    selection, join, absent, with_prefix, take
+                 of fields: which characters count, what joins them, whether an absent field adds nothing or
+                 an empty text, whose length digits go in, and of which only the first N bytes do
     """
 
-    algorithm: Literal["x99", "x919", "by_length", "cbc3des"]
-    lists: Annotated[dict[str, list[str]], annotated_types.MinLen(1)]
+    algorithm: Literal[
+        "x99",
+        "x919",
+        "by_length",
+        "cbc3des",
+        "pos_ecb",
+        "sm4cbc",
+        "hmac_md5",
+        "hmac_sha1",
+        "hmac_sha256",
+        "hmac_sm3",
+        "md5",
+        "sha1",
+        "sha256",
+        "sm3",
+    ]
+    key_place: Literal["before", "after", "none"] = "after"
+    covers: Literal["fields", "before", "after"] = "fields"
+    lists: dict[str, list[str]] = dataclasses.field(default_factory=dict)
     field: str = "mac"
-    form: Literal["hex8", "hex16", "raw4_kcv4"] = "hex8"
+    form: Literal[
+        "hex8",
+        "hex16",
+        "hex32",
+        "hex40",
+        "hex64",
+        "hex8_zeros16",
+        "ascii8",
+        "raw4",
+        "raw8",
+        "raw4_kcv4",
+    ] = "hex8"
+    case: Literal["upper", "lower"] = "upper"
     choose_by: str = "mti"
     selection: Literal["cups", "none"] = "cups"
     join: str = " "
@@ -45,19 +84,63 @@ class MacSpec:
     take: dict[str, int] = dataclasses.field(default_factory=dict)
 
 
+class Form(NamedTuple):
+    """How a MAC is written: from its first `mac_bytes`, in `length` characters or bytes."""
+
+    write: Callable[[bytes, MacKey], bytes]
+    mac_bytes: int
+    length: int
+
+
+def _hex(mac_bytes: int) -> Form:
+    return Form(lambda mac, _: mac[:mac_bytes].hex().upper().encode("ascii"), mac_bytes, 2 * mac_bytes)
+
+
+def _raw(mac_bytes: int) -> Form:
+    return Form(lambda mac, _: mac[:mac_bytes], mac_bytes, mac_bytes)
+
+
+FORMS: dict[str, Form] = {
+    "hex8": _hex(4),
+    "hex16": _hex(8),
+    "hex32": _hex(16),
+    "hex40": _hex(20),
+    "hex64": _hex(32),
+    "hex8_zeros16": Form(lambda mac, _: mac[:4].hex().upper().encode("ascii") + b"0" * 8, 4, 16),
+    "ascii8": _hex(4),  # what POS terminals call their MAC: the first eight characters, as eight bytes
+    "raw4": _raw(4),
+    "raw8": _raw(8),
+    "raw4_kcv4": Form(lambda mac, key: mac[:4] + key.encrypt(bytes(8))[:4], 4, 8),
+}
+
+
 def fields_of(spec: MacSpec, message: Message) -> list[str]:
     """Return the paths that this message's MAC covers; empty when such a message carries none."""
+    return _list_of(spec, message) or []
+
+
+def carries_mac(spec: MacSpec, message: Message) -> bool:
+    """Tell whether such a message carries a MAC at all."""
+    if spec.covers == "fields":
+        return bool(fields_of(spec, message))
+    return _list_of(spec, message) != []
+
+
+def _list_of(spec: MacSpec, message: Message) -> list[str] | None:
     chosen = get_path(message, spec.choose_by)
     if isinstance(chosen, str) and chosen in spec.lists:
         return spec.lists[chosen]
-    return spec.lists.get(DEFAULT_LIST, [])
+    return spec.lists.get(DEFAULT_LIST)
 
 
-def mac_input(spec: MacSpec, message: Message, codec: Codec) -> bytes:
+def mac_input(spec: MacSpec, message: Message, codec: Codec, body: bytes = b"") -> bytes:
     """Return the bytes that the MAC is computed over, before padding.
 
-    Raises EncodeError when a field cannot be encoded; for a decoded message that never happens.
+    `body` is the message as it came, which counts where bytes are covered; without it the message is encoded
+    with a blank MAC.  Raises EncodeError when that cannot be done; for a decoded message that never happens.
     """
+    if spec.covers != "fields":
+        return codec.covered(body or codec.encode(_blanked(spec, message, codec)), spec.field, spec.covers)
     select = SELECTIONS[spec.selection]
     texts: list[bytes] = []
     for path in fields_of(spec, message):
@@ -69,40 +152,34 @@ def mac_input(spec: MacSpec, message: Message, codec: Codec) -> bytes:
     return spec.join.encode("ascii").join(texts)
 
 
-def _x99(key: MacKey, data: bytes) -> bytes:
-    if key.bytes != 8:
-        raise KeyCheckError("X9.9 takes a key of 8 bytes")
-    return key.des.chain_single(data)
+def _blanked(spec: MacSpec, message: Message, codec: Codec) -> Message:
+    """Return the message with a blank MAC in its place, so that bitmaps and lengths are right."""
+    blanked = _copied(message, spec.field.split(".")[:-1])
+    _put(spec, blanked, codec, b"0" * FORMS[spec.form].length)
+    return blanked
 
 
-def _by_length(key: MacKey, data: bytes) -> bytes:
-    return key.des.chain_single(data) if key.bytes == 8 else key.des.chain_retail(data)
-
-
-# With a key of 8 bytes X9.19 and 3DES-CBC are X9.9, so only X9.9 has to refuse a length.
-ALGORITHMS: dict[str, Callable[[MacKey, bytes], bytes]] = {
-    "x99": _x99,
-    "x919": lambda key, data: key.des.chain_retail(data),
-    "by_length": _by_length,
-    "cbc3des": lambda key, data: key.des.chain_triple(data),
-}
-
-
-def _raw4_kcv4(mac: bytes, key: MacKey) -> bytes:
-    return mac[:4] + key.encrypt(bytes(8))[:4]
-
-
-FORMS: dict[str, Callable[[bytes, MacKey], bytes]] = {
-    "hex8": lambda mac, key: mac[:4].hex().upper().encode("ascii"),
-    "hex16": lambda mac, key: mac.hex().upper().encode("ascii"),
-    "raw4_kcv4": _raw4_kcv4,
-}
+def _copied(message: Message, steps: list[str]) -> Message:
+    """Copy the tables on the way to a path, so that the message itself stays as it is."""
+    copied = {**message}
+    if steps and isinstance(copied.get(steps[0]), dict):
+        copied[steps[0]] = _copied(copied[steps[0]], steps[1:])
+    return copied
 
 
 def compute_mac(spec: MacSpec, message: Message, codec: Codec, key: MacKey) -> bytes:
     """Return the MAC of a message in the spec's form."""
-    mac = ALGORITHMS[spec.algorithm](key, mac_input(spec, message, codec))
-    return FORMS[spec.form](mac, key)
+    return _written(spec, key, mac_input(spec, message, codec))
+
+
+def _written(spec: MacSpec, key: MacKey, data: bytes) -> bytes:
+    mac = authenticate(spec.algorithm, spec.key_place, key, data)
+    text = FORMS[spec.form].write(mac, key)
+    return text.lower() if spec.case == "lower" and _is_text(spec) else text
+
+
+def _is_text(spec: MacSpec) -> bool:
+    return not spec.form.startswith("raw")
 
 
 def make_mac(spec: MacSpec, message: Message, codec: Codec, key: MacKey) -> None:
@@ -110,32 +187,69 @@ def make_mac(spec: MacSpec, message: Message, codec: Codec, key: MacKey) -> None
 
     A message whose list is empty is left alone.
     """
-    if not fields_of(spec, message):
-        return
-    value = compute_mac(spec, message, codec, key)
+    if carries_mac(spec, message):
+        _put(spec, message, codec, compute_mac(spec, message, codec, key))
+
+
+def _put(spec: MacSpec, message: Message, codec: Codec, value: bytes) -> None:
     put_path(message, spec.field, value if codec.binary(spec.field) else value.decode("ascii"))
 
 
-def verify_mac(spec: MacSpec, message: Message, codec: Codec, keys: list[MacKey]) -> MacKey | None:
+def verify_mac(
+    spec: MacSpec, message: Message, codec: Codec, keys: list[MacKey], body: bytes = b""
+) -> MacKey | None:
     """Return the first of the keys under which the message's MAC is right; the answer is made under the same
     one.
 
-    None when the message's list is empty, so that it needs no MAC.  Raises MacError when the MAC is absent or
-    wrong under all keys.  Compares in constant time; lower-case hex is no right MAC.
+    `body` is the message as it came.  None when such a message needs no MAC.  Raises MacError when the MAC is
+    absent or wrong under all keys.  Compares in constant time; hex in the other case is no right MAC.
     """
-    paths = fields_of(spec, message)
-    if not paths:
+    if not carries_mac(spec, message):
         return None
     found = get_path(message, spec.field)
     if isinstance(found, str):
         found = found.encode("utf-8", "replace")
     if not isinstance(found, bytes):
         raise MacError("the message carries no MAC")
-    if not keys:
+    if not keys and spec.key_place != "none":
         raise MacError("there is no key to check the MAC with")
-    data = mac_input(spec, message, codec)
-    for key in keys:
-        mac = FORMS[spec.form](ALGORITHMS[spec.algorithm](key, data), key)
-        if hmac.compare_digest(mac, found):
+    try:
+        data = mac_input(spec, message, codec, body)
+    except EncodeError as error:
+        raise MacError("the message has no bytes that its MAC could cover") from error
+    for key in keys or [NO_KEY]:
+        if hmac.compare_digest(_written(spec, key, data), found):
             return key
     raise MacError("the MAC is wrong")
+
+
+def spec_faults(spec: MacSpec) -> list[tuple[str, str, str]]:
+    """Return what does not fit together in a MAC's rows, as (key, found, expected); paths are not looked
+    at."""
+    faults = []
+    form = FORMS[spec.form]
+    if form.mac_bytes > MAC_BYTES[spec.algorithm]:
+        expected = f"a form of at most {MAC_BYTES[spec.algorithm]} bytes, which {spec.algorithm} makes"
+        faults.append(("form", repr(spec.form), expected))
+    if spec.form == "raw4_kcv4" and MAC_BYTES[spec.algorithm] != BLOCK_BYTES:
+        faults.append(("form", repr(spec.form), "another form, since its check value is made by DES"))
+    if spec.covers == "fields" and not spec.lists:
+        faults.append(("lists", "missing", "the fields that it covers"))
+    if spec.covers != "fields":
+        faults += _byte_faults(spec)
+    if spec.key_place != "after" and spec.algorithm not in DIGESTS:
+        faults.append(("key_place", repr(spec.key_place), "nothing, since it is for digests"))
+    return faults
+
+
+def _byte_faults(spec: MacSpec) -> list[tuple[str, str, str]]:
+    """Fields mean nothing where bytes are covered; who lists some expects something else."""
+    faults = [
+        (f"lists.{name}", "fields", f"no fields, since it covers all bytes {spec.covers} it")
+        for name, paths in spec.lists.items()
+        if paths
+    ]
+    for name, value in (("with_prefix", spec.with_prefix), ("take", spec.take)):
+        if value:
+            faults.append((name, "fields", f"nothing, since it covers all bytes {spec.covers} it"))
+    return faults
