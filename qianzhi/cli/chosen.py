@@ -2,6 +2,10 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typer import Context
 
 
 @dataclass(frozen=True)
@@ -10,3 +14,9 @@ class Chosen:
 
     config: Path
     site: str = ""
+
+
+def chosen(context: "Context") -> Chosen:
+    """Return what the global options chose."""
+    found = context.find_object(Chosen)
+    return found if found is not None else Chosen(Path("config"))

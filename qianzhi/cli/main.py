@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from qianzhi.cli.chosen import Chosen
+from qianzhi.cli.chosen import Chosen, chosen
 from qianzhi.cli.output import (
     CHECK_ADVICE,
     EXIT_CODES,
@@ -21,6 +21,7 @@ from qianzhi.cli.output import (
     say,
     show_problems,
 )
+from qianzhi.cli.profile_commands import profile_app
 from qianzhi.cli.wording import counted
 from qianzhi.runtime.problems import ConfigError
 
@@ -36,18 +37,13 @@ app = typer.Typer(
 )
 supervisor_app = typer.Typer(help="What supervisor is given: supervisor.d/.", no_args_is_help=True)
 app.add_typer(supervisor_app, name="supervisor", rich_help_panel="Running")
+app.add_typer(profile_app)
 
 
 Json = Annotated[bool, typer.Option("--json", help="Print data as JSON.")]
 DaemonName = Annotated[str, typer.Argument(metavar="NAME", help="node1, bridge1, front-hz_citic-1 …")]
 Phone = Annotated[str, typer.Argument(metavar="PHONE", help="11 digits, such as 13800000001.")]
 Bank = Annotated[str, typer.Argument(metavar="BANK", help="A bank of the site, such as hz_citic.")]
-
-
-def chosen(context: typer.Context) -> Chosen:
-    """Return what the global options chose."""
-    found = context.find_object(Chosen)
-    return found if found is not None else Chosen(Path("config"))
 
 
 @app.callback()
@@ -254,21 +250,6 @@ def trace(
     from qianzhi.cli.tracing import Shown, trace_command
 
     trace_command(chosen(context), key, Shown(not brief, with_hex), as_json)
-
-
-@app.command(rich_help_panel="Looking")
-def describe(
-    context: typer.Context,
-    bank: Bank,
-    message: Annotated[
-        str, typer.Argument(metavar="HEX|FILE|-", help="Hex, a file of hex or bytes, or - for stdin.")
-    ],
-    as_json: Json = False,
-) -> None:
-    """Take a message of a bank apart, masked, from its length prefix, its header or its message type."""
-    from qianzhi.cli.describing import describe_command
-
-    describe_command(chosen(context), bank, message, as_json)
 
 
 @app.command(rich_help_panel="Core")
