@@ -21,11 +21,12 @@ from qianzhi.wire.mackey import MacKey
 HOLD_FIRST_US = 50_000
 HOLD_LONGEST_US = 1_000_000
 
-Content = tuple[int, str, int, str, str, int, str, str]
+Content = tuple[int, str, int, str, str, int, str, str, int, int, int]
 
 
 def content_of(request: Request) -> Content:
-    """Return what makes two requests the same: kind, key, phone, amount, bank number and bill (rule 3)."""
+    """Return what makes two requests the same: kind, key, phone, amount, bank number and bill (rule 3), and
+    the other figures of totals."""
     return (
         int(request.kind),
         request.space,
@@ -35,6 +36,9 @@ def content_of(request: Request) -> Content:
         request.amount_fen,
         request.bank_number,
         request.bill,
+        request.count,
+        request.reversed_count,
+        request.reversed_fen,
     )
 
 

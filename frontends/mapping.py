@@ -23,7 +23,7 @@ from frontends.mapping_rows import (
     putter,
     row_of,
     split_row,
-    values_of,
+    written,
 )
 from frontends.mapping_tables import MappingTables, When
 from frontends.results import Results
@@ -37,7 +37,11 @@ __all__ = ["BankReply", "Content", "Mapping", "Refusal", "Sort"]
 ANSWER = "answer"  # names of a Chooser; those of requests and management follow their prefix
 REQUEST = "request:"
 MANAGEMENT = "management:"
-REPLY_NUMBERS = frozenset({"amount_fen", "balance_fen", "settled_us"})
+TOTALS = frozenset({"count", "amount_fen", "reversed_count", "reversed_fen"})
+REPLY_NUMBERS = TOTALS | {"balance_fen", "settled_us"}
+READ_BACK = TOTALS | {"order", "balance_fen", "name"}
+# Results whose answers carry numbers: totals that differ are told as the journal has them.
+WITH_NUMBERS = frozenset({Result.APPROVED, Result.TOTALS_DIFFER})
 
 
 class Sort(Enum):
@@ -67,7 +71,6 @@ class Mapping:
         self.results = results
         self._content = content
         self._transactions = [Transaction(name, rows, tables) for name, rows in tables.transactions.items()]
-        self._by_kind = {transaction.kind: transaction for transaction in reversed(self._transactions)}
         self._tables = tables
         self._reject = [(getter(path), value) for path, value in tables.match.rejected.items()]
         self._match = [row_of("", text) for text in tables.match.keys]
@@ -130,7 +133,7 @@ class Mapping:
         if refusal is not None:
             key = Key(self._content.space, date, serial) if date and serial else None
             return refusal._replace(key=key, kind=transaction.kind)
-        values.setdefault("bank_number", self._content.numbers[0])
+        values.setdefault("bank_number", transaction.number or self._content.numbers[0])
         return Request(
             kind=transaction.kind,
             space=self._content.space,
@@ -148,7 +151,8 @@ class Mapping:
         A zero amount can be expressed: the core refuses it for good, under its key.
         """
         content = self._content
-        if values.get("bank_number", content.numbers[0]) not in content.numbers:
+        number = values.get("bank_number")
+        if number is not None and number not in (transaction.numbers or content.numbers):
             return Refusal(
                 Result.NO_ROUTE, transaction.path_of("bank_number"), "a bank number of this profile"
             )
@@ -168,7 +172,7 @@ class Mapping:
         if transaction is not None and request is not None:
             approved = reply.result is Result.APPROVED
             for row in transaction.give:
-                row.write(answer, self._source(row.field, request, reply, approved), moment)
+                row.write(answer, self._source(row.field, request, reply), moment)
             if self._bills and transaction.kind is Kind.OWED and approved:
                 self._bills.write(answer, reply.bills, moment)
         return answer
@@ -192,7 +196,7 @@ class Mapping:
                 put(answer, row.transform.write(value, moment, None))
         return answer
 
-    def _source(self, name: str, request: Request, reply: Reply, approved: bool) -> Any:
+    def _source(self, name: str, request: Request, reply: Reply) -> Any:
         """Return what a give row is to write, None when it has no meaning here."""
         if name == "now":
             return name
@@ -200,20 +204,25 @@ class Mapping:
             return self.results.text_of(reply.result)
         if name.startswith("request."):
             return getattr(request, name.partition(".")[2])
-        if name in REPLY_NUMBERS and not approved:
+        if name in REPLY_NUMBERS and reply.result not in WITH_NUMBERS:
             return None
         if name == "bills":
-            return self._bills.listed(reply.bills) if self._bills and approved else None
+            listed = self._bills and reply.result is Result.APPROVED
+            return self._bills.listed(reply.bills) if self._bills and listed else None
         return getattr(reply, name)
 
     # The bank's side.
 
-    def request_message(self, request: Request, now: Now, extra: dict[str, Any] | None = None) -> Message:
+    def request_message(
+        self, request: Request, now: Now, extra: dict[str, Any] | None = None, *, name: str = ""
+    ) -> Message:
         """Return the message with which the bank asks for this; `extra` (path: value) is written last.
 
         A status query's or reversal's own serial is `own_serial`; `serial` and `date` are its original's.
+        Where a profile has several transactions of a kind it is the one of this `name`, else the first that
+        is for the request's bank number.  Raises LookupError when there is none.
         """
-        transaction = self._by_kind[request.kind]
+        transaction = self._transaction_for(request, name)
         moment = moment_of_second(now.wall_us // SECOND_US, self.zone)
         message: Message = {}
         for put, constant in transaction.said:
@@ -225,6 +234,13 @@ class Mapping:
                 taken.write(message, getattr(request, taken.field), moment)
         transaction.serial.write(message, request.serial, moment)
         return _with_extra(message, extra)
+
+    def _transaction_for(self, request: Request, name: str) -> Transaction:
+        for transaction in self._transactions:
+            fits = not transaction.numbers or request.bank_number in transaction.numbers
+            if transaction.kind is request.kind and (transaction.name == name if name else fits):
+                return transaction
+        raise LookupError(f"no transaction {name} of this kind and bank number")
 
     def reply_of(self, message: Message) -> BankReply:
         """Read an answer as the bank does; fields that cannot be read are left empty."""
@@ -255,8 +271,8 @@ class Mapping:
         rows = self._tables.management[name]
         moment = moment_of_second(now.wall_us // SECOND_US, self.zone)
         message: Message = {}
-        for path, wanted in rows.when.items():
-            putter(path)(message, values_of(wanted)[0])
+        for path, value in written(rows.when).items():
+            putter(path)(message, value)
         for path, value in (rows.ours if ours else rows.theirs).items():
             putter(path)(message, value)
         for row in self._stamps:
@@ -281,7 +297,7 @@ def _rows_to_read_back(transactions: list[Transaction]) -> list[Row]:
     rows: dict[tuple[str, str], Row] = {}
     for transaction in transactions:
         for row in transaction.give:
-            if row.field in {"order", "amount_fen", "balance_fen", "name"} and row.transform.read is not None:
+            if row.field in READ_BACK and row.transform.read is not None:
                 rows.setdefault((row.field, row.path), row)
     return list(rows.values())
 

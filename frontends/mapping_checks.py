@@ -6,15 +6,16 @@ Pure; every finding is a `Problem` with the dotted key of the row that is to bla
 from collections.abc import Iterator, Mapping
 from itertools import combinations
 
-from frontends.mapping_rows import split_row, values_of
+from frontends.mapping_rows import ANYTHING, meet, split_row, values_of
 from frontends.mapping_tables import MappingTables, When
 from frontends.transforms import transform_of
 from qianzhi.runtime.problems import Problem
 from qianzhi.wire.codec import Codec
 
 TEXTS = frozenset({"text", "digits", "word", "zeros_left", "spaces_right"})
-AMOUNTS = frozenset({"fen", "yuan"})
-DATES = frozenset({"mmdd", "date8"})
+AMOUNTS = frozenset({"fen", "fen_bare", "yuan"})
+NUMBERS = frozenset({"number", "number_bare"})
+DATES = frozenset({"mmdd", "date8", "date6", "date_head"})
 TAKEN = {  # field of the domain's request: transforms that can read it
     "serial": TEXTS,
     "own_serial": TEXTS,
@@ -24,6 +25,9 @@ TAKEN = {  # field of the domain's request: transforms that can read it
     "date": DATES,
     "amount_fen": AMOUNTS,
     "repeat": frozenset({"flag"}),
+    "count": NUMBERS,
+    "reversed_count": NUMBERS,
+    "reversed_fen": AMOUNTS,
 }
 SHOWN = TEXTS | {"tail", "head"}
 GIVEN = {  # source of an answer's row: transforms that can write it
@@ -32,6 +36,9 @@ GIVEN = {  # source of an answer's row: transforms that can write it
     "result_text": SHOWN,
     "amount_fen": AMOUNTS,
     "balance_fen": AMOUNTS | {"balance"},
+    "count": NUMBERS,
+    "reversed_count": NUMBERS,
+    "reversed_fen": AMOUNTS,
     "bills": frozenset({"count"}),
     "now": frozenset({"clock"}),
     "request.date": DATES | {"date_mmdd"},
@@ -41,10 +48,13 @@ GIVEN = {  # source of an answer's row: transforms that can write it
     "request.bill": SHOWN,
     "request.bank_number": SHOWN,
     "request.amount_fen": AMOUNTS,
+    "request.count": NUMBERS,
+    "request.reversed_count": NUMBERS,
+    "request.reversed_fen": AMOUNTS,
 }
 BILL_COLUMNS = {
     "serial": TEXTS,
-    "month": frozenset({"number"}),
+    "month": NUMBERS,
     "principal_fen": AMOUNTS,
     "late_fee_fen": AMOUNTS,
 }
@@ -54,6 +64,7 @@ DEMANDS = {
     "pay": {"serial", "phone", "amount_fen", "bill"},
     "status": {"serial"},
     "reversal": {"serial"},
+    "totals": {"serial", "date", "count", "amount_fen"},
 }
 
 ORDER_CHARS = 12  # a work order's number, as the core makes it
@@ -172,9 +183,7 @@ def _overlap_findings(tables: MappingTables) -> Iterator[Finding]:
 
 
 def _disjoint(one: When, other: When) -> bool:
-    return any(
-        not set(values_of(one[path])) & set(values_of(other[path])) for path in one.keys() & other.keys()
-    )
+    return any(not meet(values_of(one[path]), values_of(other[path])) for path in one.keys() & other.keys())
 
 
 def _stamp_findings(tables: MappingTables) -> Iterator[Finding]:
@@ -267,7 +276,7 @@ def _constants(tables: MappingTables) -> Iterator[tuple[str, str, str]]:
         wholes += _named(f"management.{name}", when=line.when, ours=line.ours, theirs=line.theirs)
     for key, whole in wholes:
         for path, wanted in whole.items():
-            yield from ((f"{key}.{path}", path, value) for value in values_of(wanted))
+            yield from ((f"{key}.{path}", path, value) for value in values_of(wanted) if value != ANYTHING)
 
 
 def _serial_findings(name: str, take: dict[str, str | list[str]]) -> Iterator[Finding]:

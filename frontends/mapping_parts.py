@@ -5,7 +5,7 @@ Pure, and used by `mapping` alone, which puts them together.
 
 from typing import Any, NamedTuple
 
-from frontends.mapping_rows import Message, Row, SerialRow, getter, putter, row_of, split_row, values_of
+from frontends.mapping_rows import Message, Row, SerialRow, getter, putter, row_of, split_row, written
 from frontends.mapping_tables import BillsTable, MappingTables, TransactionTable
 from frontends.transforms import FieldError, Moment
 from qianzhi.domain.requests import MONEY_KINDS, Bill, Key, Kind
@@ -46,6 +46,8 @@ class Transaction:
 
     def __init__(self, name: str, rows: TransactionTable, tables: MappingTables) -> None:
         self.name = name
+        self.numbers = frozenset(rows.numbers)
+        self.number = rows.numbers[0] if rows.numbers else ""
         self.kind = Kind[rows.kind.upper()]
         take = {**tables.request.take, **rows.take}
         serial = take.pop("serial", [])
@@ -63,10 +65,8 @@ class Transaction:
         self.give = [_give_row(path, text) for path, text in {**tables.reply.give, **rows.give}.items()]
         constants = {**tables.reply.set, **rows.answer}
         self.answer = [(putter(path), value) for path, value in constants.items()]
-        said = {path: values_of(wanted)[0] for path, wanted in rows.when.items()}
-        self.said = [
-            (putter(path), value) for path, value in {**tables.request.set, **said, **rows.set}.items()
-        ]
+        said = {**tables.request.set, **written(rows.when), **rows.set}
+        self.said = [(putter(path), value) for path, value in said.items()]
 
     def path_of(self, field: str) -> str:
         """Return where a field of the request stands, to be named in a refusal."""

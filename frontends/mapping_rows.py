@@ -4,12 +4,14 @@ This is done once per profile, so that the hot path only calls what is here.  A 
 decodes: texts, nested tables and lists under names; a missing value and one of spaces only are the same here.
 """
 
+from collections import Counter
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from frontends.mapping_tables import When
 from frontends.transforms import Moment, Transform, transform_of
 
+ANYTHING = "*"  # in a `when`: whatever stands there, as long as something does
 Message = dict[str, Any]
 Get = Callable[[Message], Any]
 Put = Callable[[Message, Any], None]
@@ -41,41 +43,49 @@ class Row(NamedTuple):
 
 
 class Matcher(NamedTuple):
-    """What a message says to be something: at every path one of these values."""
+    """What a message says to be something: at every path one of these values, or anything where it is `open`.
 
-    rows: tuple[tuple[Get, tuple[str, ...]], ...]
+    None stands for a blank or absent value.
+    """
+
+    rows: tuple[tuple[Get, tuple[str | None, ...], bool], ...]
 
     def fits(self, message: Message) -> bool:
         """Tell whether the message says all of it."""
-        for get, values in self.rows:  # noqa: SIM110  (a generator costs twice as much here)
-            if get(message) not in values:
+        for get, values, is_open in self.rows:
+            value = get(message)
+            if value not in values and (not is_open or value is None):
                 return False
         return True
 
 
 class Chooser:
-    """Finds the one name that a message has; by one look into a table where all names share a path."""
+    """Finds the one name that a message has; by one look into a table of the path that most names share."""
 
     def __init__(self, whens: list[tuple[str, When]]) -> None:
         """`whens` exclude each other (`mapping_checks`)."""
-        shared = set.intersection(*(set(when) for _, when in whens)) if whens else set()
-        self._all = [(name, matcher_of(when)) for name, when in whens]
-        self._path = getter(min(shared)) if shared else None
-        self._by_value: dict[str, list[tuple[str, Matcher]]] = {}
-        for name, when in whens if shared else []:
-            rest = {path: wanted for path, wanted in when.items() if path != min(shared)}
-            for value in values_of(when[min(shared)]):
-                self._by_value.setdefault(value, []).append((name, matcher_of(rest)))
+        shared = Counter(path for _, when in whens for path in when if ANYTHING not in values_of(when[path]))
+        path = min(shared, key=lambda path: (-shared[path], path), default="")
+        self._get = getter(path)
+        self._by_value: dict[str | None, list[tuple[str, Matcher]]] = {}
+        self._others: list[tuple[str, Matcher]] = []
+        for name, when in whens:
+            wanted = values_of(when.get(path, []))
+            rest = matcher_of({step: values for step, values in when.items() if step != path})
+            if not wanted or ANYTHING in wanted:
+                self._others.append((name, matcher_of(when)))
+                continue
+            for value in wanted:
+                self._by_value.setdefault(value or None, []).append((name, rest))
 
     def find(self, message: Message) -> str:
         """Return the name that fits, empty for none."""
-        candidates = self._all
-        if self._path is not None:
-            value = self._path(message)
-            candidates = self._by_value.get(value, []) if isinstance(value, str) else []
-        for name, matcher in candidates:
-            if matcher.fits(message):
-                return name
+        value = self._get(message)
+        found = self._by_value.get(value, []) if value is None or value.__class__ is str else []
+        for candidates in (found, self._others):
+            for name, matcher in candidates:
+                if matcher.fits(message):
+                    return name
         return ""
 
 
@@ -93,7 +103,24 @@ def split_row(text: str) -> tuple[str, str]:
 
 def matcher_of(when: When) -> Matcher:
     """Compile a `when`."""
-    return Matcher(tuple((getter(path), tuple(values_of(wanted))) for path, wanted in when.items()))
+    rows = []
+    for path, wanted in when.items():
+        values = values_of(wanted)
+        exact = tuple(value or None for value in values if value != ANYTHING)
+        rows.append((getter(path), exact, ANYTHING in values))
+    return Matcher(tuple(rows))
+
+
+def meet(one: list[str], other: list[str]) -> bool:
+    """Tell whether a value fits both of these, each the values that a `when` allows at one path."""
+    both = set(one) & set(other)
+    return bool(both) or (ANYTHING in one and any(other)) or (ANYTHING in other and any(one))
+
+
+def written(when: When) -> dict[str, str]:
+    """Return what the bank's side writes to say all of this; other rows write what may be anything."""
+    said = {path: values_of(wanted)[0] for path, wanted in when.items()}
+    return {path: value for path, value in said.items() if value and value != ANYTHING}
 
 
 def values_of(wanted: str | list[str]) -> list[str]:

@@ -2,7 +2,8 @@
 
 Rows are texts, `path`, `path|transform` or `path|transform:argument`; a path is a name of the message spec,
 dotted where it is nested (`private.PZ.number`).  The meaning of a row is in `mapping`, the checks are in
-`mapping_checks`.
+`mapping_checks`.  A `when` gives for each path a value or several; "*" is anything that is not blank, and ""
+a blank or absent value.
 """
 
 from dataclasses import field
@@ -10,7 +11,7 @@ from typing import Literal
 
 from qianzhi.runtime.table import table
 
-KindName = Literal["owed", "recharge", "pay", "status", "reversal"]
+KindName = Literal["owed", "recharge", "pay", "status", "reversal", "totals"]
 When = dict[str, str | list[str]]
 
 
@@ -19,6 +20,7 @@ class TransactionTable:
     """[transactions.NAME]: one transaction of the dialect.
 
     when    what the message says to be this transaction: path = the value, or a list of values
+    numbers the bank numbers that it is for; none means all.  A single one need not stand in the message
     take    field of the domain's request = row; `serial` may be a list of rows, joined in this order
     need    paths without which the message is refused as a format error; as "path=value" any other value is
             refused too
@@ -32,6 +34,7 @@ class TransactionTable:
     kind: KindName
     when: When
     take: dict[str, str | list[str]]
+    numbers: list[str] = field(default_factory=list)
     need: list[str] = field(default_factory=list)
     give: dict[str, str] = field(default_factory=dict)
     answer: dict[str, str] = field(default_factory=dict)

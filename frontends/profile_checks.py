@@ -4,7 +4,7 @@ from pathlib import Path
 
 from frontends.hours import check_hours
 from frontends.mapping_checks import mapping_problems
-from frontends.mapping_rows import values_of
+from frontends.mapping_rows import ANYTHING, values_of
 from frontends.mapping_tables import MappingTables, When
 from frontends.profile_tables import BankTable
 from frontends.results import check_results
@@ -12,9 +12,9 @@ from qianzhi.link.tables import Site
 from qianzhi.runtime.problems import Problem
 from qianzhi.runtime.secrets import KeyReferenceError, resolve_key
 from qianzhi.wire.codec import Codec
-from qianzhi.wire.mac import DEFAULT_LIST, MacSpec
+from qianzhi.wire.mac import DEFAULT_LIST, KEY_BYTES, MacSpec, expected_key, spec_faults
 
-KEY_BYTES = {"x99": {8}, "x919": {16}, "cbc3des": {16}, "by_length": {8, 16}}
+MASTER_BYTES = 16
 
 
 def profile_problems(
@@ -30,7 +30,7 @@ def profile_problems(
         management=bank.management,
     )
     problems = mapping_problems(tables, codec, bank.limits.amount_fen_max, file)
-    problems += check_results(bank.results, file)
+    problems += check_results(bank.results, file, {rows.kind for rows in bank.transactions.values()})
     problems += check_hours(bank.hours, file)
     problems += _key_problems(bank, file, config, production=site.production if site else False)
     problems += _transport_problems(bank, file)
@@ -86,13 +86,19 @@ def _key_problems(bank: BankTable, file: str, config: Path, *, production: bool)
         except KeyReferenceError as error:
             problems.append(Problem(file, f"keys.{name}", "a reference that gives no key", error.expected))
             continue
-        lengths = (
-            {16} if name == "master" else KEY_BYTES.get(bank.mac.algorithm if bank.mac else "", {len(key)})
-        )
-        if len(key) not in lengths:
-            allowed = " or ".join(map(str, sorted(lengths)))
-            problems.append(Problem(file, f"keys.{name}", f"a key of {len(key)} bytes", f"{allowed} bytes"))
+        expected = _expected_length(bank, name, len(key))
+        if expected:
+            problems.append(Problem(file, f"keys.{name}", f"a key of {len(key)} bytes", expected))
     return problems
+
+
+def _expected_length(bank: BankTable, name: str, length: int) -> str:
+    """Say which keys would fit where one of this length does not; empty where it does."""
+    if name == "master":
+        return "" if length == MASTER_BYTES else f"{MASTER_BYTES} bytes"
+    if bank.mac is None or length in KEY_BYTES[bank.mac.algorithm]:
+        return ""
+    return expected_key(bank.mac.algorithm)
 
 
 def _transport_problems(bank: BankTable, file: str) -> list[Problem]:
@@ -158,6 +164,7 @@ def _mac_problems(bank: BankTable, codec: Codec | None, file: str) -> list[Probl
                 problems.append(Problem(file, key, "an empty list", "at least one value"))
     if bank.mac is not None:
         problems += _mac_path_problems(bank.mac, known, file) if codec else []
+        problems += [Problem(file, f"mac.{key}", *fault) for key, *fault in spec_faults(bank.mac)]
         problems += _gap_problems(bank, bank.mac, file)
     return problems
 
@@ -172,7 +179,7 @@ def _gap_problems(bank: BankTable, mac: MacSpec, file: str) -> list[Problem]:
                 Problem(file, "protection.required", f"nothing for transactions.{name}", expected)
             )
     for index, when in enumerate(bank.protection.required):
-        chosen = values_of(when.get(mac.choose_by, []))
+        chosen = [value for value in values_of(when.get(mac.choose_by, [])) if value != ANYTHING]
         lists = [mac.lists.get(value, mac.lists.get(DEFAULT_LIST, [])) for value in chosen]
         if not all(lists or list(mac.lists.values())) or not (chosen or mac.lists.get(DEFAULT_LIST)):
             found = f"no fields for all that protection.required.{index} means"
@@ -184,7 +191,12 @@ def _gap_problems(bank: BankTable, mac: MacSpec, file: str) -> list[Problem]:
 
 def _covers(demand: When, when: When) -> bool:
     """Tell whether every message of a `when` meets the demand."""
-    return all(path in when and set(values_of(when[path])) <= set(values_of(demand[path])) for path in demand)
+    return all(path in when and _within(values_of(when[path]), values_of(demand[path])) for path in demand)
+
+
+def _within(values: list[str], demanded: list[str]) -> bool:
+    """Tell whether whatever fits the values fits what is demanded."""
+    return all(value in demanded or (value and ANYTHING in demanded) for value in values)
 
 
 def _mac_path_problems(mac: MacSpec, known: set[str], file: str) -> list[Problem]:

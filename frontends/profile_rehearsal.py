@@ -18,6 +18,7 @@ from qianzhi.wire.errors import EncodeError, RemoteProtocolError
 NOON = Now(0, 1_795_320_000_000_000)  # 2026-11-22 04:00 UTC, one instant among others
 ORDER = "9" * 12
 BILLS_MAX = 500  # what nobody owes; the profile's own limit cuts it
+COUNT = 999
 LETTERS = {"digits": "9", "zeros_left": "9"}
 AS_IT_WENT = "a message that comes back as it went"
 
@@ -25,16 +26,12 @@ AS_IT_WENT = "a message that comes back as it went"
 def rehearse(bank: BankTable, mapping: Mapping, codec: Codec, file: str, name: str) -> list[Problem]:
     """Return what goes wrong when each kind is asked for and answered; one problem for each place."""
     problems: dict[str, Problem] = {}
-    done: set[Kind] = set()
     for title, rows in bank.transactions.items():
-        kind = Kind[rows.kind.upper()]
-        if kind in done:
-            continue  # the bank's side writes the first transaction of a kind
-        done.add(kind)
-        for number in bank.numbers:
+        for number in rows.numbers or bank.numbers:
             taken = {**bank.request.take, **rows.take}
-            request = _sample(kind, taken, bank, mapping, name, number)
-            for problem in _exchange(request, bank, mapping, codec, file, f"transactions.{title}"):
+            said = number if rows.numbers or "bank_number" in taken else bank.numbers[0]
+            request = _sample(Kind[rows.kind.upper()], taken, bank, mapping, name, said)
+            for problem in _exchange(request, title, bank, mapping, codec, file):
                 problems.setdefault(problem.key, problem)
     return list(problems.values())
 
@@ -53,7 +50,7 @@ def _sample(
         business_date(NOON.wall_us, mapping.zone),
         texts["serial"],
         name,
-        number if "bank_number" in taken else bank.numbers[0],
+        number,
         phone=texts["phone"],
         amount_fen=bank.limits.amount_fen_max if "amount_fen" in taken else 0,
         bill=texts["bill"],
@@ -61,6 +58,9 @@ def _sample(
         date_ours="date" not in taken,
         received_us=NOON.wall_us,
         own_serial=texts["own_serial"],
+        count=COUNT if "count" in taken else 0,
+        reversed_count=COUNT if "reversed_count" in taken else 0,
+        reversed_fen=bank.limits.amount_fen_max if "reversed_fen" in taken else 0,
     )
 
 
@@ -70,10 +70,11 @@ def _longest(row: str) -> str:
 
 
 def _exchange(
-    request: Request, bank: BankTable, mapping: Mapping, codec: Codec, file: str, at: str
+    request: Request, title: str, bank: BankTable, mapping: Mapping, codec: Codec, file: str
 ) -> list[Problem]:
+    at = f"transactions.{title}"
     try:
-        asked = codec.decode(codec.encode(mapping.request_message(request, NOON)))
+        asked = codec.decode(codec.encode(mapping.request_message(request, NOON, name=title)))
     except (EncodeError, RemoteProtocolError, ValueError) as error:
         return [Problem(file, f"{at}.take", str(error), "a request that the message spec can carry")]
     found = mapping.request_of(asked, NOON) if mapping.sort_of(asked) is Sort.REQUEST else None
@@ -81,8 +82,8 @@ def _exchange(
         return [Problem(file, f"{at}.take", _difference(found, request), AS_IT_WENT)]
     problems = []
     for result in Result:
-        if result is Result.UNKNOWN and bank.results.on_unknown == "silence":
-            continue
+        if result.name.lower() not in bank.results.codes:
+            continue  # a silence, or a result that no transaction here has
         problems += _answer(asked, request, result, mapping, codec, file, at)
     return problems
 
@@ -91,7 +92,17 @@ def _answer(
     asked: Message, request: Request, result: Result, mapping: Mapping, codec: Codec, file: str, at: str
 ) -> list[Problem]:
     bills = (Bill("9" * 20, 202610, request.amount_fen, 1),) * BILLS_MAX
-    reply = Reply(result, ORDER, request.amount_fen, -1, bills, "张三")
+    reply = Reply(
+        result,
+        ORDER,
+        request.amount_fen,
+        -1,
+        bills,
+        "张三",
+        count=request.count,
+        reversed_count=request.reversed_count,
+        reversed_fen=request.reversed_fen,
+    )
     key = f"{at}.give.{result.name.lower()}"
     try:
         heard = codec.decode(codec.encode(mapping.reply_message(asked, request, reply, NOON)))

@@ -34,11 +34,13 @@ class TransportTable:
     """[transport]: how messages come; the addresses are the site's.
 
     `engine` serves a queue where the site does not choose one.  `one_queue` says that this bank has no second
-    queue for reversals and status queries, so that they wait with the rest.
+    queue for reversals and status queries, so that they wait with the rest.  A `short` connection carries one
+    message and its answer; our side then closes it.
     """
 
     kind: Literal["socket", "queue"]
     role: Literal["server", "client"] = "server"
+    connection: Literal["long", "short"] = "long"
     engine: Literal["zeromq", "rabbitmq"] = "zeromq"
     one_queue: bool = False
 
@@ -63,6 +65,25 @@ class KeysTable:
 
 
 @table
+class DeliveryTable:
+    """[delivery]: where the parts of a delivered key stand, and in which form.
+
+    form        "cups": in the fields of the public key reset, for keys of ours by message; "slots": each part
+                at a path of its own, bytes where the path is binary, else upper-case hex
+    mac_key     the MAC key, wrapped under the master key; mac_check: four bytes of its check value
+    pin_key     a PIN key, made and delivered with it where the path is given; pin_check: its check value
+    slot_bytes  length of a slot; a single-length key in one of 16 bytes is followed by zeros
+    """
+
+    form: Literal["cups", "slots"] = "cups"
+    mac_key: str = ""
+    mac_check: str = ""
+    pin_key: str = ""
+    pin_check: str = ""
+    slot_bytes: Literal[8, 16] = 16
+
+
+@table
 class ProtectionTable:
     """[protection]: which messages, asked or answered, must carry a right MAC: those that fit one `when`."""
 
@@ -74,7 +95,9 @@ class SessionTable:
     """[session]: who signs on, who makes keys, how a quiet line is tested.
 
     sign_on            the bank must sign on before its requests are served
-    keys               "ours": we make working keys and deliver them; "static": the one of [keys].mac; "none"
+    keys               "ours": we make working keys and deliver them; "theirs": the bank makes and delivers
+                       them with its message `key_delivery`; "static": the one of [keys].mac; "none"
+    delivery           of keys of ours: "message", one of our own; "answer", in that to sign-on or key request
     key_bytes          length of the keys that we make: 8 or 16
     key_hours          after which we make new ones by ourselves; 0 for never
     key_grace_seconds  how long the key before still verifies what was under way
@@ -85,7 +108,8 @@ class SessionTable:
     """
 
     sign_on: bool = False
-    keys: Literal["ours", "static", "none"] = "none"
+    keys: Literal["ours", "theirs", "static", "none"] = "none"
+    delivery: Literal["message", "answer"] = "message"
     key_bytes: Literal[8, 16] = 16
     key_hours: Annotated[int, Ge(0), Le(8_760)] = 0
     key_grace_seconds: Seconds = 180
@@ -98,9 +122,13 @@ class SessionTable:
 
 @table
 class ReversalTable:
-    """[reversal]: what was agreed about reversals, in words; the core holds the window (money rule 10)."""
+    """[reversal]: what was agreed about reversals, in words; the core holds the window (money rule 10).
+
+    `rule_zh` is the same in Chinese, for the interface document.
+    """
 
     rule: str
+    rule_zh: str = ""
 
 
 @table
@@ -109,6 +137,7 @@ class BankTable:
 
     title: Annotated[str, MinLen(1)]
     pattern: Annotated[str, MinLen(1)]
+    pattern_zh: str = ""
     space: str = ""
     numbers: Annotated[list[Annotated[str, MinLen(1)]], MinLen(1)]
     group: str = ""
@@ -119,6 +148,7 @@ class BankTable:
     spec: dict[str, Any] = field(default_factory=dict)
     mac: MacSpec | None = None
     keys: KeysTable = KeysTable()
+    delivery: DeliveryTable = DeliveryTable()
     protection: ProtectionTable = field(default_factory=ProtectionTable)
     session: SessionTable = SessionTable()
     request: RequestTable

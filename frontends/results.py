@@ -5,6 +5,7 @@ share one. UNKNOWN and IN_PROCESS have codes of their own: a bank that reads the
 money stands or not.
 """
 
+from collections.abc import Collection
 from dataclasses import field
 from typing import Literal
 
@@ -14,6 +15,7 @@ from qianzhi.runtime.table import table
 
 OPEN_RESULTS = frozenset({Result.UNKNOWN, Result.IN_PROCESS})
 NAMES = {result.name.lower(): result for result in Result}
+ONLY_OF = {"totals_differ": "totals"}  # results that one kind alone can have
 # Nobody has proved that such a message is the bank's, so its refusal can never block a key first.
 _UNPROVED_REPEAT = "a code after which the same serial may be sent again, because its key is not blocked"
 
@@ -66,8 +68,11 @@ class Results:
         return self._codes[result] in self.repeat_codes
 
 
-def check_results(rows: ResultsTable, file: str) -> list[Problem]:
-    """Return everything that is wrong with the table: unknown names, missing and ambiguous codes."""
+def check_results(rows: ResultsTable, file: str, kinds: Collection[str]) -> list[Problem]:
+    """Return everything that is wrong with the table: unknown names, missing and ambiguous codes.
+
+    `kinds` are those of the profile's transactions: a result that only others have needs no code.
+    """
     problems = [
         Problem(file, f"results.{part}.{name}", "no result of the platform", f"one of {', '.join(NAMES)}")
         for part, names in (("codes", rows.codes), ("texts", rows.texts))
@@ -75,6 +80,7 @@ def check_results(rows: ResultsTable, file: str) -> list[Problem]:
         if name not in NAMES
     ]
     silent = {"unknown"} if rows.on_unknown == "silence" else set()
+    silent |= {name for name, kind in ONLY_OF.items() if kind not in kinds}
     problems += [
         Problem(file, f"results.codes.{name}", "missing", "the bank's code for this result")
         for name in NAMES

@@ -3,58 +3,28 @@
 A profile's rows say `path|transform` or `path|transform:argument`, as in `amount|fen:12`.  A transform is a
 pair of functions, so that the same row serves the front-end, which reads requests, and the bank's side, which
 writes them. A new way of writing a value is a new row in TRANSFORMS, never a branch elsewhere.  Nothing here
-knows a message, a bank or a clock: the instant is given as a `Moment`.
+knows a message, a bank or a clock: the instant is given as a `Moment`.  Dates are in `transform_dates`.
 """
 
 from collections.abc import Callable
-from datetime import datetime, tzinfo
-from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 
-from qianzhi.domain.dates import as_date, as_number, local_datetime, nearest_year
+from frontends.transform_dates import DATES
+from frontends.transform_parts import (
+    SECOND_US,
+    FieldError,
+    Moment,
+    Transform,
+    is_digits,
+    moment_of_second,
+    no_argument,
+    string_of,
+    width_of,
+)
 from qianzhi.domain.money import MoneyError, fen_from_yuan, yuan_from_fen
 from qianzhi.domain.results import Result
 
-SECOND_US = 1_000_000
-
-
-class FieldError(ValueError):
-    """A value that cannot be read; `expected` is for people and never repeats what was found."""
-
-    def __init__(self, expected: str, result: Result = Result.FORMAT) -> None:
-        super().__init__(expected)
-        self.expected = expected
-        self.result = result
-
-
-class Moment(NamedTuple):
-    """One instant as a mapping needs it: local time to the second and today's date (YYYYMMDD)."""
-
-    local: datetime
-    today: int
-
-
-@lru_cache(maxsize=64)
-def moment_of_second(second: int, zone: tzinfo) -> Moment:
-    """Return the moment of a whole second since 1970 UTC in a zone; kept, since a busy second asks often."""
-    local = local_datetime(second * SECOND_US, zone)
-    return Moment(local, as_number(local.date()))
-
-
-Read = Callable[[Any, Moment], Any]
-Write = Callable[[Any, Moment, Any], Any]  # value, moment, what stands at the path already (or None)
-
-
-class Transform(NamedTuple):
-    """`read` takes a wire value, `write` makes one; `width` is how many characters at most are written, or 0.
-
-    `read` is None where the wire value says less than the domain's; `write` gives None where a value has no
-    form.
-    """
-
-    read: Read | None
-    write: Write
-    width: int = 0
+__all__ = ["SECOND_US", "TRANSFORMS", "FieldError", "Moment", "Transform", "moment_of_second", "transform_of"]
 
 
 def transform_of(text: str) -> Transform:
@@ -66,21 +36,16 @@ def transform_of(text: str) -> Transform:
     return make(argument)
 
 
-def is_digits(text: str) -> bool:
-    """Tell whether a text is ASCII digits only; `int` alone would take signs, spaces and underscores."""
-    return text.isascii() and text.isdigit()
-
-
 def _text(argument: str) -> Transform:
-    _no_argument(argument)
-    return Transform(lambda raw, _: _string(raw).strip(" "), lambda value, _, __: str(value))
+    no_argument(argument)
+    return Transform(lambda raw, _: string_of(raw).strip(" "), lambda value, _, __: str(value))
 
 
 def _digits(argument: str) -> Transform:
-    width = _width(argument)
+    width = width_of(argument)
 
     def read(raw: Any, _: Moment) -> str:
-        text = _string(raw).strip(" ")
+        text = string_of(raw).strip(" ")
         if len(text) != width or not is_digits(text):
             raise FieldError(f"{width} digits")
         return text
@@ -89,10 +54,10 @@ def _digits(argument: str) -> Transform:
 
 
 def _word(argument: str) -> Transform:
-    width = _width(argument)
+    width = width_of(argument)
 
     def read(raw: Any, _: Moment) -> str:
-        text = _string(raw).strip(" ")
+        text = string_of(raw).strip(" ")
         if not 0 < len(text) <= width or not (text.isascii() and text.isalnum()):
             raise FieldError(f"1 to {width} ASCII letters and digits")
         return text
@@ -101,10 +66,10 @@ def _word(argument: str) -> Transform:
 
 
 def _fen(argument: str) -> Transform:
-    width = _width(argument)
+    width = width_of(argument)
 
     def read(raw: Any, _: Moment) -> int:
-        text = _string(raw).strip(" ")
+        text = string_of(raw).strip(" ")
         if not is_digits(text) or len(text) > width:
             raise FieldError(f"an amount in fen of up to {width} digits", _amount_result(text))
         return int(text)
@@ -112,12 +77,23 @@ def _fen(argument: str) -> Transform:
     return Transform(read, lambda value, _, __: _whole(value, width), width)
 
 
+def _fen_bare(argument: str) -> Transform:
+    """An amount in fen without leading zeros; a negative one has no form and is left out."""
+    read = _fen(argument).read
+    width = width_of(argument)
+
+    def write(value: int, _: Moment, __: Any) -> str | None:
+        return _bare(value, width) if value >= 0 else None
+
+    return Transform(read, write, width)
+
+
 def _yuan(argument: str) -> Transform:
     """An amount in yuan; a negative one, such as a book in arrears, has no form and is left out."""
-    width = _width(argument)
+    width = width_of(argument)
 
     def read(raw: Any, _: Moment) -> int:
-        text = _string(raw).strip(" ")
+        text = string_of(raw).strip(" ")
         try:
             return fen_from_yuan(text)
         except MoneyError as error:
@@ -137,10 +113,10 @@ def _amount_result(text: str) -> Result:
 
 
 def _number(argument: str) -> Transform:
-    width = _width(argument)
+    width = width_of(argument)
 
     def read(raw: Any, _: Moment) -> int:
-        text = _string(raw).strip(" ")
+        text = string_of(raw).strip(" ")
         if not is_digits(text) or len(text) > width:
             raise FieldError(f"a number of up to {width} digits")
         return int(text)
@@ -148,53 +124,23 @@ def _number(argument: str) -> Transform:
     return Transform(read, lambda value, _, __: _whole(value, width), width)
 
 
+def _number_bare(argument: str) -> Transform:
+    """A number without leading zeros."""
+    width = width_of(argument)
+    return Transform(_number(argument).read, lambda value, _, __: _bare(value, width), width)
+
+
 def _count(argument: str) -> Transform:
     """How many entries a list has, in `argument` digits, or in as many as it takes."""
-    width = _width(argument) if argument else 0
+    width = width_of(argument) if argument else 0
     return Transform(None, lambda value, _, __: _whole(len(value), width), width)
 
 
-def _mmdd(argument: str) -> Transform:
-    """Month and day at the head of a time stamp of `argument` digits; the year is the nearest one."""
-    width = _width(argument)
-
-    def read(raw: Any, moment: Moment) -> int:
-        text = _string(raw)
-        if len(text) != width or not is_digits(text):
-            raise FieldError(f"{width} digits that begin with month and day")
-        try:
-            return nearest_year(text[:4], moment.today)
-        except ValueError as error:
-            raise FieldError("a month and day that exist") from error
-
-    def write(value: int, _: Moment, old: Any) -> str:
-        rest = old[4:] if isinstance(old, str) and len(old) == width else "0" * (width - 4)
-        return f"{value % 10_000:04d}{rest}"
-
-    return Transform(read, write, width)
-
-
-def _date8(argument: str) -> Transform:
-    _no_argument(argument)
-
-    def read(raw: Any, _: Moment) -> int:
-        text = _string(raw)
-        if len(text) != 8 or not is_digits(text):
-            raise FieldError("a date of eight digits, YYYYMMDD")
-        try:
-            as_date(int(text))
-        except ValueError as error:
-            raise FieldError("a date that exists, YYYYMMDD") from error
-        return int(text)
-
-    return Transform(read, lambda value, _, __: f"{value:08d}", 8)
-
-
 def _flag(argument: str) -> Transform:
-    _no_argument(argument)
+    no_argument(argument)
 
     def read(raw: Any, _: Moment) -> bool:
-        text = _string(raw)
+        text = string_of(raw)
         if text not in {"0", "1"}:
             raise FieldError("0 or 1")
         return text == "1"
@@ -203,37 +149,23 @@ def _flag(argument: str) -> Transform:
 
 
 def _zeros_left(argument: str) -> Transform:
-    width = _width(argument)
+    width = width_of(argument)
     return Transform(
-        lambda raw, _: _string(raw).lstrip("0"), lambda value, _, __: str(value).rjust(width, "0"), width
+        lambda raw, _: string_of(raw).lstrip("0"), lambda value, _, __: str(value).rjust(width, "0"), width
     )
 
 
 def _spaces_right(argument: str) -> Transform:
-    width = _width(argument)
+    width = width_of(argument)
     return Transform(
-        lambda raw, _: _string(raw).rstrip(" "), lambda value, _, __: str(value).ljust(width, " "), width
+        lambda raw, _: string_of(raw).rstrip(" "), lambda value, _, __: str(value).ljust(width, " "), width
     )
 
 
 def _tail(argument: str) -> Transform:
     """The last characters of a longer value; what was cut off cannot be read back."""
-    width = _width(argument)
+    width = width_of(argument)
     return Transform(None, lambda value, _, __: str(value)[-width:], width)
-
-
-def _clock(argument: str) -> Transform:
-    """The local time of the instant itself; the value that is given plays no part."""
-    show = CLOCKS.get(argument)
-    if show is None:
-        raise ValueError(f"a clock among {', '.join(CLOCKS)}")
-    return Transform(None, lambda _, moment, __: show(moment.local), len(argument))
-
-
-def _date_mmdd(argument: str) -> Transform:
-    """Month and day of a date, for stamps that are never read back."""
-    _no_argument(argument)
-    return Transform(None, lambda value, _, __: f"{value % 10_000:04d}", 4)
 
 
 def _balance(argument: str) -> Transform:
@@ -244,7 +176,7 @@ def _balance(argument: str) -> Transform:
 
     def read(raw: Any, _: Moment) -> int:
         entry = raw[0] if isinstance(raw, list) and raw else None
-        if not isinstance(entry, dict) or not is_digits(_string(entry.get("amount"))):
+        if not isinstance(entry, dict) or not is_digits(string_of(entry.get("amount"))):
             raise FieldError("a balance with sign and amount")
         return int(entry["amount"]) * (-1 if entry.get("sign") == "D" else 1)
 
@@ -259,7 +191,7 @@ def _balance(argument: str) -> Transform:
 
 def _response_mti(argument: str) -> Transform:
     """The message type that answers another: 0200 gives 0210, 0820 gives 0830."""
-    _no_argument(argument)
+    no_argument(argument)
 
     def write(value: Any, _: Moment, __: Any) -> str:
         text = str(value)
@@ -272,14 +204,8 @@ def _response_mti(argument: str) -> Transform:
 
 def _head(argument: str) -> Transform:
     """The first characters of a longer value, as the class in a message type."""
-    width = _width(argument)
+    width = width_of(argument)
     return Transform(None, lambda value, _, __: str(value)[:width], width)
-
-
-def _string(raw: Any) -> str:
-    if not isinstance(raw, str):
-        raise FieldError("a plain text")
-    return raw
 
 
 def _whole(value: int, width: int) -> str:
@@ -290,41 +216,27 @@ def _whole(value: int, width: int) -> str:
     return text
 
 
-def _width(argument: str) -> int:
-    if not is_digits(argument) or not 0 < int(argument) < 10_000:
-        raise ValueError("a width after the colon, such as fen:12")
-    return int(argument)
+def _bare(value: int, width: int) -> str:
+    """Write a number as short as it is, within its width."""
+    return str(value) if len(str(value)) <= width else _whole(value, width)
 
-
-def _no_argument(argument: str) -> None:
-    if argument:
-        raise ValueError("no argument after this transform's name")
-
-
-CLOCKS: dict[str, Callable[[datetime], str]] = {
-    "YYYYMMDD": lambda t: f"{t.year:04d}{t.month:02d}{t.day:02d}",
-    "MMDDhhmmss": lambda t: f"{t.month:02d}{t.day:02d}{t.hour:02d}{t.minute:02d}{t.second:02d}",
-    "MMDD": lambda t: f"{t.month:02d}{t.day:02d}",
-    "hhmmss": lambda t: f"{t.hour:02d}{t.minute:02d}{t.second:02d}",
-}
 
 TRANSFORMS: dict[str, Callable[[str], Transform]] = {
     "text": _text,
     "digits": _digits,
     "word": _word,
     "fen": _fen,
+    "fen_bare": _fen_bare,
     "yuan": _yuan,
     "number": _number,
+    "number_bare": _number_bare,
     "count": _count,
-    "mmdd": _mmdd,
-    "date8": _date8,
-    "date_mmdd": _date_mmdd,
     "flag": _flag,
     "zeros_left": _zeros_left,
     "spaces_right": _spaces_right,
     "tail": _tail,
     "head": _head,
-    "clock": _clock,
     "balance": _balance,
     "response_mti": _response_mti,
+    **DATES,
 }

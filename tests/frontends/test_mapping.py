@@ -108,7 +108,7 @@ def test_an_approval_returns_with_its_content(bank, kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("result", list(Result))
+@pytest.mark.parametrize("result", [result for result in Result if result is not Result.TOTALS_DIFFER])
 def test_every_result_has_a_code_that_is_never_mistaken_for_another_outcome(bank, kind, result):
     request = example(bank, kind)
     message = travel(bank, bank.mapping.request_message(request, NOW))
