@@ -12,7 +12,7 @@ from typing import Protocol
 from frontends.session_rows import KeyRow, Slot
 from qianzhi.runtime.now import SECOND_US, Now
 from qianzhi.wire.errors import KeyCheckError
-from qianzhi.wire.keys import CHECK_BYTES, KeyRing, check_value, unwrap, with_parity, wrap
+from qianzhi.wire.keys import CHECK_BYTES, KeyRing, check_value, is_weak, unwrap, with_parity, wrap
 from qianzhi.wire.mackey import MacKey
 
 
@@ -124,19 +124,3 @@ class LineKeys:
         if check_value(key)[:CHECK_BYTES] != row.check_value:
             raise KeyCheckError(f"the stored {row.slot} key of {row.line} does not fit its check value")
         return key
-
-
-# The weak and semi-weak keys of DES, with odd parity.
-WEAK_TEXT = """
-0101010101010101 FEFEFEFEFEFEFEFE E0E0E0E0F1F1F1F1 1F1F1F1F0E0E0E0E
-011F011F010E010E 1F011F010E010E01 01E001E001F101F1 E001E001F101F101
-01FE01FE01FE01FE FE01FE01FE01FE01 1FE01FE00EF10EF1 E01FE01FF10EF10E
-1FFE1FFE0EFE0EFE FE1FFE1FFE0EFE0E E0FEE0FEF1FEF1FE FEE0FEE0FEF1FEF1
-"""
-WEAK_HALVES = frozenset(map(bytes.fromhex, WEAK_TEXT.split()))
-
-
-def is_weak(key: bytes) -> bool:
-    """Tell whether a key has a weak or semi-weak half, or two equal halves (which would be single DES)."""
-    halves = [key[at : at + 8] for at in range(0, len(key), 8)]
-    return len(set(halves)) < len(halves) or any(half in WEAK_HALVES for half in halves)

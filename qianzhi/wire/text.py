@@ -1,5 +1,6 @@
-"""Rules on text as data: the selections that a MAC is computed over, and cutting text to a size in bytes."""
+"""Rules on text as data: what of it a MAC is computed over, hex digits, and cutting it to a size in bytes."""
 
+import codecs
 from collections.abc import Callable
 
 _KEPT = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 ,."
@@ -23,10 +24,20 @@ def select_all(data: bytes) -> bytes:
 SELECTIONS: dict[str, Callable[[bytes], bytes]] = {"cups": select_cups, "none": select_all}
 
 
+def read_hex(text: str) -> bytes | None:
+    """Return the bytes that hex digits of either case stand for, None for anything else; spaces are no
+    digits."""
+    try:
+        return bytes.fromhex(text) if text.isascii() and text.isalnum() else None
+    except ValueError:
+        return None
+
+
 def clip(text: str, bytes_max: int, charset: str) -> str:
     """Return as much of the text as fits into `bytes_max` bytes of `charset`, never half a character.
 
     Characters that the charset lacks become `?`.
     """
     data = text.encode(charset, "replace")[:bytes_max]
-    return data.decode(charset, "ignore")
+    # "ignore" would not do: of half a character of four bytes it may leave the second byte, a digit.
+    return codecs.getincrementaldecoder(charset)().decode(data)
