@@ -21,12 +21,13 @@ WalkInside = Callable[[bytes, int, int, list[Span]], None]
 
 @dataclass(frozen=True)
 class Layout:
-    """What stands inside a composite field."""
+    """What stands inside a composite field; `hides` as in `Item`."""
 
     decode: Fill
     encode: Encode
     walk: WalkInside
     children: tuple[Item, ...]
+    hides: bool = False
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,7 @@ def framed(about: About, name: str, frame: Frame, layout: Layout) -> Item:
         size=frame.length if frame.prefix == "fixed" else None,
         takes_rest=frame.prefix == "rest",
         children=layout.children,
+        hides=layout.hides,
     )
 
 
@@ -282,7 +284,7 @@ def tagged(about: About, tags: Tags, cases: dict[str, Layout], other: Callable[[
             at = end
 
     children = tuple(child for layout in cases.values() for child in layout.children)
-    return Layout(decode, encode, walk, children)
+    return Layout(decode, encode, walk, children, hides=True)
 
 
 def _write_tag(about: About, tags: Tags, tag: str, layout_of: Callable[[str], Layout], content: Any) -> bytes:
@@ -335,4 +337,4 @@ def with_fallback(layout: Layout, plain: Layout, name: str) -> Layout:
             del spans[known:]
             plain.walk(body, start, stop, spans)
 
-    return Layout(decode, encode, walk, (*layout.children, *plain.children))
+    return Layout(decode, encode, walk, (*layout.children, *plain.children), layout.hides or plain.hides)

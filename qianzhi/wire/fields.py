@@ -7,15 +7,30 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from qianzhi.wire.errors import EncodeError, shown
+from qianzhi.wire.errors import EncodeError, RemoteProtocolError, shown
 from qianzhi.wire.items import About, Bounds, Decode, Encode, Item, Span, Walk, make_bounds, read_prefix
-from qianzhi.wire.rows import ENCODINGS, PADDINGS, PREFIXES, TYPES, EncodingRow, PrefixRow
+from qianzhi.wire.rows import (
+    ENCODINGS,
+    PADDINGS,
+    PREFIXES,
+    TYPES,
+    UNPREFIXED,
+    EncodingRow,
+    PrefixRow,
+    paddings_of,
+    prefix_counting,
+)
+
+PACKED_SHOWN = 2  # bytes of packed digits that an error shows: as many digits as it shows characters of text
 
 
 @dataclass(frozen=True)
 class Simple:
-    """One simple field as a spec states it, defaults filled in; `limit` is what is accepted, `length` the
-    norm."""
+    """One simple field as a spec states it, defaults filled in.
+
+    `limit` is what is accepted, `length` the norm, both in characters, digits or bytes of the value; `unit`
+    is what a length prefix counts, empty for the encoding's usual one.
+    """
 
     type: str
     encoding: str
@@ -23,11 +38,32 @@ class Simple:
     padding: str
     length: int
     limit: int
+    unit: str = ""
+
+
+def prefix_of(row: Simple) -> PrefixRow | None:
+    """Return the field's length prefix as it counts the field's own units; None where it has none."""
+    if row.prefix in UNPREFIXED:
+        return None
+    encoding = ENCODINGS[row.encoding]
+    return prefix_counting(PREFIXES[row.prefix], row.encoding, row.unit or encoding.units[0])
+
+
+def problem_of(row: Simple) -> tuple[str, str, str] | None:
+    """Return what a spec has combined that no message could carry: key, what it says, what it may say."""
+    encoding = ENCODINGS[row.encoding]
+    if row.prefix == "rest" and "digits" in encoding.units and row.type != "b":
+        return "prefix", row.prefix, "a length, because packed digits have no length of their own"
+    if row.padding not in paddings_of(row.type, row.encoding):
+        return "padding", row.padding, "one of " + ", ".join(paddings_of(row.type, row.encoding))
+    if row.unit and (row.prefix in UNPREFIXED or row.unit not in encoding.units):
+        return "unit", row.unit, "one of " + ", ".join(encoding.units) + ", behind a length prefix"
+    return None
 
 
 def make_simple(about: About, name: str, row: Simple) -> Item:
     """Compile a simple field."""
-    encoding, prefix = ENCODINGS[row.encoding], PREFIXES.get(row.prefix)
+    encoding, prefix = ENCODINGS[row.encoding], prefix_of(row)
     bare = _make_bare(about, row)
     bounds = make_bounds(about, prefix, _units(row), encoding.size)
     if encoding.charset and prefix:
@@ -35,21 +71,23 @@ def make_simple(about: About, name: str, row: Simple) -> Item:
     elif encoding.charset and row.prefix == "fixed":
         decode = _fixed_text(about, row)
     elif encoding.read:
-        decode = _packed_text(about, row, prefix, encoding)
+        decode = _coded(about, row, prefix, encoding)
     elif row.type == "b":
         decode = _raw(about, row, prefix)
     else:
         decode = _rest_text(about, row)
+    # Of bytes written as hex nothing may be seen that is secret, also not the first digits of a card number.
+    shown_as = "" if about.sensitive and row.type == "b" else encoding.shown
     return Item(
         about=about,
         name=name,
         width=row.length,
         decode=decode,
-        encode=_with_prefix(bare, prefix, encoding),
+        encode=_with_prefix(about, row, bare, prefix),
         bare=bare,
-        walk=_make_walk(about, bounds, encoding.charset),
+        walk=_make_walk(about, bounds, shown_as),
         bounds=bounds,
-        charset=encoding.charset,
+        charset=shown_as,
         size=_fixed_bytes(row, encoding),
         binary=row.type == "b",
         blank=_blank(row),
@@ -74,9 +112,11 @@ def _fixed_text(about: About, row: Simple) -> Decode:
             value = chunk.decode() if chunk.isascii() else str(chunk, charset)
         except UnicodeDecodeError as error:
             raise about.error(start + error.start, f"{charset} text", chunk[error.start :]) from error
+        if strip:
+            value = strip(value)
         if not check(value):
             raise about.error(start, expected, chunk)
-        return (strip(value) if strip else value), stop
+        return value, stop
 
     return decode
 
@@ -127,24 +167,33 @@ def _rest_text(about: About, row: Simple) -> Decode:
     return decode
 
 
-def _packed_text(about: About, row: Simple, prefix: PrefixRow | None, encoding: EncodingRow) -> Decode:
-    """Decode where a unit of length is not a byte (packed digits)."""
-    check, expected, strip = TYPES[row.type].check, TYPES[row.type].expected, _stripper(row)
+def _coded(about: About, row: Simple, prefix: PrefixRow | None, encoding: EncodingRow) -> Decode:
+    """Decode where bytes are not characters: packed digits, EBCDIC, bytes written as hex."""
+    kind, strip = TYPES[row.type], _stripper(row)
+    bounds = make_bounds(about, prefix, _units(row), encoding.size)
+    width = prefix.size if prefix else 0
 
-    def decode(body: bytes, start: int, end: int) -> tuple[str, int]:
-        units, begin = row.length, start
-        if prefix:
-            units, begin = read_prefix(about, prefix, row.limit, body, start, end)
-        size = encoding.size(units)  # type: ignore[misc]
-        stop = begin + size
-        if stop > end:
-            raise about.truncated(begin, size, end - begin)
-        value = encoding.read(body[begin:stop], units)  # type: ignore[misc]
-        if not check(value):
-            raise about.error(begin, expected, body[begin:stop])
-        return (strip(value) if strip else value), stop
+    def decode(body: bytes, start: int, end: int) -> tuple[Any, int]:
+        begin, stop = bounds(body, start, end)
+        units = prefix.read(body[start : start + width]) if prefix else row.length
+        try:
+            value = encoding.read(body[begin:stop], units)  # type: ignore[misc, arg-type]
+        except ValueError as error:
+            raise _not_coded(about, row, body[begin:stop], begin) from error
+        if row.type == "b":
+            return value, stop
+        if strip:
+            value = strip(value)
+        if not kind.check(value):
+            raise _not_coded(about, row, body[begin:stop], begin)
+        return value, stop
 
     return decode
+
+
+def _not_coded(about: About, row: Simple, chunk: bytes, offset: int) -> RemoteProtocolError:
+    """Return the error of bytes that are no value; of packed digits it shows fewer bytes than of text."""
+    return about.error(offset, f"{TYPES[row.type].expected} in {row.encoding}", chunk[:PACKED_SHOWN])
 
 
 def _raw(about: About, row: Simple, prefix: PrefixRow | None) -> Decode:
@@ -226,16 +275,15 @@ def _packed(about: About, encoding: EncodingRow, text: str) -> bytes:
 
 
 def _write_bytes(about: About, row: Simple) -> Encode:
-    fixed = row.length if row.prefix == "fixed" else 0
+    fixed, write = row.length if row.prefix == "fixed" else 0, ENCODINGS[row.encoding].write
     fill = _filler(about, row)
 
     def encode(value: Any) -> bytes:
         if type(value) is not bytes:
             raise EncodeError(about.path, "bytes", shown(value, about.sensitive))
-        if fixed:
-            data: bytes = value if len(value) == fixed else fill(value)
-            return data
-        return _measured(about, row, value, len(value))
+        if fixed and len(value) != fixed:
+            value = fill(value)
+        return _measured(about, row, write(value) if write else value, len(value))
 
     return encode
 
@@ -261,18 +309,23 @@ def _filler(about: About, row: Simple) -> Callable[[Any], Any]:
     return fill
 
 
-def _with_prefix(bare: Encode, prefix: PrefixRow | None, encoding: EncodingRow) -> Encode:
+def _with_prefix(about: About, row: Simple, bare: Encode, prefix: PrefixRow | None) -> Encode:
     if prefix is None:
         return bare
-    write = prefix.write
-    if encoding.read:  # the prefix counts the value's characters, not its bytes
-        return lambda value: write(len(value)) + bare(value)
+    write, encoding = prefix.write, ENCODINGS[row.encoding]
+    even = row.unit == "bytes" and "digits" in encoding.units and row.type != "b"
+
+    def coded(value: Any) -> bytes:  # the prefix counts the value's own units, not its bytes
+        data = bare(value)
+        if even and len(value) % 2:
+            raise EncodeError(about.path, "an even number of digits, as bytes are counted", str(len(value)))
+        return write(len(value)) + data
 
     def encode(value: Any) -> bytes:
         data = bare(value)
         return write(len(data)) + data
 
-    return encode
+    return coded if encoding.read else encode
 
 
 def _blank(row: Simple) -> bytes | None:
@@ -284,7 +337,8 @@ def _blank(row: Simple) -> bytes | None:
     if row.prefix != "fixed":
         return None
     if row.type == "b":
-        return bytes(row.length)
+        zeros = bytes(row.length)
+        return encoding.write(zeros) if encoding.write else zeros
     if not padding.side:
         return None
     text = padding.fill * row.length

@@ -29,10 +29,10 @@ Measure = Callable[[bytes], int | None]
 class FrameSpec:
     """The shape of a line's length header.
 
-    `size` counts its digits (`ascii`) or bytes (`binary`, and `bcd` with two digits in each); `inclusive` says
-    that the number counts the header too; `keep` leaves it in the frame, where it is the first field of the
-    message's own header.  `none` means that the transport keeps message boundaries itself, `message` that a
-    message shows its own end.  `heartbeat = "zero_length"` allows a header of zero with nothing behind it.
+    `size` counts its digits (`ascii`) or bytes (`binary`, and `bcd` with two digits in each); `inclusive`
+    says that the number counts the header too; `keep` leaves it in the frame, where it is the first field of
+    the message's own header.  `none` means that the transport keeps message boundaries itself, `message` that
+    a message shows its own end.  `heartbeat = "zero_length"` allows a header of zero with nothing behind it.
     """
 
     kind: Literal["ascii", "binary", "bcd", "none", "message"]

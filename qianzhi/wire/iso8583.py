@@ -1,23 +1,24 @@
-"""ISO 8583 messages: optional header, message type, one or two bitmaps, then the fields that the bitmaps
-announce.
+"""ISO 8583 messages: optional header, message type, up to three bitmaps, then the fields that they announce.
 
-    +----------+-------+-----------------+--------------------------+---------------------------+
-    | header   | MTI 4 | bitmap, 8 bytes | second bitmap if bit 1   | fields in ascending order |
-    +----------+-------+-----------------+--------------------------+---------------------------+
+    +----------+-------+-----------------+---------------+---------------+---------------------------+
+    | header   | MTI   | bitmap, 8 bytes | second, bit 1 | third, bit 65 | fields in ascending order |
+    +----------+-------+-----------------+---------------+---------------+---------------------------+
 
-What the fields are is data (`spec`).  The loop over them is planned once for each bitmap that occurs and
-kept, so that a message costs one call for each of its fields.
+The third bitmap stands right behind the second and not in the order of the fields: one reads all bitmaps
+before any field, and independent codecs do so too.  What the fields are is data (`spec`).  The loop over them
+is planned once for each bitmap that occurs and kept, so that a message costs one call for each of its fields.
 """
 
-from qianzhi.wire import header as cups
 from qianzhi.wire import iso_mask
 from qianzhi.wire.errors import EncodeError, Reason, RemoteProtocolError, shown
-from qianzhi.wire.items import Decode, Encode, FieldView, Item, Message, Span, mask_bytes, view
+from qianzhi.wire.iso_head import BitmapRow, Head, MtiRow, read_bitmaps
+from qianzhi.wire.items import Decode, Encode, FieldView, Item, Message, Side, Span, mask_bytes, view
 from qianzhi.wire.paths import get_path
 from qianzhi.wire.rows import is_digits
 
 PLANS_MAX = 512
-FIELD_LAST = 128
+FIELD_LAST = 192
+BITMAP_FIELDS = (1, 65)  # they announce bitmaps and have no content of their own
 
 Plan = list[tuple[str, Decode]]
 
@@ -26,19 +27,29 @@ class Iso8583Codec:
     """A compiled ISO 8583 dialect."""
 
     def __init__(
-        self, items: dict[int, Item], header: bool, header_required: bool, message_bytes_max: int
+        self,
+        items: dict[int, Item],
+        head: Head,
+        mti: MtiRow,
+        bitmap: BitmapRow,
+        bitmaps_max: int,
+        message_bytes_max: int,
     ) -> None:
         self._items = items
-        self._header = header
-        self._header_required = header and header_required
+        self._head = head
+        self._mti = mti
+        self._bitmap = bitmap
+        self._bitmaps_max = bitmaps_max
         self._bytes_max = message_bytes_max
+        self._endless = any(item.takes_rest for item in items.values())
         self._numbers = {item.name: number for number, item in items.items()}
         self._encoders: dict[int, tuple[str, Encode]] = {
             n: (item.name, item.encode) for n, item in items.items()
         }
         self._plans: dict[bytes, Plan] = {}
         self._mask_plans: dict[bytes, iso_mask.Plan] = {}
-        self._by_path = {found.about.path: found for item in items.values() for found in item.everything()}
+        every = (*head.items, *items.values())
+        self._by_path = {found.about.path: found for item in every for found in item.everything()}
 
     # -- decode --
 
@@ -53,36 +64,31 @@ class Iso8583Codec:
         return message
 
     def _read(self, body: bytes, message: Message) -> None:
-        at = 0
-        if self._header and (self._header_required or body[:1] == b"\x2e"):
-            message["header"] = cups.decode_header(body)
-            at = cups.HEADER_BYTES
+        header, at = self._head.decode(body)
+        if header is not None:
+            message["header"] = header
         end = len(body)
         if end > self._bytes_max:
             expected = f"at most {self._bytes_max} bytes"
             raise RemoteProtocolError("message", 0, expected, str(end), Reason.LENGTH_TOO_LARGE)
-        mti = body[at : at + 4]
-        if len(mti) < 4 or not mti.isdigit():
-            raise RemoteProtocolError("mti", at, "4 digits", shown(mti), Reason.UNREADABLE)
-        message["mti"] = mti.decode("ascii")
-        bitmap = self._read_bitmap(body, at + 4)
+        message["mti"] = self._read_mti(body, at)
+        bitmap_at = at + self._mti.size
+        bitmap, at = read_bitmaps(self._bitmap, self._bitmaps_max, body, bitmap_at)
         plan = self._plans.get(bitmap)
         if plan is None:
-            plan = self._make_plan(bitmap, at + 4)
-        at += 4 + len(bitmap)
+            plan = self._make_plan(bitmap, bitmap_at)
         for name, decode in plan:
             message[name], at = decode(body, at, end)
         if at != end:
             raise RemoteProtocolError("message", at, "its end", f"{end - at} bytes more", Reason.UNREADABLE)
 
-    def _read_bitmap(self, body: bytes, at: int) -> bytes:
-        size = 16 if body[at : at + 1] >= b"\x80" else 8
-        bitmap = body[at : at + size]
-        if len(bitmap) < size:
-            raise RemoteProtocolError(
-                "bitmap", at, f"{size} bytes", f"{len(bitmap)} bytes", Reason.UNREADABLE
-            )
-        return bitmap
+    def _read_mti(self, body: bytes, at: int) -> str:
+        size = self._mti.size
+        data = body[at : at + size]
+        mti = self._mti.read(data) if len(data) == size else None
+        if mti is None:
+            raise RemoteProtocolError("mti", at, "4 digits", shown(data), Reason.UNREADABLE)
+        return mti
 
     def _make_plan(self, bitmap: bytes, offset: int) -> Plan:
         """Return the decoders that a bitmap calls for, and keep them; a full store starts anew."""
@@ -97,40 +103,69 @@ class Iso8583Codec:
         lacks."""
         items: list[Item] = []
         for number in bits_of(bitmap):
-            if number == 1:
-                continue
             item = self._items.get(number)
-            if item is None:
-                where = offset + (number - 1) // 8
+            if item is not None:
+                items.append(item)
+            elif not (number in BITMAP_FIELDS and len(bitmap) > (number + 63) // 8):
+                where = offset + (number - 1) // 8 * (self._bitmap.size // 8)
                 raise RemoteProtocolError(
                     "bitmap", where, "bits of known fields", f"bit {number}", Reason.FORBIDDEN, number
                 )
-            items.append(item)
         return items
+
+    def measure(self, buffer: bytes) -> int | None:
+        """Return how many bytes the message at the head of the buffer has; None while more must come.
+
+        For lines whose messages show their own end.  Only lengths are read.  Raises RemoteProtocolError when
+        no further bytes can make a message of these, and in a dialect with a field that takes all the rest.
+        """
+        if self._endless:
+            raise RemoteProtocolError("message", 0, "an end of its own", "a field without a length")
+        end = len(buffer)
+        try:
+            at = self._head.start(buffer)
+            if end < at + self._mti.size:
+                return None
+            self._read_mti(buffer, at)
+            offset = at + self._mti.size
+            bitmap, at = read_bitmaps(self._bitmap, self._bitmaps_max, buffer, offset)
+            for item in self._items_of(bitmap, offset):
+                _, at = item.bounds(buffer, at, end)
+        except RemoteProtocolError as error:
+            if error.reason is Reason.TOTAL_LENGTH:
+                return None
+            raise
+        return at
 
     # -- encode --
 
     def encode(self, message: Message) -> bytes:
         """Write a message; raises EncodeError naming the path that the dialect cannot carry."""
-        mti = message.get("mti")
-        if type(mti) is not str or len(mti) != 4 or not is_digits(mti):
-            raise EncodeError("mti", "4 digits", shown(mti))
+        mti = self._write_mti(message.get("mti"))
         bits = 0
         pieces: list[bytes] = []
+        number = 0
         for number in self._numbers_of(message):
             name, encode = self._encoders[number]
             pieces.append(encode(message[name]))
             bits |= 1 << (FIELD_LAST - number)
-        if bits & 0xFFFFFFFFFFFFFFFF:
-            bitmap = (bits | 1 << 127).to_bytes(16, "big")
-        else:
-            bitmap = (bits >> 64).to_bytes(8, "big")
-        body = b"".join([mti.encode("ascii"), bitmap, *pieces])
-        if "header" in message:
-            body = cups.encode_header(message["header"], len(body)) + body
+        body = b"".join([mti, self._write_bitmaps(bits, number), *pieces])
+        body = self._head.encode(message, len(body)) + body
         if len(body) > self._bytes_max:
             raise EncodeError("message", f"at most {self._bytes_max} bytes", str(len(body)))
         return body
+
+    def _write_mti(self, mti: object) -> bytes:
+        if type(mti) is not str or len(mti) != 4 or not is_digits(mti):
+            raise EncodeError("mti", "4 digits", shown(mti))
+        return self._mti.write(mti)
+
+    def _write_bitmaps(self, bits: int, last: int) -> bytes:
+        """Write as many bitmaps as the last field needs, each announced by the one before."""
+        count = max(1, (last + 63) // 64)
+        for number in BITMAP_FIELDS[: count - 1]:
+            bits |= 1 << (FIELD_LAST - number)
+        return self._bitmap.write((bits >> (FIELD_LAST - 64 * count)).to_bytes(8 * count, "big"))
 
     def _numbers_of(self, message: Message) -> list[int]:
         """Return the fields of a message in the order of the wire."""
@@ -140,12 +175,10 @@ class Iso8583Codec:
             number = known.get(name)
             if number is not None:
                 numbers.append(number)
-            elif name != "mti" and not (name == "header" and self._header):
+            elif name not in ("mti", "header"):
                 raise EncodeError(
                     name if isinstance(name, str) else "message", "a known field", "an unknown name"
                 )
-        if self._header_required and "header" not in message:
-            raise EncodeError("header", "a table", "none")
         numbers.sort()
         return numbers
 
@@ -156,11 +189,24 @@ class Iso8583Codec:
         if value is None:
             return None
         if path == "mti":
-            return str(value).encode("ascii")
+            return self._write_mti(value)
         item = self._by_path.get(path)
         if item is None:
             raise EncodeError(path, "a known field", "an unknown name")
         return item.encode(value) if with_prefix else item.bare(value)
+
+    def covered(self, body: bytes, path: str, side: Side) -> bytes:
+        """Return the bytes of an encoded body before or after the value at a path.
+
+        What is before begins with the message type, so that no header is in it; a length prefix of the value
+        counts as before.  Raises EncodeError when the body has no such value or cannot be read.
+        """
+        spans, _ = self._walk(body)
+        start = next((span.start for span in spans if span.path == "mti"), 0)
+        for span in spans:
+            if span.path == path:
+                return body[start : span.start] if side == "before" else body[span.stop :]
+        raise EncodeError(path, "a value in the message", "none")
 
     # -- show --
 
@@ -185,15 +231,15 @@ class Iso8583Codec:
             return self._mask_what_is_read(body)
 
     def _mask_by_plan(self, body: bytes) -> bytes:
-        at = cups.HEADER_BYTES if self._header and body[:1] == b"\x2e" else 0
-        bitmap = self._read_bitmap(body, at + 4)
+        start = self._head.start(body)
+        bitmap, at = read_bitmaps(self._bitmap, self._bitmaps_max, body, start + self._mti.size)
         plan = self._mask_plans.get(bitmap)
         if plan is None:
-            plan = iso_mask.make_plan(self._items_of(bitmap, at + 4))
+            plan = iso_mask.make_plan(self._items_of(bitmap, at))
             if len(self._mask_plans) >= PLANS_MAX:
                 self._mask_plans.clear()
             self._mask_plans[bitmap] = plan
-        return iso_mask.mask_fields(plan, body, at + 4 + len(bitmap))
+        return iso_mask.mask_fields(plan, body, at, self._head.items)
 
     def _mask_what_is_read(self, body: bytes) -> bytes:
         spans, fault = self._walk(body)
@@ -211,24 +257,20 @@ class Iso8583Codec:
 
     def _walk(self, body: bytes) -> tuple[list[Span], RemoteProtocolError | None]:
         spans: list[Span] = []
-        at = 0
-        if self._header and body[:1] == b"\x2e":
-            spans += cups.walk_header(body)
-            at = cups.HEADER_BYTES
         try:
+            at = self._head.walk(body, spans)
             self._walk_message(body, at, spans)
         except RemoteProtocolError as error:
             return spans, error
         return spans, None
 
     def _walk_message(self, body: bytes, at: int, spans: list[Span]) -> None:
-        bitmap = self._read_bitmap(body, at + 4)
-        spans.append(Span("mti", "0", "Message type 消息类型", "", at, at + 4, "ascii"))
-        spans.append(Span("bitmap", "1", "Bitmap 位图", "", at + 4, at + 4 + len(bitmap), ""))
-        items = self._items_of(bitmap, at + 4)
-        at += 4 + len(bitmap)
-        end = len(body)
-        for item in items:
+        offset = at + self._mti.size
+        bitmap, start = read_bitmaps(self._bitmap, self._bitmaps_max, body, offset)
+        spans.append(Span("mti", "0", "Message type 消息类型", "", at, offset, self._mti.shown))
+        spans.append(Span("bitmap", "1", "Bitmap 位图", "", offset, start, self._bitmap.shown))
+        at, end = start, len(body)
+        for item in self._items_of(bitmap, offset):
             at = item.walk(body, at, end, spans)
         if at != end:
             raise RemoteProtocolError("message", at, "its end", f"{end - at} bytes more")
@@ -238,8 +280,8 @@ class Iso8583Codec:
     def paths(self) -> set[str]:
         """Return every path that a message of this dialect can have."""
         names = set(self._by_path) | {"mti"}
-        if self._header:
-            names |= {"header"} | {f"header.{name}" for name in cups.NAMES}
+        if self._head.names:
+            names |= {"header"} | {f"header.{name}" for name in self._head.names}
         return names
 
     def sensitive(self, path: str) -> str | None:
@@ -252,7 +294,7 @@ class Iso8583Codec:
         if path == "mti":
             return 4
         if path.startswith("header."):
-            return cups.header_width(path.removeprefix("header."))
+            return self._head.width(path.removeprefix("header."))
         item = self._by_path.get(path)
         return item.width if item else None
 

@@ -26,11 +26,21 @@ def make_plan(items: list[Item]) -> Plan:
     return steps, jump
 
 
-def mask_fields(plan: Plan, body: bytes, at: int) -> bytes:
-    """Return the body starred, its fields starting at `at`; raises RemoteProtocolError where they do not
-    fit."""
+def mask_fields(plan: Plan, body: bytes, at: int, header: tuple[Item, ...]) -> bytes:
+    """Return the body starred, the parts of its header at its head and its fields starting at `at`; raises
+    RemoteProtocolError where they do not fit."""
     masked = bytearray(body)
+    if header:
+        _mask_steps(make_plan(list(header))[0], body, 0, masked)
     steps, rest = plan
+    at, end = _mask_steps(steps, body, at, masked), len(body)
+    if at + rest != end:
+        raise RemoteProtocolError("message", at, "its end", f"{end - at - rest} bytes more")
+    return bytes(masked)
+
+
+def _mask_steps(steps: list[Step], body: bytes, at: int, masked: bytearray) -> int:
+    """Star what the steps find from `at` on; return where the last of them ends."""
     end = len(body)
     for jump, bounds, item in steps:
         start = at + jump
@@ -41,9 +51,7 @@ def mask_fields(plan: Plan, body: bytes, at: int) -> bytes:
             masked[begin:at] = mask_bytes(body[begin:at], item.about.sensitive, item.charset)
         else:
             _mask_inside(item, body, start, end, masked)
-    if at + rest != end:
-        raise RemoteProtocolError("message", at, "its end", f"{end - at - rest} bytes more")
-    return bytes(masked)
+    return at
 
 
 def _mask_inside(item: Item, body: bytes, start: int, end: int, masked: bytearray) -> None:

@@ -6,7 +6,7 @@ from typing import Any, Literal, NamedTuple
 
 from qianzhi.runtime.masking import mask_pan, mask_phone
 from qianzhi.wire.errors import Reason, RemoteProtocolError, shown
-from qianzhi.wire.rows import PrefixRow
+from qianzhi.wire.rows import EBCDIC, PrefixRow
 
 Message = dict[str, Any]
 Side = Literal["before", "after"]  # of a value, where the bytes around it are asked for
@@ -73,7 +73,7 @@ class Item:
 
     `bare` encodes without the length prefix; `walk` finds spans without checking characters, so that a masked
     body can still be shown; `width` is its greatest length in units (characters or bytes), None where there
-    is none.
+    is none; `hides` says that it may hold what no spec lists, which is never shown.
     """
 
     about: About
@@ -90,6 +90,7 @@ class Item:
     blank: bytes | None = None
     takes_rest: bool = False
     children: tuple["Item", ...] = field(default=())
+    hides: bool = False
 
     def everything(self) -> list["Item"]:
         """Return this item and all below it."""
@@ -98,7 +99,7 @@ class Item:
     @property
     def secret(self) -> bool:
         """Whether anything in here is sensitive."""
-        return any(item.about.sensitive for item in self.everything())
+        return any(item.about.sensitive or item.hides for item in self.everything())
 
 
 Bounds = Callable[[bytes, int, int], tuple[int, int]]
@@ -161,7 +162,11 @@ SENSITIVES = ("pan", "phone", "name", "secret")
 
 
 def mask_bytes(data: bytes, kind: str, charset: str | None) -> bytes:
-    """Return as many bytes with the secret part starred."""
+    """Return as many bytes with the secret part starred; of bytes without a charset (packed digits too) all
+    of them."""
+    if charset == EBCDIC:
+        text = data.decode(EBCDIC)
+        return (_mask_text(text, kind) if text.isascii() else "*" * len(text)).encode(EBCDIC)
     if not charset or not data.isascii():
         return b"*" * len(data)
     return _mask_text(data.decode("ascii"), kind).encode("ascii")
@@ -171,7 +176,7 @@ def view(body: bytes, span: Span) -> FieldView:
     """Return a span as a line of a dump, masked."""
     chunk = body[span.start : span.stop]
     if span.sensitive:
-        value = mask_bytes(chunk, span.sensitive, span.charset or "").decode("ascii")
+        value = mask_bytes(chunk, span.sensitive, span.charset or "").decode(span.charset or "ascii")
     elif span.charset is None:
         value = ""
     elif span.charset:

@@ -53,7 +53,7 @@ def tlv(about: About, known: dict[str, Item], items_max: int = 128) -> Layout:
             spans.append(Span(f"{about.path}.{tag}", tag, title, sensitive, begin, end, ""))
             at = end
 
-    return Layout(decode, encode, walk, tuple(known.values()))
+    return Layout(decode, encode, walk, tuple(known.values()), hides=True)
 
 
 def _put(value: Message, tag: str, content: bytes) -> None:

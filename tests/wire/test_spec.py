@@ -72,7 +72,7 @@ def test_all_problems_of_a_spec_are_reported_at_once():
             "kind": "iso8583",
             "header": "cups47",
             "nonsense": 1,
-            "defaults": {"digits": "ebcdic"},
+            "defaults": {"digits": "ebcdik"},
             "fields": {
                 "1": {"name": "x", "type": "n", "length": 1},
                 "129": {"name": "y", "type": "n", "length": 1},
