@@ -1,5 +1,6 @@
 """The command's words about profiles and dialects; what they do stands in the modules beside this one."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -28,3 +29,31 @@ def describe(
     from qianzhi.cli.describing import describe_command
 
     describe_command(chosen(context), bank, message, as_json, with_hex)
+
+
+@profile_app.command("new-bank", rich_help_panel=PANEL)
+def new_bank(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Small letters, digits and underscores.")],
+    like: Annotated[str, typer.Option("--like", metavar="BANK", help="The bank that is nearest to it.")],
+    title: Annotated[str, typer.Option("--title", help="The bank's name for people.")] = "",
+    number: Annotated[
+        list[str] | None, typer.Option("--number", metavar="NUMBER", help="A bank number; may be repeated.")
+    ] = None,
+    port: Annotated[
+        int, typer.Option("--port", min=0, max=65_535, help="The first of its ports; the next free ones.")
+    ] = 0,
+    own_spec: Annotated[
+        bool, typer.Option("--own-spec", help="Put a copy of the message spec into its file.")
+    ] = False,
+    no_site: Annotated[bool, typer.Option("--no-site", help="Give it no place in the site's file.")] = False,
+    vectors: Annotated[Path, typer.Option("--vectors", metavar="DIR", help="Where vectors are kept.")] = Path(
+        "tests/vectors"
+    ),
+    as_json: Json = False,
+) -> None:
+    """Begin a bank as a copy of another: profile, place in the site, vector skeleton; say what to edit."""
+    from qianzhi.cli.new_bank import Wish, new_bank_command
+
+    wish = Wish(name, like, title, tuple(number or ()), port, own_spec, not no_site, vectors)
+    new_bank_command(chosen(context), wish, as_json)
