@@ -8,10 +8,12 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from qianzhi.runtime.problems import Problem
+from qianzhi.wire.hex_codec import HexCodec
 from qianzhi.wire.iso_spec import make_iso_codec
 from qianzhi.wire.items import FieldView, Message, Side
 from qianzhi.wire.paths import get_path, put_path
 from qianzhi.wire.spec import Table
+from qianzhi.wire.text_spec import make_delimited_codec, make_fixed_codec, make_pairs_codec
 from qianzhi.wire.xml_spec import make_xml_codec
 
 __all__ = ["Codec", "FieldView", "Message", "Side", "get_path", "load_codec", "put_path"]
@@ -62,7 +64,16 @@ class Codec(Protocol):
         """
 
 
-MAKERS: dict[str, Callable[[Table], Codec]] = {"iso8583": make_iso_codec, "xml": make_xml_codec}
+MAKERS: dict[str, Callable[[Table], Codec]] = {
+    "delimited": make_delimited_codec,
+    "fixed": make_fixed_codec,
+    "iso8583": make_iso_codec,
+    "pairs": make_pairs_codec,
+    "xml": make_xml_codec,
+}
+
+# How the body travels: as it is, or as hex text.
+CARRIED: dict[str, Callable[[Codec], Codec]] = {"": lambda codec: codec, "hex": HexCodec}
 
 
 def load_codec(tree: dict[str, Any], file: str) -> tuple[Codec | None, list[Problem]]:
@@ -74,6 +85,7 @@ def load_codec(tree: dict[str, Any], file: str) -> tuple[Codec | None, list[Prob
     root.text("title")
     if kind not in MAKERS:
         return None, problems
-    codec = MAKERS[kind](root)
+    carried = root.choice("carried", CARRIED, "")
+    codec = CARRIED[carried](MAKERS[kind](root))
     root.close()
     return (None, problems) if problems else (codec, [])

@@ -42,6 +42,11 @@ class Table:
             return default
         return value
 
+    def raw(self, key: str) -> Any:
+        """Return a value of whatever type, for the caller to judge; None where there is none."""
+        self._used.add(key)
+        return self._tree.get(key)
+
     def text(self, key: str, default: str = "") -> str:
         """Return a text."""
         value: str = self.take(key, str, "a text", default)

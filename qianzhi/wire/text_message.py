@@ -1,0 +1,397 @@
+"""Text messages, fixed or delimited: a header, the body that the header calls for, and a trailer.
+
+    +--------------------+--------------------------------------+--------------+
+    | header: code, date | body: one of several, by `when`      | trailer: MAC |
+    +--------------------+--------------------------------------+--------------+
+
+In a message the parts of header and trailer stand at the top, those of the body under `body`.  A body that no
+`when` fits is kept unread, as bytes that nobody is shown, so that a request for something unknown can still
+be answered as such.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from qianzhi.wire.errors import EncodeError, Reason, RemoteProtocolError, shown
+from qianzhi.wire.items import FieldView, Item, Message, Side, Span, mask_bytes, view
+from qianzhi.wire.paths import get_path
+from qianzhi.wire.rows import is_digits
+from qianzhi.wire.text_parts import BLANKS, Section
+
+BODY, UNREAD = "body", "unread"
+UNREAD_PATH = f"{BODY}.{UNREAD}"
+ANYTHING = "*"
+NOT_READABLE = "Not readable from here 无法解析"
+
+Region = tuple[int, int]
+
+
+class Regions(NamedTuple):
+    """Where header, body and trailer stand; a body of no columns at all is None."""
+
+    header: Region
+    body: Region | None
+    trailer: Region
+
+
+@dataclass(frozen=True)
+class Body:
+    """One of the bodies: `when` pairs a part of the header with the values it may have.
+
+    An empty value means a blank part, `*` any that is not blank.
+    """
+
+    name: str
+    title: str
+    when: tuple[tuple[str, tuple[str, ...]], ...]
+    section: Section
+
+    def fits(self, header: Message) -> bool:
+        """Tell whether the header calls for this body."""
+        return all(_allows(values, header.get(name)) for name, values in self.when)
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A dialect of text messages, compiled.
+
+    `cut` finds the regions and raises RemoteProtocolError; `glue` stands between them, `ending` behind.
+    """
+
+    header: Section
+    bodies: tuple[Body, ...]
+    trailer: Section
+    cut: Callable[[bytes], Regions]
+    glue: bytes
+    ending: bytes
+    bytes_max: int
+
+    def body_of(self, header: Message) -> Body | None:
+        """Return the first body that the header calls for."""
+        return next((body for body in self.bodies if body.fits(header)), None)
+
+
+class TextCodec:
+    """A compiled dialect of fixed or delimited messages."""
+
+    def __init__(self, shape: Shape) -> None:
+        self._shape = shape
+        self._by_path = paths_of((shape.header, *(body.section for body in shape.bodies), shape.trailer))
+        self._computed = [part for part in shape.header.parts if part.computed]
+        self._known = shape.header.names | shape.trailer.names | {BODY}
+        names = {name for body in shape.bodies for name, _ in body.when}
+        names |= {part.name for part in self._computed}
+        self._deciding = {part.name: part.item for part in shape.header.parts if part.name in names}
+
+    # -- decode --
+
+    def decode(self, body: bytes) -> Message:
+        """Read a message; raises only RemoteProtocolError, whatever the bytes are.
+
+        Blank parts are absent in the message, and so is a body without any values.
+        """
+        message: Message = {}
+        try:
+            self._read(body, message)
+        except RemoteProtocolError as error:
+            error.partial = message
+            raise
+        return message
+
+    def _read(self, body: bytes, message: Message) -> None:
+        shape = self._shape
+        regions = self._cut(body)
+        shape.header.fill(body, *regions.header, message)
+        self._check_sizes(body, regions, message)
+        chosen = shape.body_of(message)
+        inner: Message = {}
+        message[BODY] = inner
+        if chosen is not None:
+            chosen.section.fill(body, *body_region(chosen.section, regions), inner)
+        elif regions.body is not None and regions.body[0] < regions.body[1]:
+            inner[UNREAD] = body[slice(*regions.body)]
+        if not inner:
+            del message[BODY]
+        shape.trailer.fill(body, *regions.trailer, message)
+
+    def _cut(self, body: bytes) -> Regions:
+        shape = self._shape
+        if len(body) > shape.bytes_max:
+            raise too_long(shape.bytes_max, len(body))
+        if not body.endswith(shape.ending):
+            expected = f"{shape.ending.hex().upper()} at the end"
+            raise RemoteProtocolError("message", len(body), expected, "another end", Reason.TOTAL_LENGTH)
+        return shape.cut(body)
+
+    def _check_sizes(self, body: bytes, regions: Regions, message: Message) -> None:
+        """Compare what the header says about sizes with what came."""
+        for part in self._computed:
+            stated = message.get(part.name)
+            found = _sizes(body, regions)[part.computed]
+            if stated is None or not is_digits(stated) or int(stated) != found:
+                path = part.item.about.path
+                raise RemoteProtocolError(
+                    path, self._offset(body, regions, path), str(found), shown(stated), Reason.TOTAL_LENGTH
+                )
+
+    def _offset(self, body: bytes, regions: Regions, path: str) -> int:
+        spans: list[Span] = []
+        self._shape.header.walk(body, *regions.header, spans)
+        return next((span.start for span in spans if span.path == path), 0)
+
+    # -- encode --
+
+    def encode(self, message: Message) -> bytes:
+        """Write a message, its sizes computed; absent parts are left blank.
+
+        Raises EncodeError naming the path that the dialect cannot carry.
+        """
+        shape = self._shape
+        unknown = message.keys() - self._known
+        if unknown:
+            raise EncodeError(min(map(str, unknown)), "a known part", "an unknown name")
+        header = {name: value for name, value in message.items() if name in shape.header.names}
+        trailer = {name: value for name, value in message.items() if name in shape.trailer.names}
+        body = self._encode_body(message)
+        end = shape.trailer.encode(trailer)
+        if self._computed:
+            for part in self._computed:
+                header[part.name] = "0" * (part.item.width or 1)
+            head = shape.header.encode(header) or b""
+            whole = len(self._joined(head, body, end))
+            sizes = {"total_bytes": whole, "body_bytes": len(body or b"")}
+            for part in self._computed:
+                header[part.name] = f"{sizes[part.computed]:0{part.item.width or 1}d}"
+        data = self._joined(shape.header.encode(header), body, end)
+        if len(data) > shape.bytes_max:
+            raise EncodeError("message", f"at most {shape.bytes_max} bytes", str(len(data)))
+        return data
+
+    def _encode_body(self, message: Message) -> bytes | None:
+        value = message.get(BODY, {})
+        chosen = self._shape.body_of(message)
+        if chosen is not None:
+            return chosen.section.encode(value)
+        if value == {}:
+            return None
+        unread = value.get(UNREAD) if isinstance(value, dict) and len(value) == 1 else None
+        if type(unread) is not bytes:
+            raise EncodeError(BODY, "a header that calls for a body", "one that fits none")
+        return unread
+
+    def _joined(self, *regions: bytes | None) -> bytes:
+        return self._shape.glue.join([one for one in regions if one is not None]) + self._shape.ending
+
+    def field_bytes(self, path: str, message: Message, with_prefix: bool) -> bytes | None:
+        """Return a part as it stands on the wire with its padding, with or without its length digits.
+
+        None when it is absent.
+        """
+        value = get_path(message, path)
+        if value is None:
+            return None
+        item = self._item(path, message)
+        return item.encode(value) if with_prefix else item.bare(value)
+
+    def _item(self, path: str, message: Message) -> Item:
+        """Return the part at a path, of the body that this message has where several have such a path."""
+        plain = ".".join(step for step in path.split(".") if not is_digits(step))
+        chosen = self._shape.body_of(message) if plain.startswith(f"{BODY}.") else None
+        found = chosen and paths_of((chosen.section,)).get(plain)
+        items = found or self._by_path.get(plain)
+        if not items:
+            raise EncodeError(path, "a known part", "an unknown name")
+        return items[0]
+
+    def covered(self, body: bytes, path: str, side: Side) -> bytes:
+        """Return the bytes before or after the value at a path, delimiters and all; raises EncodeError."""
+        walked = self._walk(body)
+        for span in walked.spans:
+            if span.path == path:
+                return body[: span.start] if side == "before" else body[span.stop :]
+        raise EncodeError(path, "a part of this message", "none")
+
+    def measure(self, buffer: bytes) -> int | None:
+        """Return the size of the message at the head of the buffer, by its ending or by what its header says.
+
+        Raises RemoteProtocolError where it has neither, or promises more than the dialect allows.
+        """
+        shape = self._shape
+        if shape.ending:
+            at = buffer.find(shape.ending)
+            size = at + len(shape.ending) if at >= 0 else None
+        else:
+            size = self._measured(buffer)
+        if (len(buffer) if size is None else size) > shape.bytes_max:
+            raise too_long(shape.bytes_max, len(buffer) if size is None else size)
+        return size
+
+    def _measured(self, buffer: bytes) -> int | None:
+        at = 0
+        for part in self._shape.header.parts:
+            if part.item.size is None:
+                break
+            if part.computed == "total_bytes":
+                if len(buffer) < at + part.item.size:
+                    return None
+                value = part.item.decode(buffer, at, len(buffer))[0]
+                if value is not None and int(value) >= at + part.item.size:
+                    return int(value)
+                raise part.item.about.error(at, "the size of the message", shown(value), Reason.TOTAL_LENGTH)
+            at += part.item.size
+        raise RemoteProtocolError(
+            "message", 0, "a message that delimits itself", "another", Reason.UNREADABLE
+        )
+
+    # -- show --
+
+    def describe(self, body: bytes) -> list[FieldView]:
+        """Return a readable, masked dump; never raises: where the message breaks, the last line says so."""
+        walked = self._walk(body)
+        masked = self._masked(body, walked)
+        views = [view(masked, span) for span in walked.spans]
+        fault = walked.fault or self._fault_of_a_value(body)
+        return views + ([fault_view(fault, len(body))] if fault else [])
+
+    def _fault_of_a_value(self, body: bytes) -> RemoteProtocolError | None:
+        """Return what is wrong with a sensitive value, which a walk does not look at; stars are nothing
+        wrong."""
+        if b"*" in body:
+            return None
+        try:
+            self.decode(body)
+        except RemoteProtocolError as error:
+            return error
+        return None
+
+    def mask(self, body: bytes) -> bytes:
+        """Return the body with sensitive values starred, of the same length; never raises.
+
+        A region that cannot be read is starred whole, and all that follows it: where something has shifted, a
+        secret stands in a harmless place.
+        """
+        return self._masked(body, self._walk(body))
+
+    def _masked(self, body: bytes, walked: "Walked") -> bytes:
+        masked = bytearray(body)
+        for span in walked.spans:
+            if span.sensitive:
+                chunk = body[span.start : span.stop]
+                masked[span.start : span.stop] = mask_bytes(chunk, span.sensitive, span.charset)
+        masked[walked.safe :] = b"*" * (len(body) - walked.safe)
+        return bytes(masked)
+
+    def _walk(self, body: bytes) -> "Walked":
+        """Find all values; harmless ones are checked, sensitive ones may be starred already."""
+        spans: list[Span] = []
+        safe = 0
+        try:
+            regions = self._cut(body)
+            self._shape.header.walk(body, *regions.header, spans)
+            safe = regions.header[1]
+            header = self._header_of(body, spans)
+            self._check_sizes(body, regions, header)
+            chosen = self._shape.body_of(header)
+            if chosen is not None:
+                chosen.section.walk(body, *body_region(chosen.section, regions), spans)
+            elif regions.body is not None and regions.body[0] < regions.body[1]:
+                spans.append(Span(UNREAD_PATH, "", "Unread 未解析", "secret", *regions.body, ""))
+            safe = regions.trailer[0]
+            self._shape.trailer.walk(body, *regions.trailer, spans)
+        except RemoteProtocolError as error:
+            return Walked(spans, error, min(safe, error.offset))
+        return Walked(spans, None, len(body))
+
+    def _header_of(self, body: bytes, spans: list[Span]) -> Message:
+        """Return the values that choose the body, and the sizes."""
+        header: Message = {}
+        for span in spans:
+            item = self._deciding.get(span.path)
+            if item is not None:
+                header[span.path] = item.decode(body, span.start, span.stop)[0]
+        return header
+
+    # -- what it can carry --
+
+    def paths(self) -> set[str]:
+        """Return every path that a message of this dialect can have."""
+        return set(self._by_path) | {BODY, UNREAD_PATH}
+
+    def sensitive(self, path: str) -> str | None:
+        """Return the kind of secrecy of a path (`pan`, `phone`, `name`, `secret`), or None."""
+        return sensitive_of(self._by_path, path)
+
+    def width(self, path: str) -> int | None:
+        """Return the greatest length of a path's value in bytes that every body has room for; None where
+        there is none."""
+        return width_of(self._by_path, path)
+
+    def binary(self, path: str) -> bool:
+        """Tell whether a path's value is bytes."""
+        return path == UNREAD_PATH or any(item.binary for item in self._by_path.get(path, []))
+
+
+class Walked(NamedTuple):
+    """What was found in a message, why no more, and up to where whole regions could be read."""
+
+    spans: list[Span]
+    fault: RemoteProtocolError | None
+    safe: int
+
+
+def _allows(values: tuple[str, ...], found: Any) -> bool:
+    blank = not isinstance(found, str) or not found.strip(BLANKS)
+    if blank:
+        return "" in values
+    return ANYTHING in values or found in values
+
+
+def _sizes(body: bytes, regions: Regions) -> dict[str, int]:
+    inner = regions.body or (0, 0)
+    return {"total_bytes": len(body), "body_bytes": inner[1] - inner[0]}
+
+
+def body_region(section: Section, regions: Regions) -> Region:
+    """Return where a body stands; raises RemoteProtocolError when it has columns and none came."""
+    if regions.body is not None:
+        return regions.body
+    at = regions.header[1]
+    if section.columns_min:
+        raise section.parts[0].item.about.error(at, "a column", "none", Reason.MISSING)
+    return at, at
+
+
+def too_long(bytes_max: int, found: int) -> RemoteProtocolError:
+    """Return the error of a message over the dialect's limit."""
+    expected = f"at most {bytes_max} bytes"
+    return RemoteProtocolError("message", 0, expected, str(found), Reason.LENGTH_TOO_LARGE)
+
+
+def fault_view(error: RemoteProtocolError, size: int) -> FieldView:
+    """Return the line of a dump that says where it breaks."""
+    at = min(error.offset, size)
+    text = f"expected {error.expected}, found {error.found}"
+    return FieldView(error.field, "!", NOT_READABLE, at, size - at, text)
+
+
+def paths_of(sections: tuple[Section, ...]) -> dict[str, list[Item]]:
+    """Return the parts by path; bodies may have several at one path."""
+    found: dict[str, list[Item]] = {}
+    for section in sections:
+        for part in section.parts:
+            for item in (part.item, *part.group):
+                found.setdefault(item.about.path, []).append(item)
+    return found
+
+
+def sensitive_of(by_path: dict[str, list[Item]], path: str) -> str | None:
+    """Return the kind of secrecy of a path, in whichever body it is a secret."""
+    if path == UNREAD_PATH:
+        return "secret"
+    return next((item.about.sensitive for item in by_path.get(path, []) if item.about.sensitive), None)
+
+
+def width_of(by_path: dict[str, list[Item]], path: str) -> int | None:
+    """Return the smallest of the widths that a path has in several bodies."""
+    return min((item.width for item in by_path.get(path, []) if item.width is not None), default=None)
