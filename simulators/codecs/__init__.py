@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from simulators.codecs.carried import HexCarried
 from simulators.codecs.iso import IsoBankCodec
 from simulators.codecs.source import BankCodecError
+from simulators.codecs.texts import TextBankCodec
 from simulators.codecs.xml import XmlBankCodec
 
 __all__ = ["BankCodec", "BankCodecError", "bank_codec"]
@@ -41,7 +42,12 @@ class BankCodec(Protocol):
         """Return where a card number stands in any request, empty for nowhere."""
 
 
-MAKERS: dict[str, Callable[[Message], BankCodec]] = {"iso8583": IsoBankCodec, "xml": XmlBankCodec}
+MAKERS: dict[str, Callable[[Message], BankCodec]] = {
+    "delimited": TextBankCodec,
+    "fixed": TextBankCodec,
+    "iso8583": IsoBankCodec,
+    "xml": XmlBankCodec,
+}
 
 
 def bank_codec(tree: Message) -> BankCodec:

@@ -29,8 +29,9 @@ class HexCarried:
         return self._inner.field(path, message, with_prefix=with_prefix)
 
     def covered(self, data: bytes, path: str, side: str) -> bytes:
-        """Return the inner message's bytes before or after the value at a path."""
-        return self._inner.covered(_inner_bytes(data), path, side)
+        """Return the letters before or after those of the value at a path."""
+        size = 2 * len(self._inner.covered(_inner_bytes(data), path, side))
+        return data[:size] if side == "before" else data[len(data) - size :]
 
     def binary(self, path: str) -> bool:
         """Tell whether a path's value is bytes."""
