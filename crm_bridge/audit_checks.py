@@ -105,6 +105,32 @@ _ORDERS = {
         JOIN billing_orders r ON r.serial = o.reverses WHERE r.reverses IS NOT NULL""",
 }
 
+# What must be the same for every business date and bank number: two sides, each as columns of four sums.
+_TOLD = """SELECT business_date, bank_number, sum(approved_count) AS n, sum(approved_fen) AS fen,
+    sum(reversed_count) AS undone, sum(reversed_fen) AS undone_fen FROM journal_totals
+    GROUP BY business_date, bank_number"""
+_WRITTEN = f"""SELECT business_date, bank_number, count(*) AS n, sum(amount_fen) AS fen,
+    sum(state = {State.REVERSED:d}) AS undone, sum(amount_fen * (state = {State.REVERSED:d})) AS undone_fen
+    FROM journal WHERE state IN ({_ORDERED}) GROUP BY business_date, bank_number"""
+_POSTED = f"""SELECT o.business_date, o.bank_number, sum(t.code = {Code.CREDIT:d}) AS n,
+    sum(t.amount_fen * (t.code = {Code.CREDIT:d})) AS fen, sum(t.code <> {Code.CREDIT:d}) AS undone,
+    sum(t.amount_fen * (t.code <> {Code.CREDIT:d})) AS undone_fen FROM billing_orders o
+    JOIN ledger_transfers t ON t.reference = o.serial AND t.code IN ({Code.CREDIT:d}, {UNDO + Code.CREDIT:d})
+    GROUP BY o.business_date, o.bank_number"""
+
+
+def _same_sums(other: str) -> str:
+    """Return the query for dates and numbers whose totals are not what another table sums up to."""
+    return f"""SELECT business_date || '/' || bank_number, 'totals less the other side: ' || sum(n) || ' of '
+        || sum(fen) || ', reversed ' || sum(undone) || ' of ' || sum(undone_fen) FROM (
+        SELECT * FROM ({_TOLD}) UNION ALL
+        SELECT business_date, bank_number, -n, -fen, -undone, -undone_fen FROM ({other}))
+        GROUP BY business_date, bank_number
+        HAVING sum(n) <> 0 OR sum(fen) <> 0 OR sum(undone) <> 0 OR sum(undone_fen) <> 0"""
+
+
+_TOTALS = {"totals": _same_sums(_WRITTEN), "totals-posted": _same_sums(_POSTED)}
+
 _PAID = """SELECT v.bill, count(*) AS n, min(v.order_serial) AS paid_by FROM billing_write_offs v
     LEFT JOIN billing_orders r ON r.reverses = v.order_serial WHERE r.serial IS NULL GROUP BY v.bill"""
 _WRITTEN_OFF = """SELECT order_serial, sum(principal_fen) AS principal, sum(late_fee_fen) AS fee
@@ -149,4 +175,4 @@ _BILLS = {
         """,
 }
 
-CHECKS: dict[str, str] = _LEDGER | _ORDERS | _BILLS
+CHECKS: dict[str, str] = _LEDGER | _ORDERS | _TOTALS | _BILLS

@@ -21,6 +21,7 @@ from crm_bridge.gateway_errors import (
 from crm_bridge.journal import repeat_of
 from crm_bridge.journal_dates import Calendar
 from crm_bridge.journal_decide import Journal, Terms
+from crm_bridge.journal_totals import Day, day_of
 from crm_bridge.settings import CoreSettings
 from crm_bridge.store import Changes, Store, Wanted
 from qianzhi.billing.desk import Desk
@@ -127,11 +128,12 @@ class Gateway:
             batch = transaction.load(wanted, now.wall_us)
             sheet = Sheet(batch.accounts)
             desk = Desk(batch.billing, sheet, self._tariff, calendar.today, now, self._part)
-            journal = Journal(batch.rows, desk, calendar, self._terms, now, self._part)
+            journal = Journal(batch.rows, batch.totals, desk, calendar, self._terms, now, self._part)
             replies = (
                 [journal.quarantine(one) for one in requests] if quarantine else journal.decide(requests)
             )
-            if not transaction.save(Changes(journal.changes(), desk.changes(), sheet.changes())):
+            changes = Changes(journal.changes(), desk.changes(), sheet.changes())
+            if not transaction.save(changes, self._part):
                 return None
             # Before the outcome is known: executed again, a reversal that was committed finds itself done and
             # raises nothing.  An alarm for nothing is the lesser harm.
@@ -156,12 +158,16 @@ def wants(requests: Iterable[Request], calendar: Calendar, part: str) -> Wanted:
     phones: set[str] = set()
     bills: set[str] = set()
     numbers: set[str] = set()
+    days: set[Day] = set()
     orders = 0
     for request in requests:
         if refusal(request) is not None:
             continue
         if request.kind is Kind.OWED:
             phones.add(request.phone)
+            continue
+        if request.kind is Kind.TOTALS:
+            days.add(day_of(request))
             continue
         named = [request.key]
         if request.date_ours:
@@ -179,4 +185,6 @@ def wants(requests: Iterable[Request], calendar: Calendar, part: str) -> Wanted:
     if numbers:
         house += [Name(RECEIVABLE, "", part), Name(LATE_FEES, "", part)]
     bills.discard("")
-    return Wanted(sorted(keys), frozenset(reversals), frozenset(phones), frozenset(bills), house, orders)
+    return Wanted(
+        sorted(keys), frozenset(reversals), frozenset(phones), frozenset(bills), house, orders, sorted(days)
+    )

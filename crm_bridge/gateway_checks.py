@@ -20,12 +20,17 @@ def refusal(request: Request) -> Result | None:
     texts = (request.space, request.serial, request.bank, request.bank_number, request.phone, request.bill)
     if not all(map(_is_text, (*texts, request.own_serial))) or not request.space or not request.serial:
         return Result.FORMAT
-    numbers = (request.amount_fen, request.received_us, request.date)
+    figures = (request.count, request.reversed_count, request.reversed_fen)
+    numbers = (request.amount_fen, request.received_us, request.date, *figures)
     if any(type(number) is not int for number in numbers) or not 0 <= request.received_us < TIME_US_CAP:
+        return Result.FORMAT
+    if not all(0 <= figure <= AMOUNT_FEN_CAP for figure in figures):
         return Result.FORMAT
     if abs(request.amount_fen) > AMOUNT_FEN_CAP or not 0 <= request.date <= DATE_MAX:
         return Result.FORMAT
     if request.kind in MONEY_KINDS and not (request.phone and request.bank_number):
+        return Result.FORMAT
+    if request.kind is Kind.TOTALS and not request.bank_number:
         return Result.FORMAT
     return None
 

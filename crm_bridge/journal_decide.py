@@ -13,8 +13,9 @@ import msgspec
 from crm_bridge.gateway_checks import refusal
 from crm_bridge.journal import Row, State, content_of, encode, kept, new_row, repeat_of, standing_of
 from crm_bridge.journal_dates import Calendar
+from crm_bridge.journal_totals import Day, Tally, Totals
 from qianzhi.billing.desk import Desk, Job, Outcome
-from qianzhi.domain.requests import Key, Kind, Reply, Request
+from qianzhi.domain.requests import KEYLESS_KINDS, Key, Kind, Reply, Request
 from qianzhi.domain.results import Result
 from qianzhi.ledger.invariant import invariant
 from qianzhi.runtime.effects import Alarm
@@ -32,21 +33,32 @@ class Terms(NamedTuple):
 
 
 class Changes(NamedTuple):
-    """What a batch writes into the journal: new rows in the order of their keys, and reversed ones."""
+    """What a batch writes into the journal: new rows in the order of their keys, reversed ones, and what
+    both add to the totals.
+    """
 
     inserts: list[Row]
     reversals: list[Row]
+    totals: list[tuple[Day, Totals]]
 
 
 class Journal:
     """One batch's working copy of the journal, with the desk that its money requests go to."""
 
     def __init__(
-        self, rows: Iterable[Row], desk: Desk, calendar: Calendar, terms: Terms, now: Now, part: str
+        self,
+        rows: Iterable[Row],
+        totals: Iterable[tuple[Day, Totals]],
+        desk: Desk,
+        calendar: Calendar,
+        terms: Terms,
+        now: Now,
+        part: str,
     ) -> None:
         self._rows = {row.key: row for row in rows}
         self._loaded = frozenset(self._rows)
         self._changed: set[Key] = set()
+        self._tally = Tally(totals)
         self._desk = desk
         self._calendar = calendar
         self._terms = terms
@@ -71,7 +83,7 @@ class Journal:
         refused = refusal(request)
         if refused is not None:
             return Reply(refused)
-        if request.kind is Kind.OWED:
+        if request.kind in KEYLESS_KINDS:
             return Reply(Result.QUARANTINED)
         asking = request.kind in (Kind.STATUS, Kind.REVERSAL)
         row = self._row_of_original(request) if asking else self._row_of_credit(request)
@@ -87,10 +99,17 @@ class Journal:
         """Return what is to be written; a row that is new and reversed at once is written once."""
         changed = sorted(self._changed)
         inserts = [self._rows[key] for key in changed if key not in self._loaded]
-        return Changes(inserts, [self._rows[key] for key in changed if key in self._loaded])
+        reversals = [self._rows[key] for key in changed if key in self._loaded]
+        return Changes(inserts, reversals, self._tally.added())
 
     def _totals(self, request: Request) -> Reply:
-        return Reply(Result.UNSUPPORTED)
+        """Compare a bank's totals; any date may be asked about that can have rows, closed ones too."""
+        ahead = self._calendar.days_ahead(request.date)
+        if ahead is None or ahead > 1:
+            return Reply(Result.BAD_DATE)
+        if ahead < -self._terms.keep_days:
+            return Reply(Result.TOO_OLD)
+        return msgspec.structs.replace(self._tally.answer(request), settled_us=self._now.wall_us)
 
     def _owed(self, request: Request) -> Reply:
         return self._reply(self._desk.owed(request.phone))
@@ -160,6 +179,7 @@ class Journal:
             reversed_us=self._now.wall_us,
         )
         self._changed.add(row.key)
+        self._tally.reverse(Day(row.bank_number, row.business_date), row.amount_fen)
         return reply
 
     def _row_of_credit(self, request: Request) -> Row | None:
@@ -234,6 +254,8 @@ class Journal:
         invariant(key not in self._rows, "a key is settled once")
         self._rows[key] = new_row(request, key, state, reply, self._now.wall_us, self._part)
         self._changed.add(key)
+        if state is State.APPROVED:
+            self._tally.approve(Day(request.bank_number, key.date), request.amount_fen)
         return reply
 
     def _reply(self, outcome: Outcome) -> Reply:

@@ -19,6 +19,7 @@ from sqlalchemy.exc import DBAPIError
 from crm_bridge.gateway_errors import CommitUnknownError, OutOfSpaceError, RetryableError, SchemaError
 from crm_bridge.journal import Row, State
 from crm_bridge.journal_decide import Changes as JournalChanges
+from crm_bridge.journal_totals import Day, Totals
 from qianzhi.billing import store as billing_store
 from qianzhi.billing.desk import Changes as BillingChanges
 from qianzhi.billing.desk import Loaded
@@ -38,6 +39,8 @@ class Statements(NamedTuple):
     load_rows: TextClause
     add_rows: TextClause
     mark_reversed: TextClause
+    load_totals: TextClause
+    add_totals: TextClause
 
 
 _COLUMNS = ", ".join(Row._fields)
@@ -59,6 +62,20 @@ STATEMENTS = {
             :reversal_reply, reversed_us = :reversed_us WHERE space = :space AND business_date =
             :business_date AND serial = :serial AND state = 1"""
         ),
+        load_totals=text(
+            """SELECT t.bank_number, t.business_date, sum(t.approved_count), sum(t.approved_fen),
+            sum(t.reversed_count), sum(t.reversed_fen) FROM json_each(:days) w CROSS JOIN journal_totals t
+            ON t.bank_number = w.value ->> 0 AND t.business_date = w.value ->> 1
+            GROUP BY t.bank_number, t.business_date"""
+        ),
+        add_totals=text(
+            """INSERT INTO journal_totals (business_date, bank_number, part, approved_count, approved_fen,
+            reversed_count, reversed_fen) VALUES (:date, :bank_number, :part, :approved_count, :approved_fen,
+            :reversed_count, :reversed_fen) ON CONFLICT (business_date, bank_number, part) DO UPDATE SET
+            approved_count = approved_count + excluded.approved_count, approved_fen = approved_fen +
+            excluded.approved_fen, reversed_count = reversed_count + excluded.reversed_count, reversed_fen =
+            reversed_fen + excluded.reversed_fen"""
+        ),
     ),
 }
 
@@ -66,7 +83,7 @@ STATEMENTS = {
 class Wanted(NamedTuple):
     """What a batch names: keys that it may touch, those it may reverse, phones, quoted bills, accounts.
 
-    `orders_max` is how many work orders it can need at most.
+    `orders_max` is how many work orders it can need at most; `days` are those whose totals it asks for.
     """
 
     keys: Sequence[Key]
@@ -75,6 +92,7 @@ class Wanted(NamedTuple):
     bills: frozenset[str]
     house: Sequence[Name]
     orders_max: int
+    days: Sequence[Day]
 
 
 @dataclass
@@ -82,6 +100,7 @@ class Batch:
     """What was loaded for one batch."""
 
     rows: list[Row]
+    totals: list[tuple[Day, Totals]]
     accounts: list[Account]
     billing: Loaded
 
@@ -147,18 +166,24 @@ class Transaction:
         books = {subscriber.book for subscriber in subscribers}
         found = billing_store.load_bills(connection, books, bills) if books or bills else []
         serials = billing_store.take_serials(connection, self._order_prefix, wanted.orders_max)
-        return Batch(rows, loaded, Loaded(subscribers, found, standings, house, serials))
+        totals = load_totals(connection, wanted.days) if wanted.days else []
+        return Batch(rows, totals, loaded, Loaded(subscribers, found, standings, house, serials))
 
-    def save(self, changes: Changes) -> bool:
-        """Write a batch's changes; False says that a key was claimed meanwhile: decide again."""
+    def save(self, changes: Changes, part: str) -> bool:
+        """Write a batch's changes, its totals under `part`; False says that a key was claimed meanwhile:
+        decide again.
+        """
         sql = STATEMENTS[self._connection.dialect.name]
-        inserts, reversals = changes.journal
+        inserts, reversals, totals = changes.journal
         if inserts and self._connection.execute(sql.add_rows, _dicts(inserts)).rowcount < len(inserts):
             return False
         if reversals and self._connection.execute(sql.mark_reversed, _dicts(reversals)).rowcount < len(
             reversals
         ):
             return False
+        if totals:
+            added = [day._asdict() | sums._asdict() | {"part": part} for day, sums in totals]
+            self._connection.execute(sql.add_totals, added)
         billing_store.save(self._connection, changes.billing)
         ledger_store.save(self._connection, changes.ledger)
         return True
@@ -243,6 +268,12 @@ def load_rows(connection: Connection, keys: Iterable[Key]) -> list[Row]:
     """Return the journal's rows of these keys, as far as they exist."""
     rows = connection.execute(STATEMENTS[connection.dialect.name].load_rows, {"keys": as_list(keys)})
     return list(map(row_of, rows))
+
+
+def load_totals(connection: Connection, days: Iterable[Day]) -> list[tuple[Day, Totals]]:
+    """Return what these days come to, all parts together; a day without rows is missing."""
+    rows = connection.execute(STATEMENTS[connection.dialect.name].load_totals, {"days": as_list(days)})
+    return [(Day(*row[:2]), Totals(*row[2:])) for row in rows]
 
 
 def find_rows(connection: Connection, ending: str, rows_max: int) -> list[Row]:

@@ -17,6 +17,8 @@ class Row:
     content: tuple[object, ...] | None  # None: a tombstone, the original was never seen
     result: Result
     standing_fen: int = 0
+    bank_number: str = ""
+    approved_fen: int = 0  # stays when the money has been taken back
 
 
 @dataclass(slots=True)
@@ -37,6 +39,8 @@ class TinyCore:
             return Reply(self._row(request.key, Result.NOT_FOUND).result)
         if request.kind is Kind.REVERSAL:
             return Reply(self._reverse(request.key))
+        if request.kind is Kind.TOTALS:
+            return self._totals(request)
         return Reply(self._pay(request), order=f"W{request.serial}")
 
     @property
@@ -61,11 +65,28 @@ class TinyCore:
         if row is None:
             result = self._refusal(request)
             standing_fen = request.amount_fen if result is Result.APPROVED else 0
-            self.rows[request.key] = Row(content, result, standing_fen)
+            self.rows[request.key] = Row(content, result, standing_fen, request.bank_number, standing_fen)
             return result
         if row.content is None:
             return Result.BLOCKED
         return row.result if row.content == content else Result.DUPLICATE_SERIAL
+
+    def _totals(self, request: Request) -> Reply:
+        rows = [
+            row
+            for key, row in self.rows.items()
+            if key.date == request.date and row.bank_number == request.bank_number and row.approved_fen
+        ]
+        undone = [row.approved_fen for row in rows if not row.standing_fen]
+        ours = (len(rows), sum(row.approved_fen for row in rows), len(undone), sum(undone))
+        theirs = (request.count, request.amount_fen, request.reversed_count, request.reversed_fen)
+        return Reply(
+            Result.APPROVED if ours == theirs else Result.TOTALS_DIFFER,
+            count=ours[0],
+            amount_fen=ours[1],
+            reversed_count=ours[2],
+            reversed_fen=ours[3],
+        )
 
     def _refusal(self, request: Request) -> Result:
         if int(request.phone) not in self.phones:

@@ -25,6 +25,7 @@ class Kind(IntEnum):
 
 
 MONEY_KINDS = frozenset({Kind.RECHARGE, Kind.PAY})
+KEYLESS_KINDS = frozenset({Kind.OWED, Kind.TOTALS})  # questions: nothing is claimed, settled or kept
 PRIORITY_KINDS = frozenset({Kind.STATUS, Kind.REVERSAL, Kind.BLOCK})
 
 

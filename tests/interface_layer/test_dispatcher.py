@@ -364,6 +364,8 @@ def test_routes_are_tried_in_order_by_number_and_kind() -> None:
     ]
     assert route(routes, CITIC, Kind.OWED) == "nowhere"
     assert route(routes, CITIC, Kind.PAY) == "bridges"
+    assert route(routes, CITIC, Kind.TOTALS) == "bridges"
+    assert route([Route(numbers=["*"], kinds=["totals"], to="bridges")], ICBC, Kind.TOTALS) == "bridges"
     assert route(routes, ICBC, Kind.RECHARGE) == "icbc"
     assert route(routes, ICBC, Kind.PAY) == "nowhere"
     assert route(routes, CITIC, 0) == "nowhere"
