@@ -29,9 +29,12 @@ _TAG = re.compile(rb"</?([A-Za-z_][A-Za-z0-9_.-]*)\s*/?>")
 class XmlCodec:
     """A compiled XML dialect."""
 
-    def __init__(self, root: Element, charset: str, bytes_max: int, elements_max: int) -> None:
+    def __init__(
+        self, root: Element, charset: str, bytes_max: int, elements_max: int, *, declared: bool = True
+    ) -> None:
         self._root = root
         self._charset = charset
+        self._declared = declared
         self._bytes_max = bytes_max
         self._elements_max = elements_max
         self._parser = _make_parser()
@@ -102,13 +105,15 @@ class XmlCodec:
     def encode(self, message: Message) -> bytes:
         """Write a message in its own `charset`, or the dialect's; elements stand in the order of the spec.
 
+        Where the dialect has no declaration, one is written only when the charset is not the dialect's.
         Raises EncodeError naming the path that the dialect cannot carry.
         """
         named = message.get("charset", self._charset)
         charset = CHARSETS.get(named.lower()) if isinstance(named, str) else None
         if charset is None:
             raise EncodeError("charset", "GBK or UTF-8", shown(named))
-        pieces = [f'<?xml version="1.0" encoding="{charset.upper()}"?>']
+        declared = self._declared or charset != self._charset
+        pieces = [f'<?xml version="1.0" encoding="{charset.upper()}"?>'] if declared else []
         table = {name: value for name, value in message.items() if name != "charset"}
         write(self._root, table, pieces)
         try:

@@ -43,12 +43,14 @@ def make_xml_codec(root: Table) -> XmlCodec:
         root.problem("charset", named, "one of " + ", ".join(sorted(CHARSETS)))
     bytes_max = root.number("message_bytes_max", 64, 1_000_000, 65_536)
     elements_max = root.number("elements_max", 1, 100_000, 1000)
+    declared = root.flag("declaration", True)
     tables = root.table("elements")
     for path in tables.names():
         _element(tables.table(path), path, top)
     if not tables.names():
         root.problem("elements", "nothing", "at least one element")
-    return XmlCodec(top.finished(), CHARSETS.get(named.lower(), "gbk"), bytes_max, elements_max)
+    charset = CHARSETS.get(named.lower(), "gbk")
+    return XmlCodec(top.finished(), charset, bytes_max, elements_max, declared=declared)
 
 
 def _element(table: Table, path: str, top: Draft) -> None:

@@ -1,11 +1,14 @@
 """Key delivery against public samples and worked values, and the ring of keys around an exchange."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from qianzhi.runtime.now import SECOND_US, Now
-from qianzhi.wire.codec import put_path
+from qianzhi.wire.codec import load_codec, put_path
+from qianzhi.wire.des import DesKey
 from qianzhi.wire.errors import KeyCheckError
 from qianzhi.wire.keys import (
     Delivered,
@@ -14,7 +17,10 @@ from qianzhi.wire.keys import (
     build_delivery,
     check_value,
     delivery_mac,
+    is_weak,
+    read_deliveries,
     read_delivery,
+    sign_answer,
     unwrap,
     verify_delivery_mac,
     with_parity,
@@ -207,3 +213,138 @@ def test_keys_of_other_sizes_are_refused(size):
         with pytest.raises(KeyCheckError):
             act()
     assert "0123" not in repr(Delivered(MAK1, "mac"))
+
+
+# Keys in slots
+
+POS_MASTER = bytes.fromhex("CA5D92598DCA48CE8A4C76361A9269E9")
+POS_FIELD = "6701EAD6A9AD51E51AA406E2C27FCFA98D0A74B8" + "B651F9E9BACE9AE1" + "0000000000000000" + "AB7153CA"
+POS_PIK = bytes.fromhex("807A23AD32B36D457AE91FDF927570EA")
+POS_MAK = bytes.fromhex("5BB5C72CD00B7338")
+
+
+def slot_part(name, length):
+    return {"name": name, "title": name, "type": "b", "length": length, "sensitive": "secret"}
+
+
+@pytest.fixture(scope="module")
+def pos():
+    """A message with the keys of a terminal's sign-on in field 62: two slots of 16 bytes, each with a check
+    value."""
+    parts = [slot_part("pin_key", 16), slot_part("pin_check", 4)]
+    parts += [slot_part("mac_key", 16), slot_part("mac_check", 4)]
+    field = {
+        "name": "keys",
+        "title": "Keys",
+        "layout": "parts",
+        "prefix": "LLL",
+        "length": 60,
+        "parts": parts,
+    }
+    tree = {"kind": "iso8583", "name": "pos", "title": "Terminal", "fields": {"62": field}}
+    codec, problems = load_codec(tree, "pos.toml")
+    assert problems == []
+    return codec
+
+
+SLOTS = DeliverySpec(form="slots", pin_key="keys.pin_key", pin_check="keys.pin_check")
+
+
+def test_the_published_keys_of_a_terminal(pos):
+    body = b"0810" + bytes.fromhex("0000000000000004") + b"040" + bytes.fromhex(POS_FIELD)
+    message = pos.decode(body)
+    delivered = read_deliveries(SLOTS, message, pos, POS_MASTER)
+    assert delivered == [Delivered(POS_MAK, "mac"), Delivered(POS_PIK, "pin")]
+    assert read_delivery(SLOTS, message, pos, POS_MASTER).key == POS_MAK
+    built = build_delivery(SLOTS, {"mti": "0810"}, pos, POS_MASTER, *delivered)
+    assert pos.encode(built) == body
+
+
+def test_slots_in_text_are_hex(xml_tree):
+    elements = {name: {"title": name, "type": "an", "length": 32} for name in ("MACKEY", "MACCHECK")}
+    codec, problems = load_codec({**xml_tree, "elements": elements}, "spec.toml")
+    assert problems == []
+    spec = DeliverySpec(form="slots", mac_key="MACKEY", mac_check="MACCHECK")
+    message = build_delivery(spec, {}, codec, MASTER, Delivered(MAK3, "mac"))
+    assert message == {"MACKEY": "1FD1B02B237AF9AE1A4D672DCA6CB335", "MACCHECK": "7B83586D"}
+    read = codec.decode(codec.encode(message))
+    assert read_deliveries(spec, read, codec, MASTER) == [Delivered(MAK3, "mac")]
+    single = build_delivery(spec, {}, codec, MASTER, Delivered(SINGLE, "mac"))
+    assert single["MACKEY"][16:] == "0" * 16
+    assert read_delivery(spec, single, codec, MASTER).key == SINGLE
+    short = replace(spec, slot_bytes=8)
+    message = build_delivery(short, {}, codec, MASTER, Delivered(SINGLE, "mac"))
+    assert len(message["MACKEY"]) == 16
+    assert read_delivery(short, message, codec, MASTER).key == SINGLE
+    with pytest.raises(KeyCheckError, match="does not fit a slot"):
+        build_delivery(short, {}, codec, MASTER, Delivered(MAK3, "mac"))
+    verify_delivery_mac(spec, message, codec, MAK3)  # nothing to check, since slots have no MAC of their own
+    sign_answer(spec, message, codec, MAK3)
+
+
+SINGLE = bytes.fromhex("5BB5C72CD00B7338")
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "says"),
+    [
+        ("keys.mac_key", None, "no 16 bytes at keys.mac_key"),
+        ("keys.mac_key", bytes(8), "no 16 bytes at keys.mac_key"),
+        ("keys.mac_key", "0011 2233445566778899AABBCCDDEEF", "no 16 bytes at keys.mac_key"),
+        ("keys.mac_key", bytes(16), "check value"),
+        ("keys.mac_check", b"\1\2\3", "no 4 bytes at keys.mac_check"),
+        ("keys.mac_check", bytes(4), "check value"),
+        ("keys.pin_check", bytes(4), "check value does not fit the delivered pin key"),
+        ("keys.pin_key", ["x"], "no 16 bytes at keys.pin_key"),
+    ],
+)
+def test_slots_that_do_not_fit_are_refused(pos, path, value, says):
+    delivered = (Delivered(MAK3, "mac"), Delivered(PIK, "pin"))
+    message = build_delivery(SLOTS, {"mti": "0810"}, pos, MASTER, *delivered)
+    put_path(message, path, value)
+    with pytest.raises(KeyCheckError, match=says):
+        read_deliveries(SLOTS, message, pos, MASTER)
+
+
+@pytest.mark.parametrize(
+    "key", ["0101010101010101", "0123456789ABCDEF0123456789ABCDEF", "0123456789ABCDEFFEFEFEFEFEFEFEFE"]
+)
+def test_weak_keys_are_refused_in_every_form(pos, cups, reset, key):
+    weak = Delivered(bytes.fromhex(key), "mac")
+    assert is_weak(weak.key)
+    spec = DeliverySpec(form="slots")
+    with pytest.raises(KeyCheckError, match="weak"):
+        read_deliveries(spec, build_delivery(spec, {}, pos, MASTER, weak), pos, MASTER)
+    with pytest.raises(KeyCheckError, match="weak"):
+        read_delivery(SPEC, build_delivery(SPEC, reset, cups, MASTER, weak), cups, MASTER)
+
+
+def test_weakness_does_not_hide_behind_parity():
+    assert is_weak(bytes(8))
+    assert is_weak(bytes.fromhex("0123456789ABCDEF0022446688AACCEE"))
+    assert not is_weak(MASTER)
+    for weak in (b"\x01" * 8, b"\xfe" * 8, bytes.fromhex("E0E0E0E0F1F1F1F1")):
+        assert DesKey(weak).encrypt(DesKey(weak).encrypt(b"8 bytes.")) == b"8 bytes."  # what makes it weak
+
+
+def test_a_delivery_needs_its_places(cups, reset):
+    with pytest.raises(KeyCheckError, match="fields of its MAC"):
+        build_delivery(DeliverySpec(), reset, cups, MASTER, Delivered(MAK3, "mac"))
+    with pytest.raises(KeyCheckError, match="no place"):
+        build_delivery(DeliverySpec(form="slots"), {}, cups, MASTER, Delivered(MAK3, "pin"))
+    assert DeliverySpec(form="slots").paths == ["keys.mac_key", "keys.mac_check"]
+    assert "private.NK.key" in SPEC.paths
+
+
+@given(key=st.binary(min_size=16, max_size=16), noise=st.binary(min_size=16, max_size=16))
+def test_no_delivery_error_shows_a_key(pos, key, noise):
+    message = build_delivery(SLOTS, {}, pos, MASTER, Delivered(key, "mac"), Delivered(noise, "pin"))
+    shapes = [secret.hex() for secret in (key, noise, key[:8], key[8:])]
+    for path, value in (("keys.mac_check", bytes(4)), ("keys.pin_key", noise), ("keys.mac_key", key)):
+        changed = {"keys": {**message["keys"], path.split(".")[1]: value}}
+        with pytest.raises(KeyCheckError) as caught:
+            read_deliveries(SLOTS, changed, pos, MASTER)
+        text = f"{caught.value} {caught.value!r} {caught.value.__context__!r}".lower()
+        assert not any(shape in text for shape in shapes)
+    text = repr([Delivered(key, "mac"), KeyRing(0, key).current, KeyRing(0, key)]).lower()
+    assert not any(shape in text for shape in shapes)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qianzhi.wire.codec import put_path
+from qianzhi.wire.codec import load_codec, put_path
 from qianzhi.wire.errors import EncodeError, Reason, RemoteProtocolError
 
 TEXT = "中国移动充值　张三 ABC xyz 0123 &<>\"'"
@@ -341,3 +341,18 @@ def test_what_int_would_read_is_no_digit_in_any_charset(xml, digits):
     with pytest.raises(RemoteProtocolError) as caught:
         xml.decode(text.encode())
     assert caught.value.field == "Head.TrxCode"
+
+
+def test_a_dialect_without_a_declaration(xml_tree):
+    codec, problems = load_codec({**xml_tree, "declaration": False}, "spec.toml")
+    assert problems == []
+    message = {"Head": {"TrxCode": "010011"}, "Body": {"Name": "张三"}}
+    body = codec.encode(message)
+    assert body.startswith(b"<Message><Head>")
+    assert body.decode("gbk").count("张三") == 1
+    assert codec.decode(body) == message
+    # a declaration is still read, and written where the charset is another
+    assert codec.decode(b'<?xml version="1.0" encoding="GBK"?>' + body) == message
+    other = codec.encode({**message, "charset": "UTF-8"})
+    assert other.startswith(b'<?xml version="1.0" encoding="UTF-8"?>')
+    assert codec.decode(other) == {**message, "charset": "UTF-8"}
