@@ -19,6 +19,11 @@ def pick_text(value: str) -> str:
     return " ".join(kept.split())
 
 
+def pick_bytes(data: bytes) -> bytes:
+    """Return what of some bytes goes into a CUPS MAC: of a text beyond ASCII only what looks like ASCII."""
+    return pick_text(data.decode("ascii", "ignore")).encode("ascii")
+
+
 def x99(key: bytes, data: bytes) -> bytes:
     """Return the ANSI X9.9 MAC (8 bytes): DES-CBC from zero, data filled up with zero bytes."""
     return bytes(_cbc(key[:8]).encrypt(_filled(data))[-8:])
@@ -28,6 +33,16 @@ def x919(key: bytes, data: bytes) -> bytes:
     """Return the ANSI X9.19 MAC (8 bytes): X9.9 with the left half, then one triple step at the end."""
     last = x99(key, data)
     return bytes(_ecb(key[:8]).encrypt(_ecb(key[8:16]).decrypt(last)))
+
+
+def cbc_triple(key: bytes, data: bytes) -> bytes:
+    """Return the last block of triple DES in CBC from zero, data filled up with zero bytes."""
+    block = bytes(8)
+    whole = _filled(data)
+    for at in range(0, len(whole), 8):
+        mixed = bytes(one ^ other for one, other in zip(block, whole[at : at + 8], strict=True))
+        block = _ede_encrypt(key, mixed)
+    return block
 
 
 def mac_of(key: bytes, data: bytes) -> bytes:
@@ -48,6 +63,11 @@ def unwrap(master: bytes, wrapped: bytes) -> bytes:
 def wrap(master: bytes, key: bytes) -> bytes:
     """Encrypt a key of 8 or 16 bytes under the master key, block by block."""
     return b"".join(_ede_encrypt(master, key[at : at + 8]) for at in range(0, len(key), 8))
+
+
+def encrypt(key: bytes, block: bytes) -> bytes:
+    """Encrypt one block of 8 bytes under a key of single or double length."""
+    return _ede_encrypt(key, block)
 
 
 def check_value(key: bytes) -> bytes:
