@@ -57,3 +57,18 @@ def new_bank(
 
     wish = Wish(name, like, title, tuple(number or ()), port, own_spec, not no_site, vectors)
     new_bank_command(chosen(context), wish, as_json)
+
+
+@profile_app.command(rich_help_panel=PANEL)
+def schema(
+    context: typer.Context,
+    what: Annotated[str, typer.Argument(metavar="[bank|spec|site]", help="Which file's.")] = "bank",
+    write: Annotated[bool, typer.Option("--write", help="Write all of them into config/schemas.")] = False,
+    only_check: Annotated[
+        bool, typer.Option("--check", help="Write nothing; exit 1 when the files there differ.")
+    ] = False,
+) -> None:
+    """Print the JSON Schema of a configuration file, for editors."""
+    from qianzhi.cli.schemas import schema_command
+
+    schema_command(chosen(context), what, write, only_check)

@@ -24,7 +24,7 @@ _KINDS = frozenset(kind.name.lower() for kind in Kind)
 
 
 @table
-class _SiteFile:
+class SiteFile:
     """The file as it stands; `core` is not looked into."""
 
     site: Identity
@@ -63,7 +63,7 @@ def site_of(tree: Mapping[str, Any], file: str) -> tuple[Site | None, list[Probl
 
 
 def _look(tree: Mapping[str, Any], file: str) -> tuple[Site | None, list[Problem]]:
-    read, problems = build_known(_SiteFile, dict(tree), file)
+    read, problems = build_known(SiteFile, dict(tree), file)
     if read is None:
         return None, problems
     site = Site(
