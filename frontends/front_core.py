@@ -4,12 +4,15 @@ The daemon builds it for the real thing, the simulated world for a model one; no
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from frontends.processor import Processor
-from frontends.session import Line, Session
+from frontends.seal import Seal
+from frontends.session import Exchanged, Line, Session
 from frontends.session_delivery import Delivery
-from frontends.session_keys import Keys, LineKeys, StaticKeys
+from frontends.session_exchange import Exchange
+from frontends.session_keys import LineKeys, StaticKeys
 from frontends.session_rows import Saved
 from frontends.session_serials import Serials
 from qianzhi.link.hop import Hop
@@ -33,20 +36,25 @@ def make_processor(
     `hop` leads to the interface nodes of the bank's group.
     Raises KeyCheckError when stored keys do not fit the master key.
     """
-    line = Line(profile.name, profile.session, profile.mapping, profile.codec)
-    line_keys, delivery = _keys_of(profile, keys, saved, now)
-    serials = Serials(profile.name, saved.leased_until)
-    session = Session(line, line_keys, serials, delivery, saved.signed_on)
-    return Processor(profile, session, hop, f"{name}-{now.wall_us // 1_000:x}")
+    exchanged = _exchanged(profile, keys.get("master", b""), saved, now)
+    static = StaticKeys(keys["mac"] if profile.session.keys == "static" else b"")
+    seal = Seal(profile, exchanged.keys if exchanged else static)
+    line = Line(profile.name, profile.session, profile.mapping, seal)
+    session = Session(line, exchanged, Serials(profile.name, saved.leased_until), saved.signed_on)
+    return Processor(profile, session, seal, hop, f"{name}-{now.wall_us // 1_000:x}")
 
 
-def _keys_of(
-    profile: "Profile", keys: Mapping[str, bytes], saved: Saved, now: Now
-) -> tuple[Keys, Delivery | None]:
+def _exchanged(profile: "Profile", master: bytes, saved: Saved, now: Now) -> Exchanged | None:
+    """Return the exchanged keys of a line and the way in which they travel, None where none are exchanged."""
     rules = profile.session
-    if rules.keys != "ours" or profile.mac is None:
-        return StaticKeys(keys["mac"] if rules.keys == "static" else b""), None
-    line_keys = LineKeys(profile.name, keys["master"], rules.key_bytes, rules.key_grace_seconds)
-    line_keys.restore(saved.keys, now)
-    delivery = Delivery(rules, line_keys, keys["master"], profile.mapping, profile.codec, profile.mac, now)
-    return line_keys, delivery
+    if rules.keys not in ("ours", "theirs") or profile.mac is None:
+        return None
+    spec = replace(profile.table.delivery, mac=profile.mac)
+    made_bytes = rules.key_bytes if rules.keys == "ours" else 0
+    purposes = ("mac", "pin") if spec.form == "slots" and spec.pin_key else ("mac",)
+    keys = LineKeys(profile.name, master, made_bytes, rules.key_grace_seconds, purposes)
+    keys.restore(saved.keys, now)
+    if made_bytes and rules.delivery == "message":
+        delivery = Delivery(rules, keys, master, profile.mapping, profile.codec, spec, now)
+        return Exchanged(keys, delivery=delivery)
+    return Exchanged(keys, exchange=Exchange(keys, spec, profile.codec, master))

@@ -21,7 +21,8 @@ from frontends.mapping_rows import Message
 from frontends.processor_gate import Gate
 from frontends.processor_outcomes import Outcomes, Turn
 from frontends.replies import Replies, kind_name
-from frontends.session import Session
+from frontends.seal import Seal
+from frontends.session import Asked, Session
 from qianzhi.domain.dates import shift
 from qianzhi.domain.requests import PRIORITY_KINDS, Kind, Reply, Request
 from qianzhi.domain.results import Result
@@ -42,12 +43,13 @@ JOINED_MAX = 16  # repeats that wait for one answer; further ones hear nothing, 
 class Processor:
     """The core of one front-end daemon; `trace_prefix` makes its traces unlike those of every other run."""
 
-    def __init__(self, profile: "Profile", session: Session, hop: Hop, trace_prefix: str) -> None:
+    def __init__(self, profile: "Profile", session: Session, seal: Seal, hop: Hop, trace_prefix: str) -> None:
         self._profile = profile
         self._bank = profile.name
         self._session = session
         self._hop = hop
-        self._replies = Replies(profile, session.keys)
+        self._seal = seal
+        self._replies = Replies(profile, seal)
         self._flights = Flights(share(profile.limits.in_flight, profile.instances))
         self._outcomes = Outcomes(profile, self._flights, self._replies, hop)
         self._gate = Gate(profile)
@@ -74,13 +76,11 @@ class Processor:
     @property
     def random_wanted(self) -> int:
         """How many random bytes `add_random` should bring."""
-        delivery = self._session.delivery
-        return delivery.random_wanted if delivery is not None else 0
+        return self._session.random_wanted
 
     def add_random(self, data: bytes) -> None:
         """Give random bytes for the next working key."""
-        if self._session.delivery is not None:
-            self._session.delivery.add_random(data)
+        self._session.add_random(data)
 
     def gauges(self) -> dict[str, int]:
         """Return what is to be shown as it stands, by metric."""
@@ -208,15 +208,24 @@ class Processor:
             self._session.on_answer(source, message, now, out)
             return self._replies.dismiss(source, out)
         if sort is Sort.MANAGEMENT:
-            return self._manage(source, message, turn)
+            return self._manage(frame, message, turn)
         return self._ask(frame, message, turn)
 
-    def _manage(self, source: Hashable, message: Message, turn: Turn) -> None:
-        name = self._profile.mapping.management_of(message)
+    def _manage(self, frame: Frame, message: Message, turn: Turn) -> None:
+        """Judge a message about the line: its MAC where the profile wants one, then its content."""
+        name, now, out = self._profile.mapping.management_of(message), turn.now, turn.out
+        arrival = Arrival(frame.source, message, None, None, now.mono_us)
+        try:
+            mac_key = self._seal.verify(message, frame.body, now)
+        except MacError:
+            self._replies.tell(arrival, Reply(Result.BAD_MAC), "", self._trace(), now, out)
+            return self._session.on_bad_mac(frame.source, now, out)
+        if mac_key is not None:
+            self._session.on_good_mac(mac_key, now, out)
         if any(get_path(message, path) is None for path in self._needs[name]):
-            arrival = Arrival(source, message, None, None, turn.now.mono_us)
-            return self._replies.tell(arrival, Reply(Result.FORMAT), "", self._trace(), turn.now, turn.out)
-        return self._session.on_management(name, source, message, turn.now, turn.out)
+            arrival = arrival._replace(mac_key=mac_key)
+            return self._replies.tell(arrival, Reply(Result.FORMAT), "", self._trace(), now, out)
+        return self._session.on_management(name, Asked(frame.source, message, mac_key), now, out)
 
     def _ask(self, frame: Frame, message: Message, turn: Turn) -> None:
         """Judge a message that asks for something, in the order: signed on, MAC, content."""
@@ -225,7 +234,7 @@ class Processor:
         if not session.admits:
             return self._refuse_message(frame, arrival, Refusal(Result.NOT_SIGNED_ON, "", ""), turn)
         try:
-            mac_key = self._replies.verify(message, now)
+            mac_key = self._seal.verify(message, frame.body, now)
         except MacError:
             self._refuse_message(frame, arrival, Refusal(Result.BAD_MAC, "", ""), turn)
             return session.on_bad_mac(frame.source, now, turn.out)

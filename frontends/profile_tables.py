@@ -1,7 +1,7 @@
 """The tables of a bank's file, config/banks/NAME.toml, put together from the packages that own them.
 
-`BankTable` is the whole file.  Frame, MAC and socket tables belong to wire and socket_pool; the mapping's are
-in `mapping_tables`; what is declared here belongs to the front-end itself.
+`BankTable` is the whole file.  Frame, MAC, delivery and socket tables belong to wire and socket_pool; the
+mapping's are in `mapping_tables`; what is declared here belongs to the front-end itself.
 """
 
 from dataclasses import field
@@ -23,6 +23,7 @@ from frontends.mapping_tables import (
 from frontends.results import ResultsTable
 from qianzhi.runtime.table import table
 from qianzhi.wire.framing import FrameSpec
+from qianzhi.wire.keys import DeliverySpec
 from qianzhi.wire.mac import MacSpec
 from socket_pool.limits import SocketLimits
 
@@ -62,25 +63,6 @@ class KeysTable:
 
     master: str = ""
     mac: str = ""
-
-
-@table
-class DeliveryTable:
-    """[delivery]: where the parts of a delivered key stand, and in which form.
-
-    form        "cups": in the fields of the public key reset, for keys of ours by message; "slots": each part
-                at a path of its own, bytes where the path is binary, else upper-case hex
-    mac_key     the MAC key, wrapped under the master key; mac_check: four bytes of its check value
-    pin_key     a PIN key, made and delivered with it where the path is given; pin_check: its check value
-    slot_bytes  length of a slot; a single-length key in one of 16 bytes is followed by zeros
-    """
-
-    form: Literal["cups", "slots"] = "cups"
-    mac_key: str = ""
-    mac_check: str = ""
-    pin_key: str = ""
-    pin_check: str = ""
-    slot_bytes: Literal[8, 16] = 16
 
 
 @table
@@ -148,7 +130,7 @@ class BankTable:
     spec: dict[str, Any] = field(default_factory=dict)
     mac: MacSpec | None = None
     keys: KeysTable = KeysTable()
-    delivery: DeliveryTable = DeliveryTable()
+    delivery: DeliverySpec = DeliverySpec()
     protection: ProtectionTable = field(default_factory=ProtectionTable)
     session: SessionTable = SessionTable()
     request: RequestTable

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from frontends.flights import Arrival, Flight
 from frontends.front import Frame, Outbox
 from frontends.mapping_rows import Message
-from frontends.session_keys import Keys
+from frontends.seal import Seal
 from qianzhi.domain.requests import Reply, Request
 from qianzhi.domain.results import Result
 from qianzhi.runtime.effects import Event
@@ -18,8 +18,6 @@ from qianzhi.runtime.now import Now
 from qianzhi.wire import header
 from qianzhi.wire.codec import get_path
 from qianzhi.wire.errors import EncodeError, RemoteProtocolError
-from qianzhi.wire.mac import make_mac, verify_mac
-from qianzhi.wire.mackey import MacKey
 
 if TYPE_CHECKING:
     from frontends.profile import Profile  # it reads files; its shape alone is used here
@@ -33,13 +31,13 @@ REJECT_CODE = slice(41, 46)
 class Replies:
     """Writes the answers of one bank."""
 
-    def __init__(self, profile: "Profile", keys: Keys) -> None:
+    def __init__(self, profile: "Profile", seal: Seal) -> None:
         self._profile = profile
         self._bank = profile.name
         self._codec = profile.codec
-        self._mac = profile.mac
-        self._keys = keys
+        self._seal = seal
         self._queued = profile.transport.kind == "queue"
+        self._ends = self._queued or profile.transport.connection == "short"
         self._has_header = "header.reject_code" in profile.codec.paths()
         self._times: dict[str, list[int]] = {}
 
@@ -49,12 +47,6 @@ class Replies:
         return times
 
     # Reading
-
-    def verify(self, message: Message, now: Now) -> MacKey | None:
-        """Return the key under which this message stands, None where it needs no MAC; raises MacError."""
-        if self._mac is None or not self._profile.mac_required(message):
-            return None
-        return verify_mac(self._mac, message, self._codec, self._keys.candidates(now))
 
     def record_in(self, frame: Frame, kind: str, key: str, trace: str, now: Now, out: Outbox) -> None:
         """Record a frame as it came, masked."""
@@ -105,13 +97,13 @@ class Replies:
             self.say_nothing(arrival.source, "unknown", flight.key.text, flight.trace, now, out)
 
     def say_nothing(self, source: Hashable, why: str, key: str, trace: str, now: Now, out: Outbox) -> None:
-        """Record a silence; a queue's delivery is finished by it (rule 9)."""
+        """Record a silence; a queue's delivery (rule 9) or a short connection is finished by it."""
         out.record(Event(now.wall_us, "silent", key, trace, {"why": why, "conn": str(source)}))
         self.dismiss(source, out)
 
     def dismiss(self, source: Hashable, out: Outbox) -> None:
-        """Finish what needs no answer: a queue's delivery; on a socket there is nothing to do."""
-        if self._queued:
+        """Finish what needs no answer: a queue's delivery or a short connection; a long one goes on."""
+        if self._ends:
             out.done(source)
 
     # Frames that are no messages
@@ -142,11 +134,7 @@ class Replies:
 
     def _write(self, arrival: Arrival, reply: Reply, now: Now) -> bytes:
         answer = self._profile.mapping.reply_message(arrival.message, arrival.request, reply, now)
-        if self._mac is not None and self._profile.mac_required(answer):
-            key = arrival.mac_key or next(iter(self._keys.candidates(now)), None)
-            if key is not None:
-                make_mac(self._mac, answer, self._codec, key)
-        return self._codec.encode(answer)
+        return self._seal.encode(answer, arrival.mac_key, now)
 
 
 def kind_name(request: Request | None) -> str:

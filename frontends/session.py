@@ -1,9 +1,8 @@
 """One bank line's session: who is signed on, which keys are in force, and whether the line is alive.
 
-Pure.  The session belongs to the line and not to a connection: a bank that reconnects is still signed on.
-What it must remember is stored first, then acted upon.  It begins an echo only after a connection has been
-silent, answers every echo that it is asked, and never takes an answer for a question; so two sessions that
-face each other fall silent.
+Pure.  The session belongs to the line and not to a connection: a bank that reconnects, or that brings every
+message on a connection of its own, is still signed on.  What it must remember is stored first, then acted
+upon or told.
 """
 
 from collections.abc import Callable, Hashable, Sequence
@@ -15,22 +14,24 @@ from frontends.front import Outbox
 from frontends.mapping import Mapping
 from frontends.mapping_rows import Message
 from frontends.profile_tables import SessionTable
-from frontends.session_delivery import Delivery
-from frontends.session_keys import Keys
+from frontends.seal import Seal
+from frontends.session_delivery import KEY_DELIVERY, Delivery
+from frontends.session_echo import ECHO, Echoes
+from frontends.session_exchange import Exchange
+from frontends.session_keys import LineKeys
 from frontends.session_rows import SessionRow, SignOnRow
 from frontends.session_serials import Serials
 from qianzhi.domain.results import Result
-from qianzhi.runtime.now import SECOND_US, Now
-from qianzhi.wire.codec import Codec
+from qianzhi.runtime.now import Now
+from qianzhi.wire.errors import EncodeError, KeyCheckError
 from qianzhi.wire.mackey import MacKey
 
-# The names under [management] that a session knows.
-SIGN_ON, SIGN_OFF, ECHO, KEY_REQUEST = "sign_on", "sign_off", "echo", "key_request"
-LATE_KEPT_MAX = 64
+# The names under [management] that a session knows; ECHO and KEY_DELIVERY are two more.
+SIGN_ON, SIGN_OFF, KEY_REQUEST = "sign_on", "sign_off", "key_request"
 STEPS_MAX = 64  # what waits for the store; a bank that signs on faster than a disk writes hears "busy"
 
-Match = tuple[str, ...]
 Step = Callable[[Now, Outbox], None]
+Dress = Callable[[Message], Message]  # puts into an answer what it brings besides
 
 
 class Line(NamedTuple):
@@ -39,37 +40,38 @@ class Line(NamedTuple):
     bank: str
     rules: SessionTable
     mapping: Mapping
-    codec: Codec
+    seal: Seal
 
 
-class Connection:
-    """One connection of the line: when it was last heard, and the echo that it has not answered."""
+class Exchanged(NamedTuple):
+    """What a line with exchanged keys has: the keys, and one of two ways in which they travel."""
 
-    __slots__ = ("echo", "echo_due_us", "heard_us", "misses")
+    keys: LineKeys
+    delivery: Delivery | None = None
+    exchange: Exchange | None = None
 
-    def __init__(self, heard_us: int) -> None:
-        self.heard_us = heard_us
-        self.echo: Match | None = None
-        self.echo_due_us = 0
-        self.misses = 0
+
+class Asked(NamedTuple):
+    """One management message of the bank, and the key of its MAC where it must have one."""
+
+    source: Hashable
+    message: Message
+    mac_key: MacKey | None = None
 
 
 class Session:
     """The state of one line; every method adds to an `Outbox` what is to be done."""
 
-    def __init__(
-        self, line: Line, keys: Keys, serials: Serials, delivery: Delivery | None, signed_on: bool
-    ) -> None:
+    def __init__(self, line: Line, exchanged: Exchanged | None, serials: Serials, signed_on: bool) -> None:
         self._line = line
         self._rules = line.rules
-        self.keys = keys
-        self.delivery = delivery
+        self._keys = exchanged.keys if exchanged else None
+        self._delivery = exchanged.delivery if exchanged else None
+        self._exchange = exchanged.exchange if exchanged else None
         self._serials = serials
-        self._connections: dict[Hashable, Connection] = {}
+        self._echoes = Echoes(line.rules, line.mapping, line.seal, serials)
         self._tokens = count(1)
         self._steps: dict[int, Step] = {}
-        self._late: dict[Match, None] = {}
-        self._wake_us: int | None = None
         self._mac_failures = 0
         self._signed_on = signed_on
         self._handlers = {
@@ -78,6 +80,8 @@ class Session:
             ECHO: self._on_echo,
             KEY_REQUEST: self._on_key_request,
         }
+        if line.rules.keys == "theirs":
+            self._handlers[KEY_DELIVERY] = self._on_key_delivery
 
     @property
     def admits(self) -> bool:
@@ -87,60 +91,66 @@ class Session:
     @property
     def deadline(self) -> int | None:
         """When `on_time` is wanted next (monotonic); without a connection there is nothing to do."""
-        if not self._connections:
+        if not self._echoes.connections:
             return None
-        times = [self._wake_us, self.delivery.deadline if self.delivery else None]
+        times = [self._echoes.deadline, self._delivery.deadline if self._delivery else None]
         return min((time for time in times if time is not None), default=None)
+
+    @property
+    def random_wanted(self) -> int:
+        """How many random bytes are wanted for the next key of ours."""
+        return self._keys.random_wanted if self._keys is not None else 0
+
+    def add_random(self, data: bytes) -> None:
+        """Give random bytes for the next key."""
+        if self._keys is not None:
+            self._keys.add_random(data)
 
     def status(self, now: Now) -> dict[str, Any]:
         """Return what an operator wants to see of the line."""
-        heard = [now.mono_us - connection.heard_us for connection in self._connections.values()]
         return {
             "signed_on": self.admits,
-            "connections": len(self._connections),
-            "silent_seconds": min(heard, default=0) // SECOND_US,
-            "keys": self.delivery.status() if self.delivery is not None else {},
+            "connections": len(self._echoes.connections),
+            "silent_seconds": self._echoes.silent_seconds(now),
+            "keys": self._keys.shown() if self._keys is not None else {},
         }
 
     # Connections
 
     def on_connected(self, source: Hashable, now: Now, out: Outbox) -> None:
         """Take a new connection; its silence counts from now."""
-        self._connections[source] = Connection(now.mono_us)
-        self._wake(now.mono_us + int(self._rules.echo_seconds * SECOND_US))
+        self._echoes.on_connected(source, now)
         self._lease(out)
 
     def on_closed(self, source: Hashable) -> None:
         """Forget a connection; what the line is signed on for stays."""
-        self._connections.pop(source, None)
+        self._echoes.on_closed(source)
 
     def heard(self, source: Hashable, now: Now) -> None:
         """Note that something came in, a heartbeat included: the line is alive."""
-        connection = self._connections.get(source)
-        if connection is not None:
-            connection.heard_us = now.mono_us
-            connection.misses = 0
+        self._echoes.heard(source, now)
 
     # Messages
 
-    def on_management(self, name: str, source: Hashable, message: Message, now: Now, out: Outbox) -> None:
+    def on_management(self, name: str, asked: Asked, now: Now, out: Outbox) -> None:
         """Answer a message about the line; one that only we may send is refused as unsupported."""
         handler = self._handlers.get(name)
         if handler is None:
-            self._answer(source, message, Result.UNSUPPORTED, now, out)
+            self._answer(asked, Result.UNSUPPORTED, now, out)
+        elif len(self._steps) >= STEPS_MAX and name != ECHO:
+            self._answer(asked, Result.BUSY, now, out)
         else:
-            handler(source, message, now, out)
+            handler(asked, now, out)
 
     def on_answer(self, source: Hashable, message: Message, now: Now, out: Outbox) -> None:
         """Take an answer: to our echo, to our key delivery, late, or to nothing that we asked."""
         match = self._line.mapping.match_key(message)
-        connection = self._connections.get(source)
-        if connection is not None and connection.echo == match:
-            connection.echo = None
-        elif self.delivery is not None and self.delivery.waits_for(match):
-            self._on_key_answer(message, now, out)
-        elif match in self._late:
-            del self._late[match]
+        if self._echoes.is_answer(source, match):
+            return
+        if self._delivery is not None and self._delivery.waits_for(match):
+            if self._delivery.accepts(message, now, out):
+                self._install(now, out)
+        elif self._echoes.is_late(match):
             out.note("late", now.wall_us, connection=str(source))
         else:
             out.note("unmatched", now.wall_us, connection=str(source))
@@ -149,7 +159,7 @@ class Session:
     def on_good_mac(self, key: MacKey, now: Now, out: Outbox) -> None:
         """Note the key of a good MAC: failures start again, and a delivered key is proved by its use."""
         self._mac_failures = 0
-        if self.delivery is not None and self.delivery.proves(key):
+        if self._keys is not None and self._keys.is_pending(key):
             self._install(now, out)
 
     def on_bad_mac(self, source: Hashable, now: Now, out: Outbox) -> None:
@@ -161,10 +171,10 @@ class Session:
         out.alarm("mac_failures", rule=self._rules.on_mac_failures)
         out.note("mac_failures", now.wall_us, rule=self._rules.on_mac_failures)
         if self._rules.on_mac_failures == "sign_off":
-            self._sign(False, now, out, _nothing)
-        elif self._rules.on_mac_failures == "new_keys" and self.delivery is not None:
+            self._sign(False, [], now, out, _nothing)
+        elif self._rules.on_mac_failures == "new_keys":
             self._deliver(source, now, out)
-        elif self._rules.on_mac_failures == "close" and source in self._connections:
+        elif self._rules.on_mac_failures == "close" and source in self._echoes.connections:
             out.close(source, "mac_failures")
 
     # Time and storage
@@ -177,134 +187,128 @@ class Session:
 
     def on_time(self, now: Now, out: Outbox) -> None:
         """Test silent connections, and send a key again that was not answered."""
-        if self._wake_us is not None and self._wake_us <= now.mono_us:
-            self._wake_us = None
-            for source, connection in list(self._connections.items()):
-                self._watch(source, connection, now, out)
-        if self.delivery is not None and self._connections:
+        self._echoes.on_time(now, out)
+        if self._echoes.connections:
             self._continue_delivery(now, out)
         self._lease(out)
 
-    def _watch(self, source: Hashable, connection: Connection, now: Now, out: Outbox) -> None:
-        """Send an echo on a silent connection, or give it up after so many without an answer."""
-        if now.mono_us < connection.echo_due_us:
-            return self._wake(connection.echo_due_us)
-        if connection.echo is not None:
-            self._miss(connection)
-        if connection.misses >= self._rules.echo_misses_max:
-            out.note("line_dead", now.wall_us, connection=str(source))
-            out.close(source, "line_dead")
-            return self.on_closed(source)
-        due_us = connection.heard_us + int(self._rules.echo_seconds * SECOND_US)
-        if connection.misses or due_us <= now.mono_us:
-            self._send_echo(source, connection, now, out)
-            due_us = connection.echo_due_us
-        return self._wake(due_us)
-
-    def _miss(self, connection: Connection) -> None:
-        """Count an echo that was not answered, unless something else was heard since it went out."""
-        if connection.echo is not None:
-            self._late[connection.echo] = None
-            connection.echo = None
-        if connection.heard_us < connection.echo_due_us - self._answer_us:
-            connection.misses += 1
-        while len(self._late) > LATE_KEPT_MAX:
-            del self._late[next(iter(self._late))]
-
-    def _send_echo(self, source: Hashable, connection: Connection, now: Now, out: Outbox) -> None:
-        connection.echo_due_us = now.mono_us + self._answer_us
-        if not self._serials.available:
-            return
-        message = self._line.mapping.management_message(ECHO, self._serials.take(), now)
-        connection.echo = self._line.mapping.match_key(message)
-        out.count_event("echo_sent")
-        out.send(source, self._line.codec.encode(message))
-
-    @property
-    def _answer_us(self) -> int:
-        return max(1, self._rules.answer_seconds) * SECOND_US
-
-    def _wake(self, at_us: int) -> None:
-        if self._rules.echo_seconds and (self._wake_us is None or at_us < self._wake_us):
-            self._wake_us = at_us
-
     # Sign-on
 
-    def _on_sign_on(self, source: Hashable, message: Message, now: Now, out: Outbox) -> None:
-        if len(self._steps) >= STEPS_MAX:
-            return self._answer(source, message, Result.BUSY, now, out)
-        return self._sign(True, now, out, partial(self._signed_on_now, source, message))
+    def _on_sign_on(self, asked: Asked, now: Now, out: Outbox) -> None:
+        if self._exchange is None or self._rules.keys != "ours":
+            return self._sign(True, [], now, out, partial(self._signed_on_now, asked))
+        rows, told = self._exchange.offer(now)
+        if not told:  # for lack of random bytes, which the shell brings as soon as this is done
+            return self._answer(asked, Result.BUSY, now, out)
+        dress = partial(self._exchange.write, told=told)
+        return self._sign(True, rows, now, out, partial(self._answer_approved, asked, dress))
 
-    def _signed_on_now(self, source: Hashable, message: Message, now: Now, out: Outbox) -> None:
-        self._answer(source, message, Result.APPROVED, now, out)
-        if self.delivery is not None:
-            self._deliver(source, now, out)
+    def _signed_on_now(self, asked: Asked, now: Now, out: Outbox) -> None:
+        self._answer(asked, Result.APPROVED, now, out)
+        self._deliver(asked.source, now, out)
 
-    def _on_sign_off(self, source: Hashable, message: Message, now: Now, out: Outbox) -> None:
-        if len(self._steps) >= STEPS_MAX:
-            return self._answer(source, message, Result.BUSY, now, out)
-        return self._sign(False, now, out, partial(self._answer, source, message, Result.APPROVED))
+    def _on_sign_off(self, asked: Asked, now: Now, out: Outbox) -> None:
+        self._sign(False, [], now, out, partial(self._answer_approved, asked, _as_it_is))
 
-    def _sign(self, signed_on: bool, now: Now, out: Outbox, then: Step) -> None:
+    def _sign(self, signed_on: bool, rows: Sequence[SessionRow], now: Now, out: Outbox, then: Step) -> None:
         """Store the new state and then act on it; signing off is in force at once, the safe way round."""
         self._signed_on = self._signed_on and signed_on
         row = SignOnRow(self._line.bank, signed_on, now.wall_us)
-        self._store([row], partial(self._sign_stored, signed_on, then), out)
+        self._store([*rows, row], partial(self._sign_stored, signed_on, then), out)
 
     def _sign_stored(self, signed_on: bool, then: Step, now: Now, out: Outbox) -> None:
         self._signed_on = signed_on
         out.note("signed_on" if signed_on else "signed_off", now.wall_us)
         then(now, out)
 
-    def _on_echo(self, source: Hashable, message: Message, now: Now, out: Outbox) -> None:
+    def _on_echo(self, asked: Asked, now: Now, out: Outbox) -> None:
         out.count_event("echo")
-        self._answer(source, message, Result.APPROVED, now, out)
+        self._answer(asked, Result.APPROVED, now, out)
 
     # Keys
 
-    def _on_key_request(self, source: Hashable, message: Message, now: Now, out: Outbox) -> None:
-        if self.delivery is None:
-            self._answer(source, message, Result.UNSUPPORTED, now, out)
+    def _on_key_request(self, asked: Asked, now: Now, out: Outbox) -> None:
+        if self._delivery is None and (self._exchange is None or self._rules.keys != "ours"):
+            self._answer(asked, Result.UNSUPPORTED, now, out)
         elif not self.admits:
-            self._answer(source, message, Result.NOT_SIGNED_ON, now, out)
+            self._answer(asked, Result.NOT_SIGNED_ON, now, out)
+        elif self._exchange is not None:
+            self._tell_keys(self._exchange, asked, now, out)
         else:
-            self._answer(source, message, Result.APPROVED, now, out)
-            self._deliver(source, now, out)
+            self._answer(asked, Result.APPROVED, now, out)
+            self._deliver(asked.source, now, out)
+
+    def _tell_keys(self, exchange: Exchange, asked: Asked, now: Now, out: Outbox) -> None:
+        """Answer with a key; the store's order lets this answer wait for a row that is being written too."""
+        rows, told = exchange.offer(now)
+        if told:
+            dress = partial(exchange.write, told=told)
+            self._store(rows, partial(self._answer_approved, asked, dress), out)
+        else:
+            self._answer(asked, Result.BUSY, now, out)
+
+    def _on_key_delivery(self, asked: Asked, now: Now, out: Outbox) -> None:
+        """Take a key of the bank's: stored, then answered; the one before it verifies until it is used."""
+        exchange = self._exchange
+        if exchange is None or not self.admits:
+            return self._answer(asked, Result.NOT_SIGNED_ON, now, out)
+        try:
+            rows, delivered = exchange.take(asked.message, now)
+        except KeyCheckError:
+            out.alarm("key_wrong")
+            out.note("key_wrong", now.wall_us, connection=str(asked.source))
+            return self._answer(asked, Result.BAD_MAC, now, out)
+        out.note("key_taken", now.wall_us, check_value=self.status(now)["keys"].get("pending", ""))
+        dress = partial(exchange.confirm, delivered=delivered)
+        return self._store(rows, partial(self._answer_approved, asked, dress), out)
 
     def _deliver(self, source: Hashable, now: Now, out: Outbox) -> None:
         """Deliver a new key on this connection, or say the one again that waits for its answer."""
-        if self.delivery is not None:
-            self.delivery.want(source, now)
+        if self._delivery is not None:
+            self._delivery.want(source, now)
             self._continue_delivery(now, out)
 
     def _continue_delivery(self, now: Now, out: Outbox) -> None:
-        delivery = self.delivery
+        delivery = self._delivery
         if delivery is None:
             return
         rows = delivery.make(self._serials, self.admits, now)
         if rows:
             self._store(rows, self._send_key, out)
-        delivery.repeat(list(self._connections), now, out)
+        delivery.repeat(list(self._echoes.connections), now, out)
 
     def _send_key(self, now: Now, out: Outbox) -> None:
-        if self.delivery is not None:
-            self.delivery.on_made(list(self._connections), now, out)
-
-    def _on_key_answer(self, message: Message, now: Now, out: Outbox) -> None:
-        if self.delivery is not None and self.delivery.accepts(message, now, out):
-            self._install(now, out)
+        if self._delivery is not None:
+            self._delivery.on_made(list(self._echoes.connections), now, out)
 
     def _install(self, now: Now, out: Outbox) -> None:
-        delivery = self.delivery
-        rows = delivery.prove(now) if delivery is not None else []
-        if delivery is not None and rows:
-            self._store(rows, delivery.on_proved, out)
+        """Put the proved key in force."""
+        if self._keys is None:
+            return
+        if self._delivery is not None:
+            self._delivery.on_proved(now)
+        rows = self._keys.promote(now)
+        shown = rows[0].check_value.hex().upper()
+        self._store(rows, lambda now, out: out.note("key_installed", now.wall_us, check_value=shown), out)
 
     # Helpers
 
-    def _answer(self, source: Hashable, message: Message, result: Result, now: Now, out: Outbox) -> None:
-        answer = self._line.mapping.refusal_message(message, result, now)
-        out.send(source, self._line.codec.encode(answer))
+    def _answer_approved(self, asked: Asked, dress: Dress, now: Now, out: Outbox) -> None:
+        self._answer(asked, Result.APPROVED, now, out, dress)
+
+    def _answer(
+        self, asked: Asked, result: Result, now: Now, out: Outbox, dress: Dress | None = None
+    ) -> None:
+        """Answer one message; an answer that cannot be written is silence and an alarm."""
+        answer = self._line.mapping.refusal_message(asked.message, result, now)
+        try:
+            frame = self._line.seal.encode(dress(answer) if dress else answer, asked.mac_key, now)
+        except (EncodeError, ValueError) as error:
+            out.alarm("answer_unwritable", field=error.path if isinstance(error, EncodeError) else "")
+            out.note("silent", now.wall_us, why="answer_unwritable", conn=str(asked.source))
+            out.done(asked.source)
+        else:
+            out.send(asked.source, frame)
 
     def _store(self, rows: Sequence[SessionRow], then: Step, out: Outbox) -> None:
         token = next(self._tokens)
@@ -312,10 +316,15 @@ class Session:
         out.store(token, list(rows))
 
     def _lease(self, out: Outbox) -> None:
-        row = self._serials.lease() if self._rules.echo_seconds or self.delivery else None
+        row = self._serials.lease() if self._rules.echo_seconds or self._delivery else None
         if row is not None:
             self._store([row], lambda now, out: self._serials.on_stored(row), out)
 
 
 def _nothing(now: Now, out: Outbox) -> None:
     """Nothing waits for the row."""
+
+
+def _as_it_is(answer: Message) -> Message:
+    """An answer that brings nothing besides."""
+    return answer

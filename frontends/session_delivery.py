@@ -16,9 +16,7 @@ from qianzhi.domain.results import Result
 from qianzhi.runtime.now import SECOND_US, Now
 from qianzhi.wire.codec import Codec
 from qianzhi.wire.errors import KeyCheckError
-from qianzhi.wire.keys import Delivered, DeliverySpec, build_delivery, verify_delivery_mac
-from qianzhi.wire.mac import MacSpec
-from qianzhi.wire.mackey import MacKey
+from qianzhi.wire.keys import DeliverySpec, build_delivery, verify_delivery_mac
 
 KEY_DELIVERY = "key_delivery"
 ATTEMPTS_MAX = 3
@@ -37,21 +35,20 @@ class Delivery:
         master: bytes,
         mapping: Mapping,
         codec: Codec,
-        mac: MacSpec,
+        spec: DeliverySpec,
         now: Now,
     ) -> None:
         self._keys = keys
         self._mapping = mapping
         self._codec = codec
         self._master = master
-        self._spec = DeliverySpec(mac=mac)
+        self._spec = spec
         self._answer_us = max(1, rules.answer_seconds) * SECOND_US
         self._renew_every_us = rules.key_hours * 3600 * SECOND_US
         self._renew_us = self._renewal(now)
         self._wanted = False
         self._source: Hashable = None
         self._making = False
-        self._proving: list[KeyRow] = []
         self._frame = b""
         self._match: Match | None = None
         self._attempts = 0
@@ -62,19 +59,6 @@ class Delivery:
         """When something is to be sent (again), or a key has become old (monotonic)."""
         times = [self._due_us, self._renew_us]
         return min((time for time in times if time is not None), default=None)
-
-    @property
-    def random_wanted(self) -> int:
-        """How many random bytes are wanted for the next key."""
-        return self._keys.random_wanted
-
-    def add_random(self, data: bytes) -> None:
-        """Give random bytes for the next key."""
-        self._keys.add_random(data)
-
-    def status(self) -> dict[str, str]:
-        """Return the check values of the keys, for operators."""
-        return self._keys.shown()
 
     def want(self, source: Hashable, now: Now) -> None:
         """Ask for a delivery on this connection; one that waits for its answer is only said again."""
@@ -89,19 +73,18 @@ class Delivery:
         """Return the rows of a new key to be stored before `on_made`; none when nothing is to be made now."""
         if self._renew_us is not None and self._renew_us <= now.mono_us:
             self._renew_us, self._wanted = self._renewal(now), self._wanted or signed_on
-        if not self._wanted or self._making or self._proving or self._match is not None:
+        if not self._wanted or self._making or self._match is not None:
             return []
-        row = self._keys.make(now) if serials.available else None
-        key = self._keys.pending
-        if row is None or key is None:
+        rows = self._keys.make(now) if serials.available else []
+        if not rows:
             self._due_us = now.mono_us + RETRY_US
             return []
         message = self._mapping.management_message(KEY_DELIVERY, serials.take(), now)
-        message = build_delivery(self._spec, message, self._codec, self._master, Delivered(key, "mac"))
+        message = build_delivery(self._spec, message, self._codec, self._master, *self._keys.told())
         self._match = self._mapping.match_key(message)
         self._frame = self._codec.encode(message)
         self._wanted, self._making, self._due_us = False, True, None
-        return [row]
+        return rows
 
     def on_made(self, sources: list[Hashable], now: Now, out: Outbox) -> None:
         """Send the key, now that it is stored."""
@@ -139,27 +122,11 @@ class Delivery:
             return False
         return True
 
-    def proves(self, key: MacKey) -> bool:
-        """Say whether a message under this key proves that the bank has taken the delivered one."""
-        return not self._proving and not self._making and self._keys.is_pending(key)
-
-    def prove(self, now: Now) -> list[KeyRow]:
-        """Return the rows that make the delivered key current, to be stored before `on_proved`.
-
-        The pending slot is emptied in the same transaction, by the row without a key.
-        """
-        self._match, self._due_us = None, None
-        self._proving = self._keys.rows_of_change(now)
-        return [*self._proving, KeyRow(self._proving[0].line, "pending")]
-
-    def on_proved(self, now: Now, out: Outbox) -> None:
-        """Put the key in force; the one before stays valid for the grace window."""
-        rows, self._proving = self._proving, []
-        self._keys.change(rows, now)
-        out.note("key_installed", now.wall_us, check_value=rows[0].check_value.hex().upper())
+    def on_proved(self, now: Now) -> None:
+        """Wait for no answer any more: the key has been proved."""
+        self._match = None
         self._renew_us = self._renewal(now)
-        if self._wanted:
-            self._due_us = now.mono_us
+        self._due_us = now.mono_us if self._wanted else None
 
     def _give_up(self, name: str, now: Now, out: Outbox) -> None:
         out.note(name, now.wall_us, check_value=self._shown())

@@ -1,19 +1,27 @@
-"""The working MAC keys of one bank line: made, stored, and changed without a gap.
+"""The working MAC keys of one bank line: made or taken, stored, and changed without a gap.
 
-Pure: randomness is given (`add_random`), rows are stored before a key is used, nothing is sent from here.
+Pure: randomness is given (`add_random`), rows are stored before a key is told, nothing is sent from here.
 
-    none ─make─▶ pending ─stored, sent, proved─▶ (stored) ─▶ current ─change─▶ previous ─grace─▶ gone
+    none ─make, take─▶ pending ─proved─▶ current ─changed─▶ previous ─grace─▶ gone
+                          └──replaced unproved──▶ superseded ─grace─▶ gone
 
-A delivered key that verifies a request counts as proved, because the bank's answer may have been lost.
+A key is proved by a message that stands under it, or by the answer to its delivery.  Until then the one
+before it stays current: the other side may never have heard of the new one.  Whoever has lost an answer asks
+again, and is told the pending key again, so that it has either that one or the current one, and both verify.
 """
 
+from collections.abc import Iterable
 from typing import Protocol
 
 from frontends.session_rows import KeyRow, Slot
 from qianzhi.runtime.now import SECOND_US, Now
 from qianzhi.wire.errors import KeyCheckError
-from qianzhi.wire.keys import CHECK_BYTES, KeyRing, check_value, is_weak, unwrap, with_parity, wrap
+from qianzhi.wire.keys import CHECK_BYTES, Delivered, check_value, is_weak, unwrap, with_parity, wrap
 from qianzhi.wire.mackey import MacKey
+
+VERIFYING: tuple[Slot, ...] = ("current", "pending", "previous", "superseded")  # the likeliest first
+PASSING: frozenset[Slot] = frozenset({"previous", "superseded"})
+PURPOSE: dict[str, Slot] = {"mac": "pending", "pin": "pin"}
 
 
 class Keys(Protocol):
@@ -36,46 +44,66 @@ class StaticKeys:
 
 
 class LineKeys:
-    """The current, previous and pending key of one line, each with the row that keeps it.
+    """The keys of one line by slot, each with the row that keeps it; `pin` is stored and told, no more.
 
-    `key_bytes` is 8 (single length) or 16 (double length) and holds for the keys made from now on.
+    `key_bytes` is 8 (single length) or 16 (double length) and holds for the keys made from now on; 0 says
+    that the other side makes them.  `purposes` are "mac" and, where a PIN key is made with it, "pin".
     """
 
-    def __init__(self, line: str, master: bytes, key_bytes: int, grace_seconds: int) -> None:
+    def __init__(
+        self,
+        line: str,
+        master: bytes,
+        key_bytes: int,
+        grace_seconds: int,
+        purposes: tuple[str, ...] = ("mac",),
+    ) -> None:
         self._line = line
         self._master = master
         self._key_bytes = key_bytes
-        self._ring = KeyRing(grace_seconds * SECOND_US)
+        self._grace_us = grace_seconds * SECOND_US
+        self._purposes = purposes
         self._random = b""
         self._rows: dict[Slot, KeyRow] = {}
+        self._keys: dict[Slot, MacKey] = {}
+        self._until_us: dict[Slot, int] = {}
 
     def restore(self, rows: list[KeyRow], now: Now) -> None:
-        """Take up the keys that the store kept; a previous key has only what is left of its grace.
+        """Take up the keys that the store kept; a passing key has only what is left of its grace.
 
         Raises KeyCheckError when a row's check value does not fit: the master key is another one by now.
         """
-        self._rows = {row.slot: row for row in rows}
-        for slot in ("previous", "current"):
-            row = self._rows.get(slot)
-            if row is not None:
-                ago_us = max(0, now.wall_us - row.since_us)
-                self._ring.install(self._opened(row), Now(now.mono_us - ago_us, row.since_us))
-        if "pending" in self._rows:
-            self._ring.offer(self._opened(self._rows["pending"]))
+        for row in rows:
+            self._set(row, MacKey(self._opened(row)))
+            ago_us = max(0, now.wall_us - row.since_us)
+            self._until_us[row.slot] = now.mono_us - ago_us + self._grace_us
 
     def candidates(self, now: Now) -> list[MacKey]:
-        """Return current, pending, and previous within its grace."""
-        return self._ring.verify_candidates(now)
+        """Return current and pending, and those that pass away within their grace."""
+        keys, until_us, now_us = self._keys, self._until_us, now.mono_us
+        return [
+            keys[slot]
+            for slot in VERIFYING
+            if slot in keys and (slot not in PASSING or now_us < until_us[slot])
+        ]
 
     @property
     def pending(self) -> bytes | None:
-        """The clear key that was made and is not proved yet."""
-        return self._ring.pending
+        """The clear key that was made or taken and is not proved yet."""
+        key = self._keys.get("pending")
+        return key.material if key is not None else None
 
     def is_pending(self, key: MacKey) -> bool:
-        """Tell whether this is the pending key."""
-        row = self._rows.get("pending")
-        return row is not None and key.encrypt(bytes(8))[:CHECK_BYTES] == row.check_value
+        """Tell whether this, one of the candidates, is the pending key."""
+        return key is self._keys.get("pending")
+
+    def told(self) -> tuple[Delivered, ...]:
+        """Return the keys that a delivery brings: the pending one and, where there is one, the PIN key."""
+        return tuple(
+            Delivered(self._keys[PURPOSE[purpose]].material, purpose)
+            for purpose in self._purposes
+            if PURPOSE[purpose] in self._keys
+        )
 
     def shown(self) -> dict[str, str]:
         """Return the keys' check values by slot, which is all that may be shown of a key."""
@@ -83,41 +111,72 @@ class LineKeys:
 
     @property
     def random_wanted(self) -> int:
-        """How many random bytes are wanted: for the next key, and another should it turn out weak."""
-        return max(0, 2 * self._key_bytes - len(self._random))
+        """How many random bytes are wanted: for the next keys, and as many should they turn out weak."""
+        return max(0, 2 * self._needed_bytes - len(self._random))
 
     def add_random(self, data: bytes) -> None:
         """Give random bytes; each is used for one key only."""
         self._random += data
 
-    def make(self, now: Now) -> KeyRow | None:
-        """Make a new pending key; return its row, to be stored before it is sent.
+    @property
+    def _needed_bytes(self) -> int:
+        return self._key_bytes * len(self._purposes)
 
-        None when random bytes are missing, or these made a weak key and others are wanted.
+    def make(self, now: Now) -> list[KeyRow]:
+        """Make a new pending key; return its rows, to be stored before it is told.
+
+        None at all when random bytes are missing, or these made a weak key and others are wanted.
         """
-        if len(self._random) < self._key_bytes:
-            return None
-        raw, self._random = self._random[: self._key_bytes], self._random[self._key_bytes :]
-        key = with_parity(raw)
-        if is_weak(key):
-            return None
-        self._ring.offer(key)
-        wrapped, check = wrap(self._master, key), check_value(key)[:CHECK_BYTES]
-        row = self._rows["pending"] = KeyRow(self._line, "pending", wrapped, check, now.wall_us)
-        return row
+        needed = self._needed_bytes
+        if not needed or len(self._random) < needed:
+            return []
+        raw, self._random = with_parity(self._random[:needed]), self._random[needed:]
+        parts = [raw[at : at + self._key_bytes] for at in range(0, needed, self._key_bytes)]
+        if any(map(is_weak, parts)):
+            return []
+        return self._offer(zip(self._purposes, parts, strict=True), now)
 
-    def rows_of_change(self, now: Now) -> list[KeyRow]:
-        """Return the rows that make the pending key current; `change` follows once they are stored."""
-        rows = [self._rows["pending"]._replace(slot="current", since_us=now.wall_us)]
+    def take(self, delivered: Iterable[Delivered], now: Now) -> list[KeyRow]:
+        """Take the keys that the other side made as pending; return rows to be stored before it is answered.
+
+        A MAC key that stands in force, or waits already, is left where it is: a delivery was repeated.
+        """
+        known = {self._keys[slot].material for slot in ("current", "pending") if slot in self._keys}
+        new = [(one.purpose, one.key) for one in delivered if one.purpose != "mac" or one.key not in known]
+        return self._offer(new, now)
+
+    def promote(self, now: Now) -> list[KeyRow]:
+        """Make the pending key current, the one before it previous for the grace; return rows to be stored.
+
+        Nothing need wait for them: until they are stored a restart would find the key pending, and verify.
+        """
+        row, key = self._rows.pop("pending"), self._keys.pop("pending")
+        rows = [row._replace(slot="current", since_us=now.wall_us), KeyRow(self._line, "pending")]
         if "current" in self._rows:
-            rows.append(self._rows["current"]._replace(slot="previous", since_us=now.wall_us))
+            rows.append(self._pass_away("current", "previous", now))
+        self._set(rows[0], key)
         return rows
 
-    def change(self, rows: list[KeyRow], now: Now) -> None:
-        """Make the pending key current, the one before it previous for the grace window."""
-        self._ring.confirm(now)
-        del self._rows["pending"]
-        self._rows |= {row.slot: row for row in rows}
+    def _offer(self, parts: Iterable[tuple[str, bytes]], now: Now) -> list[KeyRow]:
+        rows = []
+        for purpose, key in parts:
+            slot = PURPOSE[purpose]
+            if slot == "pending" and "pending" in self._rows:
+                rows.append(self._pass_away("pending", "superseded", now))
+            wrapped, check = wrap(self._master, key), check_value(key)[:CHECK_BYTES]
+            rows.append(KeyRow(self._line, slot, wrapped, check, now.wall_us))
+            self._set(rows[-1], MacKey(key))
+        return rows
+
+    def _pass_away(self, slot: Slot, into: Slot, now: Now) -> KeyRow:
+        """Move a key to a slot in which it verifies for the grace only; return the row that says so."""
+        row = self._rows[slot]._replace(slot=into, since_us=now.wall_us)
+        self._set(row, self._keys[slot])
+        self._until_us[into] = now.mono_us + self._grace_us
+        return row
+
+    def _set(self, row: KeyRow, key: MacKey) -> None:
+        self._rows[row.slot], self._keys[row.slot] = row, key
 
     def _opened(self, row: KeyRow) -> bytes:
         key = unwrap(self._master, row.wrapped)

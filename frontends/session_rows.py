@@ -2,11 +2,11 @@
 
 from typing import Literal, NamedTuple
 
-Slot = Literal["current", "previous", "pending"]
+Slot = Literal["current", "previous", "pending", "superseded", "pin"]
 
 
 class KeyRow(NamedTuple):
-    """A working key of a line, wrapped under the line's master key; an empty `wrapped` empties the slot.
+    """A key of a line, wrapped under the line's master key; an empty `wrapped` empties the slot.
 
     `since_us` is the wall time since which the key stands in this slot.
     """

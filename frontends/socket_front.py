@@ -1,12 +1,13 @@
 """A bank's socket as the front-end daemon sees it: whole frames in, whole frames out.
 
-Thin: framing and limits are the socket pool's; what a frame means is the core's.
+Thin: framing and limits are the socket pool's; what a frame means is the core's.  A short connection is
+closed as soon as its one message has been answered, or is to hear nothing.
 """
 
 from collections.abc import Callable, Hashable
 from typing import Any
 
-from frontends.front import Frame
+from frontends.front import TO_BANK, Frame
 from frontends.processor import Processor
 from frontends.profile import Profile
 from qianzhi.runtime import clock
@@ -14,6 +15,13 @@ from qianzhi.runtime.effects import Effects, Send
 from qianzhi.wire.framing import FrameReader, frame
 from socket_pool.limits import SocketLimits
 from socket_pool.server import SocketServer
+
+ANSWER_SPARE_SECONDS = 5  # beyond a request's own time, after which a short connection is cut
+
+
+def measure_of(profile: Profile) -> Callable[[bytes], int | None] | None:
+    """Return what finds the end of a message on a line without length headers, None for other lines."""
+    return profile.codec.measure if profile.frame.kind == "message" else None
 
 
 class SocketFront:
@@ -29,15 +37,17 @@ class SocketFront:
     ) -> None:
         """Nothing is opened before `start`."""
         self._spec = profile.frame
+        self._short = profile.transport.connection == "short"
         self._core = core
         self._run = run
         self._server = SocketServer(
             *address,
             profile.socket or SocketLimits(),
-            lambda: FrameReader(profile.frame),
+            lambda: FrameReader(profile.frame, measure_of(profile)),
             self,
             name=profile.name,
             reactor=reactor,
+            short_seconds=profile.limits.reply_seconds + ANSWER_SPARE_SECONDS if self._short else 0,
         )
 
     def start(self) -> str:
@@ -51,12 +61,17 @@ class SocketFront:
             writes.setdefault(conn, bytearray()).extend(frame(self._spec, body))
         for conn, data in writes.items():
             self._server.send(conn, bytes(data))
+            if self._short:
+                self._server.close(conn, "answered")
 
     def done(self, sources: list[Any]) -> None:
-        """Nothing is kept for a frame without an answer."""
+        """End the short connection of a frame without an answer; a long one goes on."""
+        for conn in sources if self._short else []:
+            self._server.close(conn, "no_answer")
 
     def withhold(self, send: Send) -> None:
         """A bank that hears nothing asks again; nothing is kept for it."""
+        self.done([conn for conn, _ in send.items] if send.to == TO_BANK else [])
 
     def close(self, source: Hashable, reason: str) -> None:
         """Close a connection once what waits for it is written."""

@@ -16,8 +16,8 @@ from frontends.session_rows import KeyRow, Saved, SessionRow, SignOnRow
 from qianzhi.runtime.crash import crashpoint
 
 SCHEMA = (
-    """CREATE TABLE IF NOT EXISTS working_keys (
-        line TEXT NOT NULL, slot TEXT NOT NULL CHECK (slot IN ('current', 'previous', 'pending')),
+    """CREATE TABLE IF NOT EXISTS line_keys (
+        line TEXT NOT NULL, slot TEXT NOT NULL,
         wrapped BLOB NOT NULL, check_value BLOB NOT NULL, since_us INTEGER NOT NULL,
         PRIMARY KEY (line, slot))""",
     """CREATE TABLE IF NOT EXISTS lines (
@@ -26,12 +26,15 @@ SCHEMA = (
     """CREATE TABLE IF NOT EXISTS serials (
         line TEXT NOT NULL PRIMARY KEY, leased_until INTEGER NOT NULL CHECK (leased_until >= 0))""",
 )
+# Older files keep the keys in a table that has three slots only.
+HAS_OLD = "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = 'working_keys'"
+FROM_OLD = ("INSERT OR IGNORE INTO line_keys SELECT * FROM working_keys", "DROP TABLE working_keys")
 KEEP_KEY = text(
-    "INSERT INTO working_keys (line, slot, wrapped, check_value, since_us)"
+    "INSERT INTO line_keys (line, slot, wrapped, check_value, since_us)"
     " VALUES (:line, :slot, :wrapped, :check_value, :since_us) ON CONFLICT (line, slot) DO UPDATE SET"
     " wrapped = excluded.wrapped, check_value = excluded.check_value, since_us = excluded.since_us"
 )
-DROP_KEY = text("DELETE FROM working_keys WHERE line = :line AND slot = :slot")
+DROP_KEY = text("DELETE FROM line_keys WHERE line = :line AND slot = :slot")
 KEEP_SIGN_ON = text(
     "INSERT INTO lines (line, signed_on, changed_us) VALUES (:line, :signed_on, :changed_us)"
     " ON CONFLICT (line) DO UPDATE SET signed_on = excluded.signed_on, changed_us = excluded.changed_us"
@@ -60,14 +63,15 @@ class FrontStore:
         with self._engine.begin() as connection:
             for statement in SCHEMA:
                 connection.execute(text(statement))
+            if connection.execute(text(HAS_OLD)).scalar():
+                for statement in FROM_OLD:
+                    connection.execute(text(statement))
 
     def load(self, line: str) -> Saved:
         """Return what is kept of a line; an unknown line is signed off and has no key."""
         with self._engine.begin() as connection:
             keys = connection.execute(
-                text(
-                    "SELECT line, slot, wrapped, check_value, since_us FROM working_keys WHERE line = :line"
-                ),
+                text("SELECT line, slot, wrapped, check_value, since_us FROM line_keys WHERE line = :line"),
                 {"line": line},
             )
             rows = [KeyRow(*row) for row in keys]

@@ -2,27 +2,33 @@
 
 Twisted calls this class; what it completes it hands to its `Pool`, which gathers over all connections.
 Nothing here knows a protocol.
+
+A *short* connection carries one frame and its answer.  Nothing is read behind the frame; a peer that has
+shut down its sending side still gets the answer; whoever owes it closes the connection.
 """
 
 import socket
 from typing import Any, Protocol
 
 from twisted.internet.error import ConnectionDone
-from twisted.internet.interfaces import IPushProducer
+from twisted.internet.interfaces import IHalfCloseableProtocol, IPushProducer
 from twisted.internet.protocol import Protocol as TwistedProtocol
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
-from zope.interface import implementer  # type: ignore[import-untyped]
+from zope.interface import alsoProvides, implementer  # type: ignore[import-untyped]
 
 from qianzhi.wire.errors import RemoteProtocolError
 from socket_pool.interfaces import Reader
 from socket_pool.limits import SocketLimits
+
+SECOND_FRAME = "second_frame"  # why a short connection ended that carried more than one message
 
 
 class Owner(Protocol):
     """What a connection tells its pool."""
 
     limits: SocketLimits
+    short: bool
 
     def opened(self, connection: "Connection") -> None:
         """The connection stands."""
@@ -51,11 +57,15 @@ class Connection(TwistedProtocol):
         self._blocked = False  # by a peer that does not read
         self._waiting_bytes = 0
         self._closing: Any = None
+        self._served = False  # the one frame of a short connection has come
+        self._surplus = False  # and more than it
+        if owner.short:
+            alsoProvides(self, IHalfCloseableProtocol)
 
     @property
     def reading(self) -> bool:
         """Whether bytes are being taken from the peer now."""
-        return not (self._paused or self._blocked or self._reason)
+        return not (self._paused or self._blocked or self._reason or self._surplus)
 
     def connectionMade(self) -> None:
         """Set up the socket and report."""
@@ -72,16 +82,33 @@ class Connection(TwistedProtocol):
 
     def dataReceived(self, data: bytes) -> None:
         """Cut the bytes into frames; a peer that breaks the framing is closed with the error's reason."""
-        if self._reason:
+        if self._reason or self._stop_behind_the_frame():
             return
         try:
             frames = self.reader.receive_data(data)
         except RemoteProtocolError as error:
             self.close(_frame_reason(error))
             return
+        if self._owner.short:
+            self._take_one(frames)
+            return
         self._owner.received(self, frames)
         if self.reader.fault is not None:
             self.close(_frame_reason(self.reader.fault))
+
+    def _take_one(self, frames: list[bytes]) -> None:
+        """Take the one frame of a short connection; what stands behind it is never read as a message."""
+        self._served = bool(frames)
+        self._owner.received(self, frames[:1])
+        if len(frames) > 1 or (frames and (self.reader.partial or self.reader.fault is not None)):
+            self._stop_behind_the_frame()
+
+    def _stop_behind_the_frame(self) -> bool:
+        """Read no more once bytes have come behind a short connection's frame; tell whether that is so."""
+        if self._served:
+            self._surplus = True
+            self._set_reading()
+        return self._served
 
     def send(self, data: bytes) -> bool:
         """Queue bytes for the peer; False when the connection is closing or has just been cut for not
@@ -108,14 +135,20 @@ class Connection(TwistedProtocol):
         """Write out what waits, then close; cut when the peer does not take it within `close_seconds`."""
         if self._reason:
             return
-        self._reason = reason
+        self._reason = SECOND_FRAME if self._surplus else reason
         transport: Any = self.transport
         transport.unregisterProducer()
         transport.loseConnection()
+        if self._closing is not None and self._closing.active():
+            self._closing.cancel()
         if transport.connected:
             self._closing = self._reactor.callLater(
                 self._owner.limits.close_seconds, transport.abortConnection
             )
+
+    def cut_later(self, seconds: float) -> None:
+        """Cut the connection when it still stands after so many seconds: nobody has answered."""
+        self._closing = self._reactor.callLater(seconds, self.abort, "no_answer")
 
     def abort(self, reason: str) -> None:
         """Cut the connection at once; what waits is lost."""
@@ -123,12 +156,28 @@ class Connection(TwistedProtocol):
         transport: Any = self.transport
         transport.abortConnection()
 
+    def readConnectionLost(self) -> None:
+        """Hear that the peer of a short connection sends no more: it may still wait for its answer."""
+        if not self._served:
+            self.close(self._reason_of(connectionDone))
+
+    def writeConnectionLost(self) -> None:
+        """Our own sending side is never shut down alone."""
+
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Report the end, with our reason if we had one."""
         if self._closing is not None and self._closing.active():
             self._closing.cancel()
-        self._reason = self._reason or _reason_of(reason)
+        self._reason = self._reason or self._reason_of(reason)
         self._owner.closed(self, self._reason)
+
+    def _reason_of(self, failure: Failure) -> str:
+        """Name the end of a connection that we did not end."""
+        if self._surplus:
+            return SECOND_FRAME
+        if not isinstance(failure.value, ConnectionDone):
+            return "lost"
+        return "closed_in_frame" if self.reader.partial else "closed_by_peer"
 
     def pauseProducing(self) -> None:
         """More waits than `unread_bytes_max`: the peer does not read, so we stop reading from it."""
@@ -148,7 +197,7 @@ class Connection(TwistedProtocol):
         transport: Any = self.transport
         if self._reason or not transport.connected:
             return
-        if self._paused or self._blocked:
+        if self._paused or self._blocked or self._surplus:
             transport.pauseProducing()
         else:
             if self.partial_since is not None:
@@ -166,13 +215,6 @@ def set_keepalive(handle: socket.socket, limits: SocketLimits) -> None:
     handle.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, limits.keepalive_interval_seconds)
     handle.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, limits.keepalive_probes)
     handle.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, silent_seconds * 1000)
-
-
-def _reason_of(failure: Failure) -> str:
-    """Name the end of a connection that we did not end."""
-    if isinstance(failure.value, ConnectionDone):
-        return "closed_by_peer"
-    return "lost"
 
 
 def _frame_reason(error: RemoteProtocolError) -> str:

@@ -28,10 +28,17 @@ class Pool:
         new_reader: Callable[[], Reader],
         handler: Handler,
         reactor: Any,
+        short_seconds: float = 0,
     ) -> None:
-        """`new_reader` makes the reader of each new connection."""
+        """`new_reader` makes the reader of each new connection.
+
+        With `short_seconds` each connection carries one frame, which must be whole within `partial_seconds`
+        of connecting, and is cut when it has not been answered within so many seconds more.
+        """
         self.name = name
         self.limits = limits
+        self.short = short_seconds > 0
+        self._short_seconds = short_seconds
         self._new_reader = new_reader
         self._handler = handler
         self._reactor = reactor
@@ -82,6 +89,8 @@ class Pool:
         """A connection stands."""
         self._pending -= 1
         self._connections[connection.conn] = connection
+        if self.short:
+            self._watch(connection)
         metrics.count("qianzhi_connections_total", (self.name,))
         metrics.gauge("qianzhi_connections_open", (self.name,), len(self._connections))
         self._handler.on_connected(connection.conn, connection.peer)
@@ -92,14 +101,25 @@ class Pool:
             conn = connection.conn
             self._frames.extend([(conn, frame) for frame in frames])
             self._gather()
-        if not connection.reader.partial:
-            if connection.partial_since is not None:
-                connection.partial_since = None
-                self._partial.pop(connection.conn, None)
+        if self.short:
+            if frames:
+                self._unwatch(connection)
+                connection.cut_later(self._short_seconds)
+        elif not connection.reader.partial:
+            self._unwatch(connection)
         elif frames or connection.partial_since is None:
-            connection.partial_since = self._reactor.seconds()
-            self._partial[connection.conn] = connection
-            self._start_sweep()
+            self._watch(connection)
+
+    def _watch(self, connection: Connection) -> None:
+        """Give a frame that has begun its time to become whole."""
+        connection.partial_since = self._reactor.seconds()
+        self._partial[connection.conn] = connection
+        self._start_sweep()
+
+    def _unwatch(self, connection: Connection) -> None:
+        if connection.partial_since is not None:
+            connection.partial_since = None
+            self._partial.pop(connection.conn, None)
 
     def closed(self, connection: Connection, reason: str) -> None:
         """A connection is gone; the handler hears it after the frames that came before."""

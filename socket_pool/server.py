@@ -27,13 +27,16 @@ class SocketServer:
         *,
         name: str = "server",
         reactor: Any,
+        short_seconds: float = 0,
     ) -> None:
-        """`port` 0 takes a free one; `name` labels the metrics.  Nothing is opened yet."""
+        """`port` 0 takes a free one; `name` labels the metrics; `short_seconds`, if not 0, is how long the
+        answer on a connection for one frame may take.  Nothing is opened yet.
+        """
         self._host = host
         self._port = port
         self._reactor = reactor
         self._listening: Any = None
-        self.pool = Pool(name, limits, new_reader, handler, reactor)
+        self.pool = Pool(name, limits, new_reader, handler, reactor, short_seconds)
 
     def start(self) -> int:
         """Listen and return the port; raises twisted's CannotListenError when the address cannot be had."""
