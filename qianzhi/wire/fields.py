@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from qianzhi.wire.errors import EncodeError, RemoteProtocolError, shown
+from qianzhi.wire.errors import EncodeError, Reason, RemoteProtocolError, shown
 from qianzhi.wire.items import About, Bounds, Decode, Encode, Item, Span, Walk, make_bounds, read_prefix
 from qianzhi.wire.rows import (
     ENCODINGS,
@@ -76,6 +76,8 @@ def make_simple(about: About, name: str, row: Simple) -> Item:
         decode = _raw(about, row, prefix)
     else:
         decode = _rest_text(about, row)
+    if row.prefix == "rest":
+        decode = _limited(about, row, decode)
     # Of bytes written as hex nothing may be seen that is secret, also not the first digits of a card number.
     shown_as = "" if about.sensitive and row.type == "b" else encoding.shown
     return Item(
@@ -167,9 +169,23 @@ def _rest_text(about: About, row: Simple) -> Decode:
     return decode
 
 
+def _limited(about: About, row: Simple, plain: Decode) -> Decode:
+    """Refuse what fills its container but is longer than a value may be."""
+    size = ENCODINGS[row.encoding].size
+    bytes_max = size(row.limit) if size else row.limit
+
+    def decode(body: bytes, start: int, end: int) -> tuple[Any, int]:
+        if end - start > bytes_max:
+            found = str(end - start)
+            raise about.error(start, f"at most {bytes_max} bytes", found, Reason.LENGTH_TOO_LARGE)
+        return plain(body, start, end)
+
+    return decode
+
+
 def _coded(about: About, row: Simple, prefix: PrefixRow | None, encoding: EncodingRow) -> Decode:
     """Decode where bytes are not characters: packed digits, EBCDIC, bytes written as hex."""
-    kind, strip = TYPES[row.type], _stripper(row)
+    kind, strip = TYPES[row.type], _stripper(row) if row.prefix == "fixed" else None
     bounds = make_bounds(about, prefix, _units(row), encoding.size)
     width = prefix.size if prefix else 0
 

@@ -286,4 +286,6 @@ def paddings_of(kind: str, encoding: str) -> tuple[str, ...]:
     """Return the paddings with which a type in this encoding can be read back."""
     if kind == "b":
         return ("none", "nul_right")
+    if kind == "xn":
+        return tuple(name for name in PADDINGS if name != "zeros_left")  # its sign comes first
     return _DIGITS_ONLY if encoding in ("bcd", "bcd_left") else tuple(PADDINGS)
