@@ -30,7 +30,7 @@ from qianzhi.wire.text_parts import Part, Section, checked_table, entry_table, t
 
 PAIR, EQUALS = b"&", b"="
 _PLAIN = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
-_READABLE = re.compile(rb"(?:[!-$'-~]|%[0-9A-Fa-f]{2})*")
+_READABLE = re.compile(rb"(?:[!-$'-<>-~]|%[0-9A-Fa-f]{2})*")  # no & and no =: one would be a lost pair
 _ESCAPED = re.compile(rb"%([0-9A-Fa-f]{2})|\+")
 
 

@@ -300,7 +300,7 @@ class TextCodec:
             safe = regions.trailer[0]
             self._shape.trailer.walk(body, *regions.trailer, spans)
         except RemoteProtocolError as error:
-            return Walked(spans, error, min(safe, error.offset))
+            return Walked(spans, error, safe)
         return Walked(spans, None, len(body))
 
     def _header_of(self, body: bytes, spans: list[Span]) -> Message:

@@ -23,6 +23,7 @@ COMPUTED = ("", "total_bytes", "body_bytes")
 LENGTH_MAX = 9999
 ENTRIES_MAX = 999
 DELIMITER = "one ASCII character that is no letter, digit, blank, full stop or minus"
+SAMPLES = {"n": "1", "dec": "1", "xn": "C1"}
 TEXT_TYPES = sorted(set(TYPES) - {"b"})
 
 
@@ -256,9 +257,21 @@ def _item(table: Table, about: About, name: str, dialect: Dialect) -> Item:
     if length > room:
         table.problem("length", length, f"at most {room}, which is all that the prefix can say")
     encoding = table.choice("encoding", _encodings(row.family, fixed), _encoding(row.family, dialect))
-    padding = table.choice("padding", PADDINGS, row.padding) if fixed else "none"
+    padding = table.choice("padding", _paddings(kind), row.padding) if fixed else "none"
     clipped = table.flag("clip")
     return make(about, name, Simple(kind, encoding, prefix, padding, length, min(length, room)), clipped)
+
+
+def _paddings(kind: str) -> list[str]:
+    """Return the paddings with which a value of this type can be read again: those that are taken off, or
+    that may be part of the value."""
+    check, sample = TYPES[kind].check, SAMPLES.get(kind, "A")
+    found: list[str] = []
+    for name, row in PADDINGS.items():
+        padded = row.fill + sample if row.side == "left" else sample + row.fill
+        if kind == "b" or row.strip or row.fill == "\0" or check(padded):
+            found.append(name)
+    return found
 
 
 def _encodings(family: str, fixed: bool) -> list[str]:
