@@ -218,7 +218,8 @@ def test_no_canary_of_a_sensitive_field_is_ever_shown(rng, kind):
         row = Simple(row.type, row.encoding, row.prefix, row.padding, size, size, row.unit)
         if not _has_room(row):
             continue
-        canary = "".join(rng.choices("0123456789", k=18))
+        ends = "".join(rng.choices("012", k=10))  # what may be seen, apart from what may not
+        canary = ends[:6] + "".join(rng.choices("3456789", k=8)) + ends[6:]
         value = bytes.fromhex(canary) if row.type == "b" else canary
         item = make_simple(about, "value", row)
         data = item.encode(value)
