@@ -72,3 +72,27 @@ def schema(
     from qianzhi.cli.schemas import schema_command
 
     schema_command(chosen(context), what, write, only_check)
+
+
+@profile_app.command("import-packager", rich_help_panel=PANEL)
+def import_packager(
+    file: Annotated[str, typer.Argument(metavar="FILE|-", help="A jPOS GenericPackager's XML.")],
+    name: Annotated[str, typer.Option("--name", help="The spec's name.")] = "",
+) -> None:
+    """Print a message spec made from a jPOS GenericPackager; what to look at goes to standard error."""
+    from qianzhi.cli.packager import import_command
+
+    import_command(file, name)
+
+
+@profile_app.command("diff-profile", rich_help_panel=PANEL)
+def diff_profile(
+    context: typer.Context,
+    first: Annotated[str, typer.Argument(metavar="A", help="A bank, a message spec, or a file of either.")],
+    second: Annotated[str, typer.Argument(metavar="B", help="What it is compared with.")],
+    as_json: Json = False,
+) -> None:
+    """Show what two banks, or two message specs, do differently; exit 0 for nothing, 1 for something."""
+    from qianzhi.cli.differing import diff_command
+
+    diff_command(chosen(context), first, second, as_json)
