@@ -289,7 +289,7 @@ class PairsCodec:
         try:
             self.decode(body)
         except RemoteProtocolError as error:
-            starred = b"*" in body and error.reason in (Reason.VALUE, Reason.LENGTH_TOO_LARGE)
+            starred = b"*" in body and error.reason not in (Reason.UNREADABLE, Reason.FORBIDDEN)
             views += [] if starred else [fault_view(error, len(body))]
         return views
 

@@ -87,24 +87,24 @@ def _sections(root: Table, dialect: Dialect) -> tuple[Section, tuple[Body, ...],
         root.problem("trailer", name, "names that the header does not have")
     if not header.parts:
         root.problem("header", "nothing", "a list of parts")
+    if dialect.kind == "pairs":
+        _check_keys(root, "header", (header, trailer))
     bodies: list[Body] = []
     for table in root.tables("bodies"):
         body = _body(table, dialect, header)
         if body.name in {one.name for one in bodies}:
             table.problem("name", body.name, "a name of its own")
         if dialect.kind == "pairs":
-            _check_keys(table, body.section, (header, trailer))
+            _check_keys(table, "parts", (header, trailer, body.section))
         bodies.append(body)
     return header, tuple(bodies), trailer
 
 
-def _check_keys(table: Table, section: Section, outer: tuple[Section, ...]) -> None:
-    """In pairs a name says where a value belongs, so that bodies share none with header and trailer."""
-    taken = {part.item.about.tag or part.name for one in outer for part in one.parts}
-    for part in section.parts:
-        key = part.item.about.tag or part.name
-        if key in taken:
-            table.problem("parts", key, "names that header and trailer do not have")
+def _check_keys(table: Table, at: str, sections: tuple[Section, ...]) -> None:
+    """In pairs a name on the wire says where its value belongs, so that each stands for one part."""
+    keys = [part.item.about.tag or part.name for section in sections for part in section.parts]
+    for key in sorted({key for key in keys if keys.count(key) > 1}):
+        table.problem(at, key, "each name once in header, body and trailer")
 
 
 def _body(table: Table, dialect: Dialect, header: Section) -> Body:
@@ -149,7 +149,7 @@ def _section(table: Table, key: str, path: str, dialect: Dialect, *, outer: bool
 
 
 def _check_outer(table: Table, part: Part, dialect: Dialect, key: str) -> None:
-    if part.group:
+    if table.text("layout") == "repeat":
         table.problem("layout", "repeat", "a list only in a body")
     if part.name == BODY:
         table.problem("name", BODY, "another name, since the body has this one")
@@ -182,7 +182,9 @@ def _part(table: Table, path: str, dialect: Dialect, before: list[Part]) -> Part
 
 
 def _about(table: Table, path: str) -> About:
-    return About(path, table.text("tag"), table.text("title"), 0, table.sensitive())
+    """Return what is said about a part; in pairs its `tag` is its name on the wire."""
+    tag = table.name("tag") if table.has("tag") else ""
+    return About(path, tag, table.text("title"), 0, table.sensitive())
 
 
 def _list(table: Table, about: About, name: str, dialect: Dialect, before: list[Part]) -> Part:
