@@ -19,8 +19,7 @@ from frontends.hours import Hours
 from frontends.limits import Limits
 from frontends.mapping import Content, Mapping, Refusal
 from frontends.mapping_rows import Matcher, Message, matcher_of
-from frontends.mapping_tables import MappingTables
-from frontends.profile_checks import cross_problems, profile_problems
+from frontends.profile_checks import cross_problems, mapping_tables, profile_problems
 from frontends.profile_rehearsal import rehearse
 from frontends.profile_tables import BankTable, KeysTable, ReversalTable, SessionTable, TransportTable
 from frontends.results import Results
@@ -105,7 +104,7 @@ def load_profile(
     if problems or codec is None or spec is None:
         return None, problems
     profile = _assemble(bank, codec, spec, file, name, site)
-    problems = rehearse(bank, profile.mapping, codec, file, name) if rehearsed else []
+    problems = rehearse(profile) if rehearsed else []
     return (None if problems else profile), problems
 
 
@@ -198,14 +197,6 @@ def _assemble(
     place = site.banks.get(name) if site else None
     results = Results(bank.results)
     space = bank.space or name
-    tables = MappingTables(
-        request=bank.request,
-        reply=bank.reply,
-        match=bank.match,
-        transactions=bank.transactions,
-        bills=bank.bills,
-        management=bank.management,
-    )
     content = Content(space, name, tuple(bank.numbers), bank.limits.amount_fen_max)
     zone = ZoneInfo(site.timezone if site else "Asia/Shanghai")
     return Profile(
@@ -226,7 +217,7 @@ def _assemble(
         mac=bank.mac,
         keys=bank.keys,
         session=bank.session,
-        mapping=Mapping(tables, content, results, zone),
+        mapping=Mapping(mapping_tables(bank), content, results, zone),
         results=results,
         limits=bank.limits,
         hours=bank.hours,

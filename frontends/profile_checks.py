@@ -1,27 +1,49 @@
-"""What can be wrong with a profile beyond the types of its keys, and with several profiles together."""
+"""What can be wrong with a profile beyond the types of its keys, and with several profiles together.
 
+Here are names, numbers and the place that a site gives; `profile_line_checks` looks at transport and session,
+`profile_key_checks` at keys and MACs, `mapping_checks` at what messages mean.
+"""
+
+import re
 from pathlib import Path
 
 from frontends.hours import check_hours
 from frontends.mapping_checks import mapping_problems
-from frontends.mapping_rows import ANYTHING, values_of
-from frontends.mapping_tables import MappingTables, When
+from frontends.mapping_rows import split_row
+from frontends.mapping_tables import MappingTables
+from frontends.profile_key_checks import key_problems
+from frontends.profile_line_checks import line_problems
 from frontends.profile_tables import BankTable
 from frontends.results import check_results
 from qianzhi.link.tables import Site
 from qianzhi.runtime.problems import Problem
-from qianzhi.runtime.secrets import KeyReferenceError, resolve_key
 from qianzhi.wire.codec import Codec
-from qianzhi.wire.mac import DEFAULT_LIST, KEY_BYTES, MacSpec, expected_key, spec_faults
 
-MASTER_BYTES = 16
+SPACE = re.compile(r"[A-Za-z0-9_.-]{1,32}\Z")
+NUMBER = re.compile(r"[A-Za-z0-9_.-]{1,32}\Z")
+NAME = re.compile(r"[a-z][a-z0-9_]{0,31}\Z")
 
 
 def profile_problems(
     bank: BankTable, codec: Codec | None, file: str, config: Path, site: Site | None, name: str
 ) -> list[Problem]:
     """Return everything that is wrong with one profile; `codec` is None when its spec could not be loaded."""
-    tables = MappingTables(
+    tables = mapping_tables(bank)
+    problems = mapping_problems(tables, codec, bank.limits.amount_fen_max, file)
+    problems += check_results(bank.results, file, {rows.kind for rows in bank.transactions.values()})
+    problems += check_hours(bank.hours, file)
+    problems += key_problems(bank, codec, file, config, production=site.production if site else False)
+    problems += line_problems(bank, codec, file)
+    problems += _place_problems(bank, file, site, name)
+    problems += _group_problems(bank, file, site, name)
+    problems += _name_problems(bank, file, name)
+    problems += _number_problems(bank, codec, file)
+    return problems
+
+
+def mapping_tables(bank: BankTable) -> MappingTables:
+    """Return the tables of a bank's file that say what messages mean."""
+    return MappingTables(
         request=bank.request,
         reply=bank.reply,
         match=bank.match,
@@ -29,16 +51,6 @@ def profile_problems(
         bills=bank.bills,
         management=bank.management,
     )
-    problems = mapping_problems(tables, codec, bank.limits.amount_fen_max, file)
-    problems += check_results(bank.results, file, {rows.kind for rows in bank.transactions.values()})
-    problems += check_hours(bank.hours, file)
-    problems += _key_problems(bank, file, config, production=site.production if site else False)
-    problems += _transport_problems(bank, file)
-    problems += _place_problems(bank, file, site, name)
-    problems += _mac_problems(bank, codec, file)
-    problems += _group_problems(bank, file, site, name)
-    problems += _number_problems(bank, file)
-    return problems
 
 
 def cross_problems(profiles: list[tuple[str, str, list[str]]]) -> list[Problem]:
@@ -47,77 +59,15 @@ def cross_problems(profiles: list[tuple[str, str, list[str]]]) -> list[Problem]:
     spaces: dict[str, str] = {}
     holders: dict[str, str] = {}
     for file, space, numbers in profiles:
-        if spaces.setdefault(space, file) != file:
-            problems.append(
-                Problem(
-                    file, "space", f"{space!r}, which {spaces[space]} claims too", "a serial space of its own"
-                )
-            )
+        first = spaces.setdefault(space, file)
+        if first != file:
+            found = f"{space!r}, which {first} claims too"
+            problems.append(Problem(file, "space", found, "a serial space of its own"))
         for number in numbers:
-            if holders.setdefault(number, file) != file:
-                problems.append(
-                    Problem(
-                        file,
-                        "numbers",
-                        f"{number!r}, which {holders[number]} claims too",
-                        "numbers of its own",
-                    )
-                )
-    return problems
-
-
-def _key_problems(bank: BankTable, file: str, config: Path, *, production: bool) -> list[Problem]:
-    problems = []
-    needed = {"ours": "master", "static": "mac"}.get(bank.session.keys)
-    for name, reference in (("master", bank.keys.master), ("mac", bank.keys.mac)):
-        if not reference:
-            if name == needed:
-                problems.append(
-                    Problem(
-                        file,
-                        f"keys.{name}",
-                        "missing",
-                        f"a key reference, for session.keys = {bank.session.keys!r}",
-                    )
-                )
-            continue
-        try:
-            key = resolve_key(reference, production=production, base=config)
-        except KeyReferenceError as error:
-            problems.append(Problem(file, f"keys.{name}", "a reference that gives no key", error.expected))
-            continue
-        expected = _expected_length(bank, name, len(key))
-        if expected:
-            problems.append(Problem(file, f"keys.{name}", f"a key of {len(key)} bytes", expected))
-    return problems
-
-
-def _expected_length(bank: BankTable, name: str, length: int) -> str:
-    """Say which keys would fit where one of this length does not; empty where it does."""
-    if name == "master":
-        return "" if length == MASTER_BYTES else f"{MASTER_BYTES} bytes"
-    if bank.mac is None or length in KEY_BYTES[bank.mac.algorithm]:
-        return ""
-    return expected_key(bank.mac.algorithm)
-
-
-def _transport_problems(bank: BankTable, file: str) -> list[Problem]:
-    problems = []
-    transport, frame = bank.transport, bank.frame
-    if transport.kind == "socket" and bank.socket is None:
-        problems.append(Problem(file, "socket", "missing", "the limits of this bank's connections"))
-    if transport.kind == "socket" and frame.kind == "none":
-        expected = "a length header, since a socket keeps no boundaries"
-        problems.append(Problem(file, "frame.kind", "'none'", expected))
-    if transport.kind == "queue" and frame.kind != "none":
-        expected = "'none', since a queue keeps the boundaries itself"
-        problems.append(Problem(file, "frame.kind", repr(frame.kind), expected))
-    if transport.kind == "queue" and bank.session.sign_on:
-        expected = "false, since a queue has no line to sign on to"
-        problems.append(Problem(file, "session.sign_on", "true", expected))
-    if transport.role == "client":
-        expected = "'server'; that we dial a bank is not built yet"
-        problems.append(Problem(file, "transport.role", "'client'", expected))
+            holder = holders.setdefault(number, file)
+            if holder != file:
+                found = f"{number!r}, which {holder} claims too"
+                problems.append(Problem(file, "numbers", found, "numbers of its own"))
     return problems
 
 
@@ -132,6 +82,9 @@ def _place_problems(bank: BankTable, file: str, site: Site | None, name: str) ->
     if queue and (place.engine or bank.transport.engine) != "zeromq":
         where = (site.file, f"{at}.engine") if place.engine else (file, "transport.engine")
         problems.append(Problem(*where, "'rabbitmq'", "'zeromq'; other engines are not built yet"))
+    if place.instances > 1 and (bank.session.sign_on or bank.session.keys in ("ours", "theirs")):
+        expected = "1, since sign-on and exchanged keys are kept by one front-end"
+        problems.append(Problem(site.file, f"{at}.instances", str(place.instances), expected))
     control = queue and not bank.transport.one_queue
     for number in range(1, place.instances + 1):
         front = place.at(number)
@@ -147,75 +100,6 @@ def _place_problems(bank: BankTable, file: str, site: Site | None, name: str) ->
     return problems
 
 
-def _mac_problems(bank: BankTable, codec: Codec | None, file: str) -> list[Problem]:
-    problems = []
-    if (bank.session.keys == "none") != (bank.mac is None):
-        found = "present" if bank.mac else "missing"
-        problems.append(Problem(file, "mac", found, "a table [mac] exactly where session.keys are used"))
-    if bank.mac is None and bank.protection.required:
-        problems.append(Problem(file, "protection.required", "messages with a MAC", "a table [mac]"))
-    known = codec.paths() if codec else set()
-    for index, when in enumerate(bank.protection.required):
-        for path, wanted in when.items():
-            key = f"protection.required.{index}.{path}"
-            if codec and path not in known:
-                problems.append(Problem(file, key, f"the path {path!r}", "a path of the message spec"))
-            if not values_of(wanted):
-                problems.append(Problem(file, key, "an empty list", "at least one value"))
-    if bank.mac is not None:
-        problems += _mac_path_problems(bank.mac, known, file) if codec else []
-        problems += [Problem(file, f"mac.{key}", *fault) for key, *fault in spec_faults(bank.mac)]
-        problems += _gap_problems(bank, bank.mac, file)
-    return problems
-
-
-def _gap_problems(bank: BankTable, mac: MacSpec, file: str) -> list[Problem]:
-    """Find money that would move without a MAC, and messages whose MAC would cover nothing."""
-    problems = []
-    for name, rows in bank.transactions.items():
-        if rows.kind != "owed" and not any(_covers(when, rows.when) for when in bank.protection.required):
-            expected = "a row that demands a MAC of this transaction"
-            problems.append(
-                Problem(file, "protection.required", f"nothing for transactions.{name}", expected)
-            )
-    for index, when in enumerate(bank.protection.required):
-        chosen = [value for value in values_of(when.get(mac.choose_by, [])) if value != ANYTHING]
-        lists = [mac.lists.get(value, mac.lists.get(DEFAULT_LIST, [])) for value in chosen]
-        if not all(lists or list(mac.lists.values())) or not (chosen or mac.lists.get(DEFAULT_LIST)):
-            found = f"no fields for all that protection.required.{index} means"
-            problems.append(
-                Problem(file, "mac.lists", found, "fields for every message that must carry a MAC")
-            )
-    return problems
-
-
-def _covers(demand: When, when: When) -> bool:
-    """Tell whether every message of a `when` meets the demand."""
-    return all(path in when and _within(values_of(when[path]), values_of(demand[path])) for path in demand)
-
-
-def _within(values: list[str], demanded: list[str]) -> bool:
-    """Tell whether whatever fits the values fits what is demanded."""
-    return all(value in demanded or (value and ANYTHING in demanded) for value in values)
-
-
-def _mac_path_problems(mac: MacSpec, known: set[str], file: str) -> list[Problem]:
-    """A path that the spec does not have adds nothing to a MAC, silently; so it must not stand there."""
-    places = [("mac.field", mac.field), ("mac.choose_by", mac.choose_by)]
-    places += [
-        (f"mac.lists.{name}.{index}", path)
-        for name, row in mac.lists.items()
-        for index, path in enumerate(row)
-    ]
-    places += [("mac.with_prefix", path) for path in mac.with_prefix]
-    places += [(f"mac.take.{path}", path) for path in mac.take]
-    return [
-        Problem(file, key, f"the path {path!r}", "a path of the message spec")
-        for key, path in places
-        if path not in known
-    ]
-
-
 def _group_problems(bank: BankTable, file: str, site: Site | None, name: str) -> list[Problem]:
     if site is None:
         return []
@@ -227,6 +111,50 @@ def _group_problems(bank: BankTable, file: str, site: Site | None, name: str) ->
     return [Problem(file, "group", found, f"one of {', '.join(sorted(site.groups))}")]
 
 
-def _number_problems(bank: BankTable, file: str) -> list[Problem]:
+def _name_problems(bank: BankTable, file: str, name: str) -> list[Problem]:
+    """Names stand in keys, paths and metrics, so they are plain."""
+    problems = []
+    if not NAME.match(name):
+        expected = "small letters, digits and _, a letter first, 32 at most"
+        problems.append(Problem(file, "(file name)", repr(name), expected))
+    if bank.space and not SPACE.match(bank.space):
+        expected = "letters, digits and _ . -, 32 at most"
+        problems.append(Problem(file, "space", repr(bank.space), expected))
+    for key, text in (
+        ("title", bank.title),
+        ("pattern", bank.pattern),
+        ("reversal.rule", bank.reversal.rule),
+    ):
+        if not text.strip():
+            problems.append(Problem(file, key, "nothing but blanks", "words for the bank's engineers"))
+    return problems
+
+
+def _number_problems(bank: BankTable, codec: Codec | None, file: str) -> list[Problem]:
     twice = sorted({number for number in bank.numbers if bank.numbers.count(number) > 1})
-    return [Problem(file, "numbers", f"{number!r} twice", "each number once") for number in twice]
+    problems = [Problem(file, "numbers", f"{number!r} twice", "each number once") for number in twice]
+    for index, number in enumerate(bank.numbers):
+        if not NUMBER.match(number):
+            expected = "letters, digits and _ . -, 32 at most"
+            problems.append(Problem(file, f"numbers.{index}", repr(number), expected))
+    for name, rows in bank.transactions.items():
+        key = f"transactions.{name}.numbers"
+        for number in rows.numbers:
+            if number not in bank.numbers:
+                problems.append(Problem(file, key, repr(number), f"one of {', '.join(bank.numbers)}"))
+        row = {**bank.request.take, **rows.take}.get("bank_number")
+        if row is None and len(rows.numbers or bank.numbers) > 1:
+            expected = "a row for bank_number, or one number for this transaction"
+            problems.append(Problem(file, f"transactions.{name}.take", "no bank_number", expected))
+        if codec is not None and isinstance(row, str):
+            problems += _width_problems(bank, codec, split_row(row)[0], file)
+    return list(dict.fromkeys(problems))
+
+
+def _width_problems(bank: BankTable, codec: Codec, path: str, file: str) -> list[Problem]:
+    room = codec.width(path) if path in codec.paths() else None
+    return [
+        Problem(file, f"numbers.{index}", repr(number), f"at most {room} characters, as {path} has")
+        for index, number in enumerate(bank.numbers)
+        if room and len(number) > room
+    ]

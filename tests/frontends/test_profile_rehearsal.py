@@ -42,7 +42,7 @@ def plant(config, bank, old, new):
             "hz_citic",
             'numbers = ["0302"]',
             'numbers = ["0302", "9999999999999999"]',
-            "transactions.owed.take",
+            "numbers.1",
         ),
         ("hz_citic", 'format = "30"', 'format = "3 "', "transactions.owed.give.format"),
         ("icbc", 'bill = "Body.Bill|word:20"', 'bill = "Body.Phone|word:11"', "transactions.pay.take"),

@@ -1,0 +1,125 @@
+"""What can be wrong with a bank's line: transport, framing, connections, sign-on and echoes.  Pure."""
+
+from collections.abc import Iterator
+
+from frontends.profile_tables import BankTable
+from qianzhi.runtime.problems import Problem
+from qianzhi.wire.codec import Codec
+from qianzhi.wire.errors import RemoteProtocolError
+
+Finding = tuple[str, str, str]  # dotted key, found, expected
+
+MANAGEMENT = ("sign_on", "sign_off", "echo", "key_request", "key_delivery")
+WITH_LENGTH = ("ascii", "binary", "bcd")
+
+
+def line_problems(bank: BankTable, codec: Codec | None, file: str) -> list[Problem]:
+    """Return everything that is wrong with a bank's line."""
+    findings = [
+        *_transport_findings(bank),
+        *_frame_findings(bank, codec),
+        *(_queue_findings(bank) if bank.transport.kind == "queue" else _socket_findings(bank)),
+        *_session_findings(bank),
+        *_management_findings(bank),
+    ]
+    return [Problem(file, *finding) for finding in findings]
+
+
+def _transport_findings(bank: BankTable) -> Iterator[Finding]:
+    if bank.transport.role == "client":
+        yield "transport.role", "'client'", "'server'; that we dial a bank is not built yet"
+    if bank.transport.kind == "socket" and bank.socket is None:
+        yield "socket", "missing", "the limits of this bank's connections"
+    if bank.transport.kind == "socket" and bank.transport.one_queue:
+        yield "transport.one_queue", "true", "false, since a socket has no queue"
+
+
+def _frame_findings(bank: BankTable, codec: Codec | None) -> Iterator[Finding]:
+    frame = bank.frame
+    if frame.heartbeat and frame.kind not in WITH_LENGTH:
+        yield (
+            "frame.heartbeat",
+            repr(frame.heartbeat),
+            f"'', since frames of kind {frame.kind!r} have no length",
+        )
+    if frame.inclusive and frame.kind not in WITH_LENGTH:
+        yield "frame.inclusive", "true", f"false, since frames of kind {frame.kind!r} have no length"
+    if frame.kind == "message" and codec is not None:
+        try:
+            codec.measure(b"")
+        except RemoteProtocolError:
+            expected = "a length header, since messages of this spec do not show their own end"
+            yield "frame.kind", "'message'", expected
+
+
+def _queue_findings(bank: BankTable) -> Iterator[Finding]:
+    """A queue keeps boundaries itself, and has no line on which we could begin anything."""
+    session = bank.session
+    if bank.frame.kind != "none":
+        yield "frame.kind", repr(bank.frame.kind), "'none', since a queue keeps the boundaries itself"
+    if bank.socket is not None:
+        yield "socket", "a table", "nothing, since a queue has no connections"
+    if bank.transport.connection == "short":
+        yield "transport.connection", "'short'", "'long', since a queue has no connections"
+    if session.sign_on:
+        yield "session.sign_on", "true", "false, since a queue has no line to sign on to"
+    if session.echo_seconds:
+        yield "session.echo_seconds", str(session.echo_seconds), "0, since a queue has no line to test"
+    if session.keys == "ours" and session.delivery == "message":
+        yield "session.delivery", "'message'", "'answer', since on a queue we begin no message"
+
+
+def _socket_findings(bank: BankTable) -> Iterator[Finding]:
+    session = bank.session
+    if bank.frame.kind == "none":
+        yield "frame.kind", "'none'", "a length header, since a socket keeps no boundaries"
+    if bank.transport.connection == "long":
+        return
+    if bank.frame.heartbeat:
+        expected = "'', since a short connection carries one message"
+        yield "frame.heartbeat", repr(bank.frame.heartbeat), expected
+    if session.echo_seconds:
+        expected = "0, since on a short connection we begin no message"
+        yield "session.echo_seconds", str(session.echo_seconds), expected
+    if session.keys == "ours" and session.delivery == "message":
+        expected = "'answer', since on a short connection we begin no message"
+        yield "session.delivery", "'message'", expected
+
+
+def _session_findings(bank: BankTable) -> Iterator[Finding]:
+    session = bank.session
+    by_message = session.keys == "ours" and session.delivery == "message"
+    if session.delivery == "answer" and session.keys != "ours":
+        yield "session.delivery", "'answer'", f"nothing, since session.keys is {session.keys!r}"
+    if session.key_hours and not by_message:
+        yield "session.key_hours", str(session.key_hours), "0, unless we deliver keys by message"
+    if session.mac_failures_max and session.on_mac_failures == "new_keys" and not by_message:
+        yield "session.on_mac_failures", "'new_keys'", "another rule, unless we deliver keys by message"
+    if session.mac_failures_max and session.on_mac_failures == "sign_off" and not session.sign_on:
+        yield "session.on_mac_failures", "'sign_off'", "another rule, since nobody signs on"
+
+
+def _management_findings(bank: BankTable) -> Iterator[Finding]:
+    """Messages about the line that are needed and not described, or described and not known."""
+    session = bank.session
+    for name in bank.management:
+        if name not in MANAGEMENT:
+            yield f"management.{name}", "no message that a session knows", f"one of {', '.join(MANAGEMENT)}"
+    wanted = {
+        "sign_on": ("sign_on = true", session.sign_on),
+        "echo": ("echo_seconds", session.echo_seconds > 0),
+        "key_delivery": (
+            f"keys = {session.keys!r}",
+            session.keys == "theirs" or (session.keys == "ours" and session.delivery == "message"),
+        ),
+    }
+    for name, (reason, needed) in wanted.items():
+        if needed and name not in bank.management:
+            yield f"management.{name}", "missing", f"the message for session.{reason}"
+    asking = {"sign_on", "key_request"} & set(bank.management)
+    if session.keys == "ours" and session.delivery == "answer" and not asking:
+        yield "management", "neither sign_on nor key_request", "a message in whose answer keys are told"
+    if session.keys not in ("ours", "theirs"):
+        for name in sorted({"key_request", "key_delivery"} & set(bank.management)):
+            expected = f"nothing, since session.keys is {session.keys!r}"
+            yield f"management.{name}", "a message about keys", expected
