@@ -17,22 +17,27 @@ from qianzhi.wire.text_parts import Part, Section, checked_table, entries_stated
 Cell = tuple[int, int]  # where a column starts and stops
 Split = Callable[[bytes, int, int], list[Cell]]
 
-# Characters of more than one byte whose later bytes may look like ASCII; longest first.
-_WIDE = {
-    "gbk": rb"[\x81-\xfe][\x40-\x7e\x80-\xfe]",
-    "gb18030": rb"[\x81-\xfe][0-9][\x81-\xfe][0-9]|[\x81-\xfe][\x40-\x7e\x80-\xfe]",
-}
+# Characters whose second byte may look like ASCII.  Those of GB18030 with four bytes have only digits there,
+# and a digit delimits nothing.
+_WIDE = rb"[\x81-\xfe][\x40-\x7e\x80-\xfe]"
+_WITH_WIDE = frozenset({"gbk", "gb18030"})
 
 
 def make_split(delimiter: str, charset: str) -> Split:
     """Return a function that finds the columns of a text; a text without delimiters is one column."""
     byte = delimiter.encode("ascii")
-    wide = _WIDE.get(charset)
-    pattern = re.compile((wide + b"|" if wide else b"") + re.escape(byte), re.DOTALL)
+    has_wide = charset in _WITH_WIDE
+    pattern = re.compile(_WIDE + b"|" + re.escape(byte), re.DOTALL)
 
     def split(body: bytes, start: int, stop: int) -> list[Cell]:
         cells: list[Cell] = []
         at = start
+        chunk = body[start:stop]
+        if not has_wide or chunk.isascii():
+            for column in chunk.split(byte):
+                cells.append((at, at + len(column)))
+                at += len(column) + 1
+            return cells
         for found in pattern.finditer(body, start, stop):
             if found.group() == byte:
                 cells.append((at, found.start()))
