@@ -68,21 +68,25 @@ def packed(about: About, name: str, form: Packed, layout: Layout) -> Item:
 
     def walk(body: bytes, start: int, end: int, spans: list[Span]) -> int:
         text, nibble, begin, stop = opened(body, start, end)
-        if item.secret:  # neighbours share bytes, so that one secret hides them all
-            kind = about.sensitive or "secret"
-            spans.append(Span(about.path, about.tag, about.title, kind, begin, stop, ""))
-            return stop
-        spans.append(Span(about.path, about.tag, about.title, "", begin, stop, None))
         inside: list[Span] = []
-        try:
-            layout.walk(text, 0, len(text), inside)
-        except RemoteProtocolError as error:
-            raise _moved(error, nibble) from error
-        finally:
-            spans += [_placed(span, nibble) for span in inside]
+        fault: RemoteProtocolError | None = None
+        if not about.sensitive:
+            try:
+                layout.walk(text, 0, len(text), inside)
+            except RemoteProtocolError as error:
+                fault = error
+        # Neighbours share bytes, so that one secret among them hides them all.
+        if about.sensitive or any(span.sensitive for span in inside):
+            kind, inside = about.sensitive or "secret", []
+            spans.append(Span(about.path, about.tag, about.title, kind, begin, stop, ""))
+        else:
+            spans.append(Span(about.path, about.tag, about.title, "", begin, stop, None))
+        spans += [_placed(span, nibble) for span in inside]
+        if fault is not None:
+            raise _moved(fault, nibble) from fault
         return stop
 
-    item = Item(
+    return Item(
         about=about,
         name=name,
         width=form.length,
@@ -95,7 +99,6 @@ def packed(about: About, name: str, form: Packed, layout: Layout) -> Item:
         children=layout.children,
         hides=layout.hides,
     )
-    return item
 
 
 def packed_bytes(digits: int) -> int:

@@ -13,7 +13,19 @@ SPECS = [
     FrameSpec(kind="ascii", size=6, inclusive=True, frame_bytes_max=3000),
     FrameSpec(kind="binary", size=2, frame_bytes_max=3000),
     FrameSpec(kind="binary", size=4, inclusive=True, frame_bytes_max=3000),
+    FrameSpec(kind="bcd", size=2, frame_bytes_max=3000),
+    FrameSpec(kind="bcd", size=3, inclusive=True, frame_bytes_max=3000, heartbeat="zero_length"),
+    FrameSpec(kind="ascii", size=8, inclusive=True, frame_bytes_max=3000),
 ]
+KEPT = FrameSpec(kind="ascii", size=6, inclusive=True, keep=True, frame_bytes_max=88)
+MESSAGE = FrameSpec(kind="message", frame_bytes_max=12)
+
+
+def measure(buffer):
+    """A dialect whose messages end with a full stop and may hold no blank."""
+    if b" " in buffer.partition(b".")[0]:
+        raise RemoteProtocolError("message", buffer.index(b" "), "no blank", "a blank")
+    return buffer.index(b".") + 1 if b"." in buffer else None
 
 
 @given(
@@ -38,7 +50,9 @@ def test_a_frame_is_as_the_public_descriptions_draw_it():
     assert frame(CUPS, b"A" * 95) == b"0095" + b"A" * 95
     assert frame(FrameSpec(kind="binary", size=2), b"AB") == b"\x00\x02AB"
     assert frame(FrameSpec(kind="ascii", size=4, inclusive=True), b"AB") == b"0006AB"
+    assert frame(FrameSpec(kind="bcd", size=2), b"A" * 123) == b"\x01\x23" + b"A" * 123
     assert frame(FrameSpec(kind="none"), b"AB") == b"AB"
+    assert frame(MESSAGE, b"AB.") == b"AB."
 
 
 def test_a_zero_length_is_a_heartbeat_between_frames():
@@ -99,6 +113,76 @@ def test_a_transport_with_boundaries_keeps_messages_whole():
         reader.receive_data(b"ABCDE")
 
 
+@given(st.lists(st.sampled_from([b".", b"a.", b"bc.", b"0123456789."]), max_size=8), st.data())
+def test_messages_that_show_their_own_end_survive_any_splitting(messages, data):
+    stream = b"".join(messages)
+    cuts = data.draw(st.lists(st.integers(0, len(stream)), max_size=5).map(sorted))
+    reader, received = FrameReader(MESSAGE, measure), []
+    for start, stop in zip([0, *cuts], [*cuts, len(stream)], strict=True):
+        received += reader.receive_data(stream[start:stop])
+    assert received == messages
+    reader.eof()
+
+
+def test_a_message_that_never_ends_or_cannot_is_refused():
+    reader = FrameReader(MESSAGE, measure)
+    assert reader.receive_data(b"a." + b"x" * 12) == [b"a."]
+    with pytest.raises(RemoteProtocolError) as caught:
+        reader.receive_data(b"x")
+    assert caught.value.reason is Reason.LENGTH_TOO_LARGE
+    reader = FrameReader(MESSAGE, measure)
+    assert reader.receive_data(b"a.b c.") == [b"a."]
+    assert reader.fault is not None
+    with pytest.raises(RemoteProtocolError):
+        reader.receive_data(b".")
+
+
+def test_only_lines_of_that_kind_take_a_measure():
+    with pytest.raises(ValueError, match="measure"):
+        FrameReader(CUPS, measure)
+    with pytest.raises(ValueError, match="measure"):
+        FrameReader(MESSAGE)
+
+
+def test_a_kept_length_stays_at_the_head_of_the_frame():
+    body = b"000010ABCD"
+    assert frame(KEPT, body) == body
+    reader = FrameReader(KEPT)
+    assert reader.receive_data(body + b"000007E0000") == [body, b"000007E"]
+    assert reader.partial
+    for wrong in (b"000009ABCD", b"ABCDEFGHIJ", b"00001", b""):
+        with pytest.raises(EncodeError):
+            frame(KEPT, wrong)
+    with pytest.raises(RemoteProtocolError) as caught:
+        FrameReader(KEPT).receive_data(b"000089")
+    assert (caught.value.expected, caught.value.found) == ("at most 88 bytes", "89")
+
+
+def test_a_kept_length_may_count_only_what_follows_it():
+    spec = FrameSpec(kind="bcd", size=2, keep=True, heartbeat="zero_length")
+    assert frame(spec, b"\0\x03ABC") == b"\0\x03ABC"
+    assert FrameReader(spec).receive_data(b"\0\0\0\x03ABC") == [b"", b"\0\x03ABC"]
+    assert frame(spec, b"") == b"\0\0"
+
+
+def test_what_a_peer_leaves_unfinished_when_it_ends_is_an_error():
+    reader = FrameReader(CUPS)
+    reader.eof()
+    assert reader.receive_data(b"0002AB0005CD") == [b"AB"]
+    for _ in range(2):
+        with pytest.raises(RemoteProtocolError) as caught:
+            reader.eof()
+        assert caught.value.reason is Reason.TOTAL_LENGTH
+    assert reader.fault is caught.value
+
+
+@pytest.mark.parametrize("header", [b"\x0a\x00", b"\x00\x1f", b"\xff\xff"])
+def test_a_packed_length_holds_only_digits(header):
+    with pytest.raises(RemoteProtocolError) as caught:
+        FrameReader(FrameSpec(kind="bcd", size=2)).receive_data(header)
+    assert caught.value.reason is Reason.LENGTH_CHARACTER
+
+
 def test_our_own_oversized_frames_are_refused():
     with pytest.raises(EncodeError):
         frame(CUPS, b"A" * 1893)
@@ -107,12 +191,14 @@ def test_our_own_oversized_frames_are_refused():
     with pytest.raises(EncodeError):
         frame(FrameSpec(kind="binary", size=1), b"A" * 256)
     with pytest.raises(EncodeError):
+        frame(FrameSpec(kind="bcd", size=1), b"A" * 100)
+    with pytest.raises(EncodeError):
         frame(FrameSpec(kind="ascii"), b"")
 
 
-@given(st.sampled_from(SPECS), st.lists(st.binary(max_size=40), max_size=6))
+@given(st.sampled_from([*SPECS, KEPT, MESSAGE]), st.lists(st.binary(max_size=40), max_size=6))
 def test_any_bytes_give_frames_or_the_declared_error(spec, pieces):
-    reader = FrameReader(spec)
+    reader = FrameReader(spec, measure if spec is MESSAGE else None)
     for piece in pieces:
         try:
             reader.receive_data(piece)
