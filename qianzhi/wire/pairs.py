@@ -109,8 +109,12 @@ class PairsCodec:
                 inside.append(pair)
             else:
                 self._put(body, pair, part, message)
-        if not inside:
-            return
+        if inside:
+            self._read_body(body, inside, message)
+        if not message:
+            raise RemoteProtocolError("message", len(body), "a value", "none", Reason.MISSING)
+
+    def _read_body(self, body: bytes, inside: list[Pair], message: Message) -> None:
         inner: Message = {}
         message[BODY] = inner
         chosen = self._shape.body_of(message)
