@@ -23,7 +23,7 @@ from frontends.replies import Replies
 from qianzhi.domain.requests import MONEY_KINDS, PRIORITY_KINDS, Kind, Reply, Request
 from qianzhi.domain.results import Result
 from qianzhi.link.hop import Hop, Job, Outcome
-from qianzhi.link.messages import Status
+from qianzhi.link.messages import UNREADABLE, Status
 from qianzhi.runtime.effects import Effects
 from qianzhi.runtime.now import SECOND_US, Now
 
@@ -148,7 +148,7 @@ class Outcomes:
     def _on_reply(self, flight: Flight, outcome: Outcome, turn: Turn) -> None:
         try:
             reply = _decode_reply(outcome.body)
-        except msgspec.DecodeError:
+        except UNREADABLE:
             turn.out.alarm("reply_unreadable", key=flight.key.text, peer=outcome.peer)
             reply = Reply(Result.UNKNOWN)
         if reply.result is Result.UNKNOWN:

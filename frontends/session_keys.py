@@ -2,8 +2,8 @@
 
 Pure: randomness is given (`add_random`), rows are stored before a key is told, nothing is sent from here.
 
-    none ─make, take─▶ pending ─proved─▶ current ─changed─▶ previous ─grace─▶ gone
-                          └──replaced unproved──▶ superseded ─grace─▶ gone
+    none ─make, take─▶ pending ─proved─▶ current ─another is proved─▶ previous ─grace─▶ gone
+                          └──replaced unproved──▶ superseded ─another is proved, grace─▶ gone
 
 A key is proved by a message that stands under it, or by the answer to its delivery.  Until then the one
 before it stays current: the other side may never have heard of the new one.  Whoever has lost an answer asks
@@ -20,7 +20,7 @@ from qianzhi.wire.keys import CHECK_BYTES, Delivered, check_value, is_weak, unwr
 from qianzhi.wire.mackey import MacKey
 
 VERIFYING: tuple[Slot, ...] = ("current", "pending", "previous", "superseded")  # the likeliest first
-PASSING: frozenset[Slot] = frozenset({"previous", "superseded"})
+LASTING: frozenset[Slot] = frozenset({"current", "pending"})  # and superseded, until another key is proved
 PURPOSE: dict[str, Slot] = {"mac": "pending", "pin": "pin"}
 
 
@@ -81,10 +81,11 @@ class LineKeys:
     def candidates(self, now: Now) -> list[MacKey]:
         """Return current and pending, and those that pass away within their grace."""
         keys, until_us, now_us = self._keys, self._until_us, now.mono_us
+        lasting = LASTING | {"superseded"} if "pending" in keys else LASTING
         return [
             keys[slot]
             for slot in VERIFYING
-            if slot in keys and (slot not in PASSING or now_us < until_us[slot])
+            if slot in keys and (slot in lasting or now_us < until_us.get(slot, 0))
         ]
 
     @property
@@ -154,6 +155,8 @@ class LineKeys:
         rows = [row._replace(slot="current", since_us=now.wall_us), KeyRow(self._line, "pending")]
         if "current" in self._rows:
             rows.append(self._pass_away("current", "previous", now))
+        if "superseded" in self._rows:
+            rows.append(self._pass_away("superseded", "superseded", now))
         self._set(rows[0], key)
         return rows
 
@@ -169,7 +172,7 @@ class LineKeys:
         return rows
 
     def _pass_away(self, slot: Slot, into: Slot, now: Now) -> KeyRow:
-        """Move a key to a slot in which it verifies for the grace only; return the row that says so."""
+        """Let a key verify for no longer than the grace, in the slot for that; return the row that says so."""
         row = self._rows[slot]._replace(slot=into, since_us=now.wall_us)
         self._set(row, self._keys[slot])
         self._until_us[into] = now.mono_us + self._grace_us

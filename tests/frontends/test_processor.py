@@ -170,10 +170,11 @@ def test_a_busy_word_about_the_second_attempt_is_not_certain(ready, source):
     assert ready.results() == [Result.UNKNOWN]
 
 
-def test_an_unreadable_reply_of_the_house_is_unknown(ready, source):
+@pytest.mark.parametrize("body", [b"\xc1", b"\x92\x00\xa1\xff"])
+def test_an_unreadable_reply_of_the_house_is_unknown(ready, source, body):
     ready.ask(source, Kind.RECHARGE)
     peer, envelope = only(ready.take_asked())
-    ready.run(ready.core.on_answers(peer, [Answer(envelope.id, Status.OK, b"\xc1")], ready.now))
+    ready.run(ready.core.on_answers(peer, [Answer(envelope.id, Status.OK, body)], ready.now))
     assert ready.results() == [Result.UNKNOWN]
     assert ready.alarms == ["reply_unreadable"]
 
