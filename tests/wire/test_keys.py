@@ -290,7 +290,7 @@ SINGLE = bytes.fromhex("5BB5C72CD00B7338")
     [
         ("keys.mac_key", None, "no 16 bytes at keys.mac_key"),
         ("keys.mac_key", bytes(8), "no 16 bytes at keys.mac_key"),
-        ("keys.mac_key", "0011 2233445566778899AABBCCDDEEF", "no 16 bytes at keys.mac_key"),
+        ("keys.mac_key", "00112233 445566778899AABBCCDDEEFF", "no 16 bytes at keys.mac_key"),
         ("keys.mac_key", bytes(16), "check value"),
         ("keys.mac_check", b"\1\2\3", "no 4 bytes at keys.mac_check"),
         ("keys.mac_check", bytes(4), "check value"),
