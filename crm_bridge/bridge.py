@@ -15,7 +15,7 @@ import msgspec
 
 from qianzhi.domain.requests import PRIORITY_KINDS, Kind, Reply, Request
 from qianzhi.link.events import DrainNotice, Hello
-from qianzhi.link.messages import Answer, Envelope, Status
+from qianzhi.link.messages import UNREADABLE, Answer, Envelope, Status
 from qianzhi.runtime.effects import Alarm, Close, Count, Effects, Event, Record, Send
 from qianzhi.runtime.now import Now
 
@@ -156,7 +156,7 @@ class Bridge:
         for envelope in items:
             try:
                 request = _decode(envelope.body)
-            except msgspec.DecodeError:
+            except UNREADABLE:
                 refused.append(Answer(envelope.id, Status.NO_ROUTE))
                 effects.append(Alarm("unreadable_request", {"peer": peer, "trace": envelope.trace}))
                 continue

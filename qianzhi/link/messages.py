@@ -53,4 +53,8 @@ class Answer(msgspec.Struct, array_like=True, frozen=True, gc=False):
     body: bytes = b""
 
 
+# All that msgspec raises for bytes that are no message of ours: its own error, another for text that is no
+# UTF-8, and Python's for nesting without end.
+UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+
 NOT_TAKEN = frozenset({Status.BUSY, Status.NO_ROUTE, Status.EXPIRED, Status.DRAINING})

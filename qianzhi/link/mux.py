@@ -30,7 +30,7 @@ from qianzhi.link.events import (
     PeerUp,
     Requests,
 )
-from qianzhi.link.messages import Answer, Envelope, Status
+from qianzhi.link.messages import UNREADABLE, Answer, Envelope, Status
 from qianzhi.link.tables import LinkTable
 from qianzhi.runtime.now import SECOND_US, Now
 
@@ -125,7 +125,7 @@ class Mux:
                     add_event(events, event)
         except _RefusedError as error:
             events.append(self._refuse(str(error)))
-        except (msgspec.MsgspecError, RecursionError):
+        except UNREADABLE:
             events.append(self._refuse("undecodable"))
         return events
 

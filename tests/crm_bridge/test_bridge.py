@@ -143,14 +143,15 @@ def test_a_drain_is_told_to_every_node_and_finishes_what_waits() -> None:
 def test_a_body_that_cannot_be_read_harms_nobody_else() -> None:
     core = bridge()
     unreadable = [
-        msgspec.structs.replace(envelope(n), body=body) for n, body in enumerate([b"", b"\xc1", b"\x90"])
+        msgspec.structs.replace(envelope(n), body=body)
+        for n, body in enumerate([b"", b"\xc1", b"\x92\x02\xa1\xff", b"\x9f" * 9_999])
     ]
     strange = msgspec.msgpack.encode([99, "bank", 20261122, "1", "bank", "9001"])  # a kind of a later version
-    items = [*unreadable, msgspec.structs.replace(envelope(3), body=strange), envelope(4)]
+    items = [*unreadable, msgspec.structs.replace(envelope(4), body=strange), envelope(5)]
     effects = core.on_requests("node1", items, START)
-    assert [work.request.serial for work in works(effects)] == ["4"]
-    assert sent(effects, "peer")["node1"] == [Answer(n, Status.NO_ROUTE) for n in range(4)]
-    assert [e.name for e in effects if isinstance(e, Alarm)] == ["unreadable_request"] * 4
+    assert [work.request.serial for work in works(effects)] == ["5"]
+    assert sent(effects, "peer")["node1"] == [Answer(n, Status.NO_ROUTE) for n in range(5)]
+    assert [e.name for e in effects if isinstance(e, Alarm)] == ["unreadable_request"] * 5
 
 
 def test_trailing_fields_of_a_later_version_are_ignored() -> None:

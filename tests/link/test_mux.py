@@ -203,6 +203,7 @@ def test_a_version_two_ahead_is_refused() -> None:
         (frame(REQUESTS, []), "not_proved"),
         (frame(PROOF, b"\0" * 32), "not_proved"),
         (frame(HELLO, [b"short", b""]), "undecodable"),
+        (frame(HELLO, [b"n" * 32, b"\x92\xa1\xff\xa4node"]), "undecodable"),  # a name that is no UTF-8
         (frame(HELLO, [b"short", msgspec.msgpack.encode(FRONT)]), "reflected"),
         (b"\0\0\x27\x10" + b"\x92\x01" + b"\x91" * 9_998, "undecodable"),
     ],
