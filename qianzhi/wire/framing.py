@@ -179,7 +179,7 @@ class FrameReader:
         buffer, longest = self._buffer, self._spec.frame_bytes_max
         while buffer:
             length = measure(bytes(buffer[:longest]))
-            if length is None and len(buffer) <= longest:
+            if len(buffer) < (length or 0) <= longest or (length is None and len(buffer) <= longest):
                 return
             if length is None or not 0 < length <= longest:
                 raise self._too_long(length or len(buffer))

@@ -119,8 +119,9 @@ class TextCodec:
         shape = self._shape
         if len(body) > shape.bytes_max:
             raise too_long(shape.bytes_max, len(body))
-        if not body.endswith(shape.ending):
-            expected = f"{shape.ending.hex().upper()} at the end"
+        early = shape.ending and shape.ending in body[: -len(shape.ending)]
+        if early or not body.endswith(shape.ending):
+            expected = f"{shape.ending.hex().upper()} at the end alone"
             raise RemoteProtocolError("message", len(body), expected, "another end", Reason.TOTAL_LENGTH)
         return shape.cut(body)
 

@@ -160,6 +160,20 @@ def test_the_ending_delimits_the_message(codec):
         codec.measure(b"0" * 201)
 
 
+COLUMN = [{"name": "text", "type": "ans", "length": 9}]
+
+
+def test_an_ending_before_the_end_is_refused_even_where_nothing_is_read():
+    bare = {"kind": "delimited", "ending": "\n", "header": [{"name": "code", "type": "n", "length": 4}]}
+    codec, problems = load_codec(
+        {**bare, "bodies": [{"name": "a", "when": {"code": "1"}, "parts": COLUMN}]}, ""
+    )
+    assert problems == []
+    assert codec.decode(b"9|free|text\n")["body"] == {"unread": b"free|text"}
+    with pytest.raises(RemoteProtocolError, match="0A at the end alone"):
+        codec.decode(b"9|free\ntext\n")
+
+
 def test_the_bytes_around_a_value(codec):
     assert codec.covered(WIRE, "mac", "before") == WIRE[: WIRE.index(b"ABAB")]
     assert codec.covered(WIRE, "mac", "after") == b"\n"

@@ -124,6 +124,17 @@ def test_messages_that_show_their_own_end_survive_any_splitting(messages, data):
     reader.eof()
 
 
+def test_a_size_that_is_known_before_the_bytes_have_come_waits_for_them():
+    def stated(buffer):
+        return int(buffer[:2]) if len(buffer) >= 2 else None
+
+    reader = FrameReader(MESSAGE, stated)
+    assert [reader.receive_data(bytes([byte])) for byte in b"04ab03"] == [[], [], [], [b"04ab"], [], []]
+    assert reader.receive_data(b"c") == [b"03c"]
+    with pytest.raises(RemoteProtocolError, match="at most 12"):
+        reader.receive_data(b"13")
+
+
 def test_a_message_that_never_ends_or_cannot_is_refused():
     reader = FrameReader(MESSAGE, measure)
     assert reader.receive_data(b"a." + b"x" * 12) == [b"a."]
