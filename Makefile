@@ -15,11 +15,17 @@ DEMO_SECONDS ?= 20
 DEMO_RATE ?= 100
 DEMO_KILL ?=
 
+# For each parser: until so many seconds or (where it is given) executions.
+FUZZ_SECONDS ?= 20
+FUZZ_RUNS ?=
+FUZZ_PARSERS ?=
+FUZZ_KEEP ?=
+
 CODE := qianzhi frontends bankmq socket_pool interface_layer crm_bridge simulators examples benchmarks tests
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup run demo test check lock clean
+.PHONY: help setup run demo test check fuzz lock clean
 
 help:  ## show this list
 	@echo "usage: make TARGET [PYTHON=python3.11]"
@@ -43,6 +49,10 @@ check: $(VENV)/.dev  ## format, lint, types, the layers' contracts and the tidin
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache
 	@$(BIN)/python -m pytest tests/test_tidy.py
+
+fuzz: $(VENV)/.fuzz  ## break the parsers with made-up bytes: FUZZ_SECONDS=20 FUZZ_RUNS=300000 FUZZ_PARSERS="tlv pin"
+	@exec $(BIN)/python tests/fuzz/fuzz_run.py $(FUZZ_PARSERS) $(if $(FUZZ_KEEP),--keep) \
+	    $(if $(FUZZ_RUNS),--runs "$(FUZZ_RUNS)",--seconds "$(FUZZ_SECONDS)")
 
 lock: $(VENV)/.dev  ## work both lock files out again from setup.cfg (asks the package index)
 	@rm -rf build/lock && $(call make-venv,build/lock) && build/lock/bin/python -m pip install --quiet pip-tools
@@ -82,4 +92,9 @@ $(VENV)/.run: $(VENV)/.made requirements.lock $(HOUSE)
 $(VENV)/.dev: $(VENV)/.run requirements-dev.lock
 	@echo "installing requirements-dev.lock into $(VENV)/"
 	@$(PIP) install --require-hashes -r requirements-dev.lock
+	@touch $@
+
+$(VENV)/.fuzz: $(VENV)/.dev requirements-fuzz.lock
+	@echo "installing requirements-fuzz.lock into $(VENV)/"
+	@$(PIP) install --require-hashes -r requirements-fuzz.lock
 	@touch $@
