@@ -1,8 +1,8 @@
 """A bank as a pure model: its customers' money, its serials, and how each comes to its end.
 
 Why here: the platform is proved against a bank that keeps its own books and insists on a final state for
-every serial, by its own repeats, queries and reversals.  It knows no wire format: a line (`cups_line`,
-`xml_line`) turns its `Ask`s into bytes and answers into `Heard`s.  It reads no clock and draws from the
+every serial, by its own repeats, queries and reversals.  It knows no wire format: a line (`bank_line`)
+turns its `Ask`s into bytes and answers into `Heard`s.  It reads no clock and draws from the
 randomness that it is given.
 """
 

@@ -1,18 +1,21 @@
-"""Blocking connections for one bank's single requests: a socket, or a pair of direct queues.
+"""Blocking connections for one bank's single requests: sockets, or a pair of direct queues.
 
 Only for the command and for tests; the simulated traffic has shells of its own on the reactor.
 """
 
+import select
 import socket
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from bankmq.kept import KeepLimits, Outcome
 from bankmq.sender import ZmqSender
 from qianzhi.runtime import clock
-from qianzhi.wire.errors import RemoteProtocolError
-from qianzhi.wire.framing import FrameReader, FrameSpec, frame
+from simulators.framing import Cutter, FramingError, framed
 from simulators.line import CONTROL, MAIN, Incoming, Outgoing
 from simulators.message_ids import MessageIds
+
+if TYPE_CHECKING:
+    from qianzhi.wire.framing import FrameSpec
 
 CONNECT_SECONDS = 3.0
 READ_BYTES = 65_536
@@ -38,19 +41,16 @@ class Connection(Protocol):
 class SocketConnection:
     """One TCP connection."""
 
-    def __init__(self, host: str, port: int, spec: FrameSpec) -> None:
+    def __init__(self, host: str, port: int, spec: "FrameSpec") -> None:
         """Connect; raises LineGoneError when nobody listens."""
         self._spec = spec
-        self._reader = FrameReader(spec)
-        try:
-            self._socket = socket.create_connection((host, port), timeout=CONNECT_SECONDS)
-        except OSError as error:
-            raise LineGoneError(f"nobody listens on {host}:{port} ({error.strerror or error})") from error
+        self._cutter = Cutter(spec)
+        self._socket = _connected(host, port)
 
     def send(self, items: list[Outgoing]) -> None:
         """Send frames; raises LineGoneError."""
         try:
-            self._socket.sendall(b"".join([frame(self._spec, item.frame) for item in items]))
+            self._socket.sendall(b"".join([framed(self._spec, item.frame) for item in items]))
         except OSError as error:
             raise LineGoneError("the connection was closed by the other side") from error
 
@@ -66,13 +66,65 @@ class SocketConnection:
         if not data:
             raise LineGoneError("the connection was closed by the other side")
         try:
-            return [Incoming(body) for body in self._reader.receive_data(data)]
-        except RemoteProtocolError as error:
+            return [Incoming(body) for body in self._cutter.receive(data)]
+        except FramingError as error:
             raise LineGoneError(f"the other side broke the framing: {error}") from error
 
     def close(self) -> None:
         """Close."""
         self._socket.close()
+
+
+class ShortConnections:
+    """A TCP connection for each message, which shuts its sending side behind it."""
+
+    def __init__(self, host: str, port: int, spec: "FrameSpec") -> None:
+        """Connect once to see that somebody listens; raises LineGoneError when nobody does."""
+        self._address = (host, port)
+        self._spec = spec
+        self._open: dict[socket.socket, tuple[Cutter, int]] = {}
+        _connected(host, port).close()
+
+    def send(self, items: list[Outgoing]) -> None:
+        """Send each frame on a connection of its own; raises LineGoneError."""
+        for item in items:
+            made = _connected(*self._address)
+            self._open[made] = Cutter(self._spec), item.ticket
+            try:
+                made.sendall(framed(self._spec, item.frame))
+                made.shutdown(socket.SHUT_WR)
+            except OSError as error:
+                raise LineGoneError("the connection was closed by the other side") from error
+
+    def receive(self, seconds: float) -> list[Incoming]:
+        """Return the answers that came, none when `seconds` passed; a connection without one is no answer."""
+        readable = select.select(list(self._open), [], [], max(0.001, seconds))[0]
+        return [incoming for made in readable for incoming in self._read(made)]
+
+    def close(self) -> None:
+        """Close all."""
+        for made in self._open:
+            made.close()
+        self._open.clear()
+
+    def _read(self, made: socket.socket) -> list[Incoming]:
+        cutter, ticket = self._open[made]
+        try:
+            data = made.recv(READ_BYTES)
+            frames = cutter.receive(data) if data else cutter.end()
+        except (OSError, FramingError):
+            data, frames = b"", []
+        if frames or not data:
+            del self._open[made]
+            made.close()
+        return [Incoming(frame, ticket) for frame in frames]
+
+
+def _connected(host: str, port: int) -> socket.socket:
+    try:
+        return socket.create_connection((host, port), timeout=CONNECT_SECONDS)
+    except OSError as error:
+        raise LineGoneError(f"nobody listens on {host}:{port} ({error.strerror or error})") from error
 
 
 class QueueConnection:

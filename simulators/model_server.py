@@ -23,7 +23,9 @@ def serve_socket(front: ModelFront, mute: threading.Event | None = None) -> Iter
 
         def handle(self) -> None:
             """Answer frames until the other side closes."""
-            reader = FrameReader(front.profile.frame)
+            profile = front.profile
+            measure = profile.codec.measure if profile.frame.kind == "message" else None
+            reader = FrameReader(profile.frame, measure)
             while True:
                 try:
                     data = self.request.recv(READ_BYTES)
@@ -33,6 +35,8 @@ def serve_socket(front: ModelFront, mute: threading.Event | None = None) -> Iter
                     return
                 for body in reader.receive_data(data):
                     self._answer(body)
+                    if profile.transport.connection == "short":
+                        return  # one message, one connection
 
         def _answer(self, body: bytes) -> None:
             with lock:

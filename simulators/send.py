@@ -18,14 +18,19 @@ from qianzhi.link.tables import Site
 from qianzhi.runtime import clock
 from qianzhi.runtime.now import SECOND_US
 from qianzhi.wire.codec import FieldView
-from simulators.connections import Connection, LineGoneError, QueueConnection, SocketConnection
-from simulators.cups_line import CupsLine
+from simulators.bank_line import BankLine
+from simulators.connections import (
+    Connection,
+    LineGoneError,
+    QueueConnection,
+    ShortConnections,
+    SocketConnection,
+)
 from simulators.line import Outgoing
 from simulators.lines import LineMaker
 from simulators.record import Ask, Heard
 from simulators.state_file import StateFile
 from simulators.traffic import address_of
-from simulators.xml_line import XmlLine
 
 TIMEOUT_SECONDS = 15
 SERIALS = 12  # enough for signing on, a key, what is owed and a payment, each tried again
@@ -148,7 +153,8 @@ def _connect(site: Site, profile: Profile) -> Connection:
 
         return QueueConnection(place.listen, place.control, profile.name, reactor)
     host, port = address_of(place.listen)
-    return SocketConnection(host, port, profile.frame)
+    shape = ShortConnections if profile.transport.connection == "short" else SocketConnection
+    return shape(host, port, profile.frame)
 
 
 class Talk:
@@ -158,7 +164,7 @@ class Talk:
         self,
         profile: Profile,
         maker: LineMaker,
-        line: CupsLine | XmlLine,
+        line: BankLine,
         connection: Connection,
         timeout_seconds: float,
     ) -> None:
@@ -220,8 +226,8 @@ class Talk:
             out = self._line.carry([ask], now)
             self._say(out, key)
             heard, frame = self._wait_for(self._tickets, until_us, key)
-            if heard.result not in (Result.NOT_SIGNED_ON, Result.BAD_MAC) or isinstance(self._line, XmlLine):
-                break
+            if heard.result not in (Result.NOT_SIGNED_ON, Result.BAD_MAC) or self._line.ready:
+                break  # a line that stays ready has nothing to mend
             self._wait_ready(until_us)
         return SendResult(
             bank=self._profile.name,
@@ -241,9 +247,9 @@ class Talk:
 
     def manage(self, order: Order) -> SendResult:
         """Send one message about the line and wait for its answer."""
-        if not isinstance(self._line, CupsLine):
-            raise SendError(f"{self._profile.name} has no {order.action}: its line has no session")
         name = LINE_ACTIONS[order.action]
+        if management_of(self._profile, order.action) not in self._profile.table.management:
+            raise SendError(f"{self._profile.name} has no {order.action}: its profile knows none")
         if name in ("echo", "sign_off", "key_request"):
             self._open()
         start_us = clock.now().mono_us
@@ -251,10 +257,12 @@ class Talk:
         serial, out = self._line.manage(name, clock.now())
         self._say(out, "")
         frame = b""
-        while not self._line.management_code(serial) or (name == "key_request" and not self._line.keyed):
+        while not self._line.management_code(serial):
             frame = self._turn(until_us, "")[1] or frame
         code = self._line.management_code(serial)
         result = self._profile.results.result_of(code)
+        while name == "key_request" and result is Result.APPROVED and not self._line.session.keyed:
+            frame = self._turn(until_us, "")[1] or frame
         return SendResult(
             bank=self._profile.name,
             action=order.action,
@@ -316,7 +324,7 @@ class Talk:
         seconds = self._timeout_us // SECOND_US
         if key:
             return SendError(self._gone(f"no answer in {seconds} s", key), unknown=True, key=key)
-        refusal = self._line.refusal if isinstance(self._line, CupsLine) else ""
+        refusal = self._line.session.refusal
         why = f"; the last answer was {refusal}" if refusal else ""
         return SendError(f"{what or 'no answer'} in {seconds} s{why}")
 
@@ -326,6 +334,15 @@ class Talk:
             f": the outcome is unknown, ask with `qianzhi send {self._profile.name} status --serial {serial}`"
         )
         return text + (hint if key else "")
+
+
+def management_of(profile: Profile, action: str) -> str:
+    """Return the name under [management] of a message about the line, empty for what is none.
+
+    Where the bank makes the keys, exchanging one is delivering one.
+    """
+    name = LINE_ACTIONS.get(action, "")
+    return "key_delivery" if name == "key_request" and profile.session.keys == "theirs" else name
 
 
 def _check(order: Order, kind: Kind) -> None:

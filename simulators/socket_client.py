@@ -1,16 +1,19 @@
 """A simulated bank on a TCP connection: the shell that carries a pure core's frames; it decides nothing."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from qianzhi.runtime import clock
 from qianzhi.runtime.effects import Effects, Send
 from qianzhi.runtime.shell import Interpreter
-from qianzhi.wire.framing import FrameReader, FrameSpec, frame
+from simulators.framing import PoolReader, framed
 from simulators.line import SETTLED, Incoming
 from simulators.simulated import SimulatedBank
 from socket_pool.client import SocketClient
 from socket_pool.limits import SocketLimits
+
+if TYPE_CHECKING:
+    from qianzhi.wire.framing import FrameSpec
 
 LONGEST_PAUSE_SECONDS = 1.0  # between attempts to connect: a bank is back soon after its front-end
 
@@ -26,7 +29,7 @@ class SocketBank:
         core: SimulatedBank,
         host: str,
         port: int,
-        spec: FrameSpec,
+        spec: "FrameSpec",
         before_send: Callable[[], None],
         reactor: Any,
     ) -> None:
@@ -41,7 +44,7 @@ class SocketBank:
             host,
             port,
             SocketLimits(),
-            lambda: FrameReader(spec),
+            lambda: PoolReader(spec),
             self,
             name=name,
             reactor=reactor,
@@ -84,4 +87,4 @@ class SocketBank:
 
     def _send(self, effect: Send) -> None:
         if self._conn and effect.to != SETTLED:
-            self._client.send(self._conn, b"".join([frame(self._spec, item.frame) for item in effect.items]))
+            self._client.send(self._conn, b"".join([framed(self._spec, item.frame) for item in effect.items]))

@@ -30,6 +30,7 @@ from simulators.record import Record
 from simulators.report import Report
 from simulators.scenario import Scenario
 from simulators.serials import Serials
+from simulators.short_client import ShortBank
 from simulators.simulated import SimulatedBank
 from simulators.socket_client import SocketBank
 from simulators.state_file import StateFile
@@ -86,6 +87,7 @@ class BankRun:
         self._zone = zone
         self._lease = max(LEASE_MIN, 2 * rate * LEASE_SECONDS)
         chance = Random(f"{seed}/{profile.name}")  # noqa: S311 - a scenario's seed is no secret
+        self._habits = Random(f"{seed}/{profile.name}/habits")  # noqa: S311 - as above
         model = BankModel(identity, scenario, chance, self._serials, self._line.serial_text, rate)
         self.core = SimulatedBank(model, self._line)
         self.refill()
@@ -111,13 +113,16 @@ class BankRun:
         report = self.core.report()
         return Look(report, rates.look(report.bank, report.sent, mono_us), self.core.model.in_flight)
 
-    def _shell(self, place: BankPlace, profile: Profile, reactor: Any) -> SocketBank | QueueBank:
+    def _shell(self, place: BankPlace, profile: Profile, reactor: Any) -> SocketBank | ShortBank | QueueBank:
         if profile.transport.kind == "queue":
             return QueueBank(self.core, place.listen, place.control, reactor)
         host, port = address_of(place.listen)
-        return SocketBank(
-            self.core, host, port, profile.frame, lambda: self._maker.keep_key(self._line), reactor
-        )
+        if profile.transport.connection == "short":
+            return ShortBank(self.core, host, port, profile.frame, self._keep_key, self._habits, reactor)
+        return SocketBank(self.core, host, port, profile.frame, self._keep_key, reactor)
+
+    def _keep_key(self) -> None:
+        self._maker.keep_key(self._line)
 
 
 class Traffic:

@@ -57,12 +57,12 @@ def send_command(chosen: "Chosen", bank: str, wanted: Wanted, seconds: float, fo
     from qianzhi.cli.daemons import site_of
     from qianzhi.cli.ports import refuse_deaf_lines
     from qianzhi.link.site import data_folder
-    from simulators.send import LINE_ACTIONS, SendError, send
+    from simulators.send import LINE_ACTIONS, SendError, management_of, send
 
     order = order_of(wanted)
     site = site_of(chosen)
     profile = profile_of(chosen, bank)
-    if order.action in LINE_ACTIONS and LINE_ACTIONS[order.action] not in profile.table.management:
+    if order.action in LINE_ACTIONS and management_of(profile, order.action) not in profile.table.management:
         raise CommandError(USAGE, f"{bank} has no {order.action}", "its profile names no such message")
     order = replace(order, serial=serial_in_form(profile, order.serial))
     refuse_deaf_lines(site, [bank])

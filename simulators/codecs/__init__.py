@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from simulators.codecs.carried import HexCarried
 from simulators.codecs.iso import IsoBankCodec
+from simulators.codecs.pairs import PairsBankCodec
 from simulators.codecs.source import BankCodecError
 from simulators.codecs.texts import TextBankCodec
 from simulators.codecs.xml import XmlBankCodec
@@ -46,6 +47,7 @@ MAKERS: dict[str, Callable[[Message], BankCodec]] = {
     "delimited": TextBankCodec,
     "fixed": TextBankCodec,
     "iso8583": IsoBankCodec,
+    "pairs": PairsBankCodec,
     "xml": XmlBankCodec,
 }
 

@@ -127,6 +127,7 @@ class IsoBankCodec:
         self._by_name = {column.name: column for column in columns}
         self._by_number = {column.number: column for column in columns}
         self._header = header_of(tree, defaults)
+        self._card_path = str(rows["2"]["name"]) if rows.get("2", {}).get("sensitive") == "pan" else ""
         bitmap = {**FIXED, **BITMAP_ROWS[str(tree.get("bitmap", "binary"))]}
         self._spec: SpecDict = {
             "h": {**FIXED, "data_enc": "ascii", "max_len": 0},
@@ -201,8 +202,7 @@ class IsoBankCodec:
     @property
     def card_path(self) -> str:
         """Return where a card number stands, empty for nowhere."""
-        column = self._by_number.get("2")
-        return column.name if column else ""
+        return self._card_path
 
     def _column(self, name: str) -> Column:
         try:

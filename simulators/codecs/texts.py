@@ -72,6 +72,9 @@ class Taker(Protocol):
     def take(self, part: Part) -> str | bytes | None:
         """Return the next value, None when it is absent."""
 
+    def close(self, path: str) -> None:
+        """Hear that `path` was the section's last part; raises BankCodecError where more is left."""
+
 
 class FixedTaker:
     """Takes parts by width."""
@@ -101,6 +104,9 @@ class FixedTaker:
                 )
         return value
 
+    def close(self, path: str) -> None:
+        """What follows belongs to the next section."""
+
 
 class ColumnTaker:
     """Takes parts from columns of text; `at` is where the first column starts in bytes."""
@@ -129,6 +135,11 @@ class ColumnTaker:
         if part.scalar is not None and part.scalar.length and size > part.scalar.length:
             raise BankCodecError(f"{part.path} is too long")
         return text or None
+
+    def close(self, path: str) -> None:
+        """Raise BankCodecError when columns are left."""
+        if self.more:
+            raise BankCodecError(f"columns behind {path}")
 
 
 @dataclass(frozen=True)
@@ -307,8 +318,7 @@ class TextBankCodec:
                 value = taker.take(part)
                 if value is not None:
                     values[part.name] = value
-        if taker.more and parts:
-            raise BankCodecError(f"more than {parts[-1].path}")
+        taker.close(parts[-1].path if parts else "the message")
         return values
 
     def _entries(self, part: Part, values: Message, taker: Taker) -> Iterator[Message]:

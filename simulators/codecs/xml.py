@@ -31,6 +31,7 @@ class XmlBankCodec:
         """Raises BankCodecError when the tree is no spec of this kind."""
         self._root = Node(str(tree["root"]))
         self._charset = str(tree.get("charset", "gbk")).lower()
+        self._declared = bool(tree.get("declaration", True))
         self.card_path = ""
         for path, row in tree.get("elements", {}).items():
             *above, name = str(path).split(".")
@@ -47,8 +48,10 @@ class XmlBankCodec:
         root = Tree.Element(self._root.name)
         self._fill(root, self._root, {name: value for name, value in message.items() if name != "charset"})
         text = Tree.tostring(root, encoding="unicode")
+        own = _charset(charset) == _charset(self._charset)
+        head = f'<?xml version="1.0" encoding="{charset.upper()}"?>' if self._declared or not own else ""
         try:
-            return f'<?xml version="1.0" encoding="{charset.upper()}"?>{text}'.encode(charset)
+            return (head + text).encode(charset)
         except UnicodeEncodeError as error:
             raise BankCodecError(f"a character that {charset} lacks") from error
 

@@ -1,7 +1,6 @@
 """Whole simulated banks where answers are late, doubled or lost: nothing may pass for another's answer."""
 
 import heapq
-import tomllib
 from dataclasses import replace
 from pathlib import Path
 from random import Random  # noqa: TID251 - the tests bring the seeds
@@ -16,8 +15,8 @@ from qianzhi.domain.results import Result
 from qianzhi.runtime.effects import Effects
 from qianzhi.runtime.now import SECOND_US, Now
 from simulators.bank import BankModel
-from simulators.cups_codec import CupsCodec
-from simulators.cups_line import CupsLine
+from simulators.bank_line import BankLine
+from simulators.codecs import bank_codec
 from simulators.line import SETTLED, Incoming, Outgoing
 from simulators.message_ids import MessageIds
 from simulators.model_front import ModelFront
@@ -27,7 +26,6 @@ from simulators.scenario_file import load_scenario
 from simulators.serials import Serials
 from simulators.simulated import SimulatedBank
 from simulators.tiny_core import TinyCore
-from simulators.xml_line import XmlLine
 
 CONFIG = Path(__file__).parents[2] / "config"
 START = Now(1_000_000, 1_782_900_000_000_000)
@@ -40,11 +38,9 @@ def profile_of(name: str) -> Profile:
     return profile
 
 
-def line_of(profile: Profile, serials: Serials) -> CupsLine | XmlLine:
-    if profile.name == "icbc":
-        return XmlLine(profile.mapping, KEY)
-    tree = tomllib.loads((CONFIG / "specs" / "cups.toml").read_text())
-    return CupsLine(CupsCodec(tree), profile.mapping, KEY, serials, KEY)
+def line_of(profile: Profile, serials: Serials) -> BankLine:
+    keys = {"master": KEY, "mac": KEY}
+    return BankLine(profile, bank_codec(profile.spec), keys, serials, bytes, KEY)
 
 
 class SlowFront:
@@ -196,7 +192,7 @@ def request_of(profile: Profile, amount_fen: int = 50_00) -> Request:
     )
 
 
-def rig(name: str) -> tuple[CupsLine | XmlLine, ModelFront, Request]:
+def rig(name: str) -> tuple[BankLine, ModelFront, Request]:
     profile = profile_of(name)
     line = line_of(profile, Serials())
     front = ModelFront(profile, TinyCore(range(13_800_000_000, 13_800_000_100)), KEY, KEY)

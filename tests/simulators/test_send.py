@@ -204,7 +204,7 @@ def test_a_request_and_its_reversal_on_a_queue(tmp_path: Path) -> None:
         serial = recharge.key.rpartition("/")[2]
         assert send(site, CONFIG, front.profile, Order("reverse", serial=serial, amount_fen=50_00)).approved
         assert front.core.standing_fen == 0
-        with pytest.raises(SendError, match="its line has no session"):
+        with pytest.raises(SendError, match="icbc has no sign-on: its profile knows none"):
             send(site, CONFIG, front.profile, Order("sign-on"))
 
 
@@ -259,5 +259,5 @@ def test_a_profile_whose_dialect_the_simulators_do_not_speak_is_refused(tmp_path
         StateFile(tmp_path, "icbc"),
         production=False,
     )
-    with pytest.raises(NoLineError, match="speak no xml line with the keys of icbc"):
+    with pytest.raises(NoLineError, match="no line of icbc without its mac key"):
         maker.make(iter(range(9)).__next__)

@@ -10,12 +10,13 @@ from twisted.python.failure import Failure
 
 from frontends.profile import load_profile
 from simulators.bank import BankModel
+from simulators.bank_line import BankLine
+from simulators.codecs import bank_codec
 from simulators.plans import Identity
 from simulators.scenario_file import load_scenario
 from simulators.serials import Serials
 from simulators.simulated import SimulatedBank
 from simulators.socket_client import SocketBank
-from simulators.xml_line import XmlLine
 
 CONFIG = Path(__file__).parents[2] / "config"
 
@@ -26,7 +27,7 @@ def test_a_bank_looks_for_its_front_end_about_once_a_second_however_long_it_is_a
     reactor = MemoryReactorClock()
     identity = Identity("hz_citic", "hz_citic", ("0302",), ZoneInfo("Asia/Shanghai"))
     model = BankModel(identity, load_scenario(), Random(1), Serials(), lambda n, _: f"{n:06d}")
-    core = SimulatedBank(model, XmlLine(profile.mapping, bytes(16)))
+    core = SimulatedBank(model, BankLine(profile, bank_codec(profile.spec), {}, Serials(), bytes))
     bank = SocketBank(core, "127.0.0.1", 17301, profile.frame, lambda: None, reactor)
     bank.start()
     pauses = []

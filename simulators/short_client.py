@@ -1,0 +1,185 @@
+"""A simulated bank that makes a connection for each message: the shell of short lines; it decides nothing.
+
+    connect ─▶ send one frame ─▶ (shut the sending side, or not) ─▶ read until the answer is whole ─▶ close
+
+Whether the sending side is shut is a habit of the bank's, drawn from the randomness that it is given.  The
+connection says whose an answer is.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from qianzhi.runtime import clock
+from qianzhi.runtime.effects import Effects, Send
+from qianzhi.runtime.shell import Interpreter
+from simulators.framing import Cutter, FramingError, framed
+from simulators.line import SETTLED, Incoming, Outgoing
+from simulators.scenario import Chance
+from simulators.simulated import SimulatedBank
+
+if TYPE_CHECKING:
+    from qianzhi.wire.framing import FrameSpec
+
+OPEN_MAX = 8  # connections at once; other messages wait for one of them to end
+CONNECT_SECONDS = 5
+ANSWER_SECONDS = 20  # after which a connection without an answer is cut
+
+
+class ShortBank:
+    """One bank's connections; `before_send` is called before bytes go out, to store what must be first."""
+
+    def __init__(
+        self,
+        core: SimulatedBank,
+        host: str,
+        port: int,
+        spec: "FrameSpec",
+        before_send: Callable[[], None],
+        chance: Chance,
+        reactor: Any,
+        open_max: int = OPEN_MAX,
+    ) -> None:
+        """Nothing is opened yet."""
+        self.spec = spec
+        self._core = core
+        self._address = (host, port)
+        self._before_send = before_send
+        self._chance = chance
+        self._reactor = reactor
+        self._open_max = open_max
+        self._waiting: deque[Outgoing] = deque()
+        self._open: set[Exchange] = set()
+        self._stopped = False
+        self._interpreter = Interpreter(core, {Send: self._send}, reactor)
+        self.failed = 0  # connections that ended without an answer
+
+    def start(self) -> None:
+        """Begin the session; a connection is made for each message."""
+        self._run(self._core.on_connected(clock.now()))
+
+    def stop(self) -> None:
+        """Cut everything."""
+        self._stopped = True
+        self._interpreter.stop()
+        self._waiting.clear()
+        for exchange in list(self._open):
+            exchange.cut()
+
+    def wake(self) -> None:
+        """Let the core do what is due, and set its timer anew (after `stop` or a change of rate)."""
+        self._run(self._core.on_time(clock.now()))
+
+    def ended(self, exchange: "Exchange", frames: list[bytes]) -> None:
+        """Take what one connection brought; the next message may have its place."""
+        self._open.discard(exchange)
+        self.failed += not frames
+        if self._stopped:
+            return
+        self._connect_waiting()
+        if frames:
+            items = [Incoming(frame, exchange.ticket) for frame in frames[:1]]
+            self._run(self._core.on_frames(items, clock.now()))
+
+    def _run(self, effects: Effects) -> None:
+        self._before_send()
+        self._interpreter.run(effects)
+
+    def _send(self, effect: Send) -> None:
+        if effect.to != SETTLED:
+            self._waiting.extend(effect.items)
+            self._connect_waiting()
+
+    def _connect_waiting(self) -> None:
+        while self._waiting and len(self._open) < self._open_max:
+            item = self._waiting.popleft()
+            half_closes = bool(self._chance.randrange(0, 2))
+            exchange = Exchange(self, item, half_closes, self._reactor)
+            self._open.add(exchange)
+            self._reactor.connectTCP(*self._address, exchange, CONNECT_SECONDS)
+
+
+class Exchange:
+    """One connection, as Twisted's factory and its only protocol: one frame out, one frame in."""
+
+    noisy = False
+
+    def __init__(self, owner: ShortBank, item: Outgoing, half_closes: bool, reactor: Any) -> None:
+        self.ticket = item.ticket
+        self._owner = owner
+        self._data = framed(owner.spec, item.frame)
+        self._cutter = Cutter(owner.spec)
+        self._half_closes = half_closes
+        self._reactor = reactor
+        self._frames: list[bytes] = []
+        self._timer: Any = None
+        self._connector: Any = None
+        self._over = False
+        self.transport: Any = None
+
+    def cut(self) -> None:
+        """End it at once."""
+        if self.transport is not None:
+            self.transport.abortConnection()
+        elif self._connector is not None:
+            self._connector.disconnect()
+
+    # -- Twisted's names: the factory
+
+    def doStart(self) -> None:
+        """Nothing is to be prepared."""
+
+    def doStop(self) -> None:
+        """Nothing is to be cleared."""
+
+    def startedConnecting(self, connector: Any) -> None:
+        """The attempt has begun."""
+        self._connector = connector
+
+    def buildProtocol(self, _: Any) -> "Exchange":
+        """Return what hears the connection."""
+        return self
+
+    def clientConnectionFailed(self, _connector: Any, _reason: Any) -> None:
+        """Nobody listens."""
+        self._end()
+
+    def clientConnectionLost(self, _connector: Any, _reason: Any) -> None:
+        """Said by `connectionLost` already."""
+
+    # -- Twisted's names: the protocol
+
+    def makeConnection(self, transport: Any) -> None:
+        """Send the one frame."""
+        self.transport = transport
+        transport.setTcpNoDelay(True)
+        self._timer = self._reactor.callLater(ANSWER_SECONDS, self.cut)
+        transport.write(self._data)
+        if self._half_closes:
+            transport.loseWriteConnection()
+
+    def dataReceived(self, data: bytes) -> None:
+        """Read the answer; it ends the exchange when it is whole."""
+        try:
+            self._frames += self._cutter.receive(data)
+        except FramingError:
+            self.cut()
+            return
+        if self._frames:
+            self.transport.loseConnection()
+
+    def connectionLost(self, _: Any) -> None:
+        """The other side has closed, or we have."""
+        try:
+            self._frames += self._cutter.end()
+        except FramingError:
+            self._frames.clear()
+        self._end()
+
+    def _end(self) -> None:
+        if self._over:
+            return
+        self._over = True
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        self._owner.ended(self, self._frames)
