@@ -3,8 +3,9 @@
 Twisted calls this class; what it completes it hands to its `Pool`, which gathers over all connections.
 Nothing here knows a protocol.
 
-A *short* connection carries one frame and its answer.  Nothing is read behind the frame; a peer that has
-shut down its sending side still gets the answer; whoever owes it closes the connection.
+A *short* connection carries one frame and its answer.  What stands behind the frame is never read
+as a message; a peer that has shut down its sending side still gets the answer; whoever owes it closes the
+connection.
 """
 
 import socket
@@ -21,6 +22,7 @@ from qianzhi.wire.errors import RemoteProtocolError
 from socket_pool.interfaces import Reader
 from socket_pool.limits import SocketLimits
 
+SURPLUS_BYTES_MAX = 64 * 1024  # behind a short connection's frame, before it is no longer read
 SECOND_FRAME = "second_frame"  # why a short connection ended that carried more than one message
 
 
@@ -58,14 +60,18 @@ class Connection(TwistedProtocol):
         self._waiting_bytes = 0
         self._closing: Any = None
         self._served = False  # the one frame of a short connection has come
-        self._surplus = False  # and more than it
+        self._surplus_bytes = 0  # and so many behind it
         if owner.short:
             alsoProvides(self, IHalfCloseableProtocol)
 
     @property
     def reading(self) -> bool:
         """Whether bytes are being taken from the peer now."""
-        return not (self._paused or self._blocked or self._reason or self._surplus)
+        return not (self._paused or self._blocked or self._reason or self._floods)
+
+    @property
+    def _floods(self) -> bool:
+        return self._surplus_bytes > SURPLUS_BYTES_MAX
 
     def connectionMade(self) -> None:
         """Set up the socket and report."""
@@ -82,7 +88,7 @@ class Connection(TwistedProtocol):
 
     def dataReceived(self, data: bytes) -> None:
         """Cut the bytes into frames; a peer that breaks the framing is closed with the error's reason."""
-        if self._reason or self._stop_behind_the_frame():
+        if self._reason or self._discard_behind_the_frame(data):
             return
         try:
             frames = self.reader.receive_data(data)
@@ -101,13 +107,18 @@ class Connection(TwistedProtocol):
         self._served = bool(frames)
         self._owner.received(self, frames[:1])
         if len(frames) > 1 or (frames and (self.reader.partial or self.reader.fault is not None)):
-            self._stop_behind_the_frame()
+            self._discard_behind_the_frame(b"?")
 
-    def _stop_behind_the_frame(self) -> bool:
-        """Read no more once bytes have come behind a short connection's frame; tell whether that is so."""
+    def _discard_behind_the_frame(self, data: bytes) -> bool:
+        """Count and forget what comes behind a short connection's frame; tell whether that is so.
+
+        It is taken from the kernel all the same, since closing over unread bytes would reset the connection
+        and lose the answer; a flood is not.
+        """
         if self._served:
-            self._surplus = True
-            self._set_reading()
+            self._surplus_bytes += len(data)
+            if self._floods:
+                self._set_reading()
         return self._served
 
     def send(self, data: bytes) -> bool:
@@ -135,7 +146,7 @@ class Connection(TwistedProtocol):
         """Write out what waits, then close; cut when the peer does not take it within `close_seconds`."""
         if self._reason:
             return
-        self._reason = SECOND_FRAME if self._surplus else reason
+        self._reason = SECOND_FRAME if self._surplus_bytes else reason
         transport: Any = self.transport
         transport.unregisterProducer()
         transport.loseConnection()
@@ -173,7 +184,7 @@ class Connection(TwistedProtocol):
 
     def _reason_of(self, failure: Failure) -> str:
         """Name the end of a connection that we did not end."""
-        if self._surplus:
+        if self._surplus_bytes:
             return SECOND_FRAME
         if not isinstance(failure.value, ConnectionDone):
             return "lost"
@@ -197,7 +208,7 @@ class Connection(TwistedProtocol):
         transport: Any = self.transport
         if self._reason or not transport.connected:
             return
-        if self._paused or self._blocked or self._surplus:
+        if self._paused or self._blocked or self._floods:
             transport.pauseProducing()
         else:
             if self.partial_since is not None:

@@ -2,8 +2,6 @@
 
 import socket
 import struct
-import threading
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -13,85 +11,8 @@ from qianzhi.runtime import metrics
 from qianzhi.wire.framing import FrameReader, FrameSpec
 from socket_pool.client import LONGEST_PAUSE_SECONDS, SocketClient, pause_seconds
 from socket_pool.limits import SocketLimits, is_allowed
-from socket_pool.server import SocketServer
 
 SPEC = FrameSpec(kind="ascii", size=4, heartbeat="zero_length")
-
-
-class Recorder:
-    """A handler that remembers what it heard and lets another thread wait for it."""
-
-    def __init__(self) -> None:
-        self.connected: list[tuple[int, str]] = []
-        self.lists: list[list[tuple[int, bytes]]] = []
-        self.closed: list[tuple[int, str]] = []
-        self.heard: list[str] = []
-        self._changed = threading.Condition()
-
-    @property
-    def frames(self) -> list[bytes]:
-        return [frame for items in self.lists for _, frame in items]
-
-    def on_connected(self, conn: int, peer: str) -> None:
-        self._note("connected", self.connected, (conn, peer))
-
-    def on_frames(self, items: list[tuple[int, bytes]]) -> None:
-        self._note("frames", self.lists, items)
-
-    def on_closed(self, conn: int, reason: str) -> None:
-        self._note("closed", self.closed, (conn, reason))
-
-    def _note(self, what: str, where: list[Any], item: Any) -> None:
-        with self._changed:
-            where.append(item)
-            self.heard.append(what)
-            self._changed.notify_all()
-
-    def wait(self, condition: Any) -> None:
-        with self._changed:
-            assert self._changed.wait_for(condition, timeout=10), self.heard
-
-
-class Line:
-    """A server under test with its handler, and plain sockets to it."""
-
-    def __init__(self, reactor_thread: Any, **limits: Any) -> None:
-        self.run = reactor_thread.run
-        self.handler = Recorder()
-        self.server = SocketServer(
-            "127.0.0.1",
-            0,
-            SocketLimits(**limits),
-            lambda: FrameReader(SPEC),
-            self.handler,
-            name="test",
-            reactor=reactor_thread.reactor,
-        )
-        self.port = self.run(self.server.start)
-        self.sockets: list[socket.socket] = []
-
-    def connect(self) -> socket.socket:
-        connection = socket.create_connection(("127.0.0.1", self.port), timeout=10)
-        self.sockets.append(connection)
-        return connection
-
-    def close(self) -> None:
-        for connection in self.sockets:
-            connection.close()
-        self.run(self.server.stop)
-
-
-@pytest.fixture
-def line(reactor_thread: Any) -> Iterator[Any]:
-    lines: list[Line] = []
-
-    def make(**limits: Any) -> Line:
-        lines.append(Line(reactor_thread, **limits))
-        return lines[-1]
-
-    yield make
-    for each in lines:
-        each.close()
 
 
 def ended(connection: socket.socket) -> bool:
@@ -301,8 +222,8 @@ def test_keepalive_finds_the_other_end_gone(line: Any) -> None:
     assert handle.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
 
 
-def test_the_client_connects_again_under_a_new_number(reactor_thread: Any) -> None:
-    handler = Recorder()
+def test_the_client_connects_again_under_a_new_number(reactor_thread: Any, recorder: Any) -> None:
+    handler = recorder
     with socket.create_server(("127.0.0.1", 0)) as listener:
         client = SocketClient(
             "127.0.0.1",
