@@ -1,0 +1,183 @@
+"""The chapter on how a message is laid out and how each type of value is written, with an example of each."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from frontends.mapping_rows import split_row, values_of
+from qianzhi.cli.document.facts import Facts
+from qianzhi.cli.document.layouts import LAYOUTS
+from qianzhi.cli.document.page import NOTHING, Both, Page, code, joined
+from qianzhi.cli.document.rows import get_first, leaves, shape_of
+from qianzhi.cli.document.samples import Sample
+from qianzhi.cli.document.specs import Field, Form
+from qianzhi.cli.document.words import (
+    ENCODINGS,
+    ENCODINGS_LONG,
+    PADDINGS,
+    PREFIXES,
+    TYPES,
+    TYPES_LONG,
+    format_words,
+    transform_words,
+)
+from qianzhi.wire.codec import get_path
+from qianzhi.wire.errors import EncodeError
+
+
+def structure(page: Page, facts: Facts) -> None:
+    """Write the chapter."""
+    page.chapter(Both("How a message is written", "报文格式"))
+    LAYOUTS[facts.spec.kind](page, facts)
+    if facts.spec.carried == "hex":
+        _carried(page)
+    _types(page, facts)
+
+
+def _carried(page: Page) -> None:
+    page.section(Both("Carried as hex", "十六进制承载"))
+    page.say(
+        "The message is not sent as it is: each of its bytes is written as two upper-case hex "
+        "digits, and those are the "
+        "body that is framed. The length header counts hex digits, twice the bytes of the message. "
+        "We read lower-case "
+        "digits too. The MAC is made over the message itself, before it becomes hex.",
+        "报文不直接发送：每个字节写成两个大写十六进制字符，组成的字符串才是线路上的报文体；"
+        "长度头按十六进制字符数计，即原报文字节数的两倍。"
+        "我方也接受小写字符。报文鉴别码针对转换前的原报文计算。",
+    )
+
+
+# Types
+
+
+class Writing(NamedTuple):
+    """One way of writing that messages of this dialect use, and a field of a sample that shows it."""
+
+    form: Form
+    field: Field
+    sample: Sample
+
+
+def _types(page: Page, facts: Facts) -> None:
+    page.section(Both("How each type is written", "各类型的写法"))
+    page.say(
+        "The tables of messages name type, character set or packing, length prefix and filling. "
+        "These are all that this "
+        "dialect uses:",
+        "各报文表的格式栏写明类型、字符集或压缩方式、长度前缀和填充方式。本接口用到的如下：",
+    )
+    used = list(_used(facts))
+    terms: dict[Both, Both] = {}
+    for one in used:
+        terms[TYPES[one.form.type]] = TYPES_LONG[one.form.type]
+        terms[ENCODINGS[one.form.encoding]] = ENCODINGS_LONG[one.form.encoding]
+        if PREFIXES.get(one.form.prefix, NOTHING).en and one.form.prefix != "rest":
+            terms[PREFIXES[one.form.prefix]] = _prefix_words(one.form)
+    page.table((Both("words in the tables", "用语"), Both("meaning", "含义")), list(terms.items()))
+    page.say(
+        "Each combination, with a field of the samples as it stands on the wire:",
+        "各种组合及其在示例中的实际字节：",
+    )
+    rows = []
+    for one in used:
+        value = get_first(one.sample.message, one.field.path)
+        data = wire_bytes(facts, one)
+        if one.form.type == "b" and not isinstance(value, bytes):
+            value = data  # a number in a header
+        shown = value.hex().upper() if isinstance(value, bytes) else str(value)
+        rows.append(
+            (
+                joined(
+                    [text for text in (format_words(one.form), _filling(one.form)) if text.en], "; ", "；"
+                ),
+                code(one.field.label),
+                code(shown),
+                code(data.hex(" ").upper()) if data else "",
+            )
+        )
+    heads = (
+        ("format", "格式"),
+        ("example", "示例域"),
+        ("value", "值"),
+        ("bytes on the wire, with length prefix", "线路字节（含长度前缀）"),
+    )
+    page.table([Both(*head) for head in heads], rows)
+    _values(page, facts)
+    if any(one.form.prefix not in ("fixed", "element", "column", "rest") for one in used):
+        _count_words(page, used)
+
+
+def _values(page: Page, facts: Facts) -> None:
+    """Show how amounts, dates, serials and the like are written, with a value of a sample for each way."""
+    rows: dict[str, tuple[Both, str, str]] = {}
+    for name, table in facts.profile.table.transactions.items():
+        given = {**facts.profile.table.reply.give, **table.give}
+        asked = [row for texts in table.take.values() for row in values_of(texts)]
+        pairs = [("request", split_row(row)) for row in asked]
+        pairs += [("approved", (path, split_row(text)[1])) for path, text in given.items()]
+        for part, (path, transform) in pairs:
+            sample, words = facts.sample(name, part), transform_words(transform)
+            value = get_first(sample.message, path) if sample else None
+            if words.en and isinstance(value, str) and transform not in rows:
+                rows[transform] = (words, facts.label(path), code(value))
+    page.say("Amounts, dates and the like are written so:", "金额、日期等按下列方式书写：")
+    heads = ("how it is written", "写法"), ("example", "示例域"), ("value", "值")
+    page.table([Both(*head) for head in heads], list(rows.values()))
+
+
+def _filling(form: Form) -> Both:
+    return (
+        PADDINGS[form.padding]
+        if form.prefix == "fixed" and form.padding == "none" and form.type != "b"
+        else NOTHING
+    )
+
+
+def _prefix_words(form: Form) -> Both:
+    counted = (
+        Both("digits", "数字个数")
+        if form.encoding in ("bcd", "bcd_left") and form.unit != "bytes"
+        else Both("bytes", "字节数")
+    )
+    if form.encoding == "hex" and form.unit == "digits":
+        counted = Both("hex digits", "十六进制字符数")
+    return Both(
+        f"a length stands before the value and counts its {counted.en}; it does not count itself",
+        f"值的前面有长度，表示值的{counted.zh}，不含长度本身",
+    )
+
+
+def _count_words(page: Page, used: list[Writing]) -> None:
+    page.say(
+        "A fixed field always has its full length. A field with a length prefix has no filling: the "
+        "prefix says exactly "
+        "how long it is, and the length in the tables is the greatest that is accepted.",
+        "定长域总是占满长度；带长度前缀的域不填充，前缀即实际长度，表中长度为可接受的最大值。",
+    )
+
+
+def _used(facts: Facts) -> Iterator[Writing]:
+    """Yield each combination that the samples use, once."""
+    seen: set[tuple[str, str, str, str]] = set()
+    for sample in facts.samples:
+        present = {path for path, _ in leaves(sample.message)}
+        for field in shape_of(facts, sample.message).everything():
+            form = field.form
+            if form is None or not form.type or field.path not in present:
+                continue
+            value = get_first(sample.message, field.path)
+            key = (form.type, form.encoding, form.prefix, form.padding if form.prefix == "fixed" else "")
+            if key not in seen and value not in ("", b"", None):
+                seen.add(key)
+                yield Writing(form, field, sample)
+
+
+def wire_bytes(facts: Facts, one: Writing) -> bytes:
+    """Return a field as it stands in its sample, with its prefix; empty where only the message says it."""
+    if get_path(one.sample.message, one.field.path) is not None:
+        try:
+            return facts.profile.codec.field_bytes(one.field.path, one.sample.message, True) or b""
+        except EncodeError:
+            pass  # a part of a header, which has no bytes apart from it
+    view = next((v for v in facts.profile.codec.describe(one.sample.body) if v.path == one.field.path), None)
+    return one.sample.body[view.offset : view.offset + view.length] if view else b""

@@ -1,0 +1,37 @@
+"""`qianzhi docs`: the interface document for a bank's engineers, on standard output."""
+
+from typing import TYPE_CHECKING
+
+from qianzhi.cli.output import USAGE, CommandError, say
+from qianzhi.runtime.problems import ConfigError
+
+if TYPE_CHECKING:
+    from qianzhi.cli.chosen import Chosen
+    from qianzhi.cli.document.page import Language
+
+FORMATS = ("md", "html")
+LANGUAGES: "tuple[Language, ...]" = ("en", "zh")
+
+
+def docs_command(chosen: "Chosen", bank: str, form: str, lang: str) -> None:
+    """Print a bank's document; raises CommandError for a bank, format or language that there is not."""
+    from frontends.profile import load_profile
+    from qianzhi.cli.document.document import document
+
+    language = next((one for one in LANGUAGES if one == lang), None)
+    if language is None:
+        raise CommandError(USAGE, f"no language {lang!r}", f"one of {', '.join(LANGUAGES)}")
+    if form not in FORMATS:
+        raise CommandError(USAGE, f"no format {form!r}", f"one of {', '.join(FORMATS)}")
+    names = sorted(path.stem for path in (chosen.config / "banks").glob("*.toml"))
+    if bank not in names:
+        raise CommandError(USAGE, f"there is no bank {bank!r}", f"there are {', '.join(names)}")
+    profile, problems = load_profile(chosen.config, bank)
+    if profile is None:
+        raise ConfigError(problems)
+    text = document(profile, language)
+    if form == "html":
+        from qianzhi.cli.document.html import to_html
+
+        text = to_html(text, language)
+    say(text.rstrip("\n"))
