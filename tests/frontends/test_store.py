@@ -1,6 +1,8 @@
 """The front's file: what was written is there after a restart, and a serial is never leased twice."""
 
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from queue import SimpleQueue
 
@@ -80,3 +82,22 @@ def test_two_processes_never_lease_the_same_serials(path: Path) -> None:
     assert one.load("x").leased_until == 200
     one.close()
     two.close()
+
+
+def test_a_file_with_the_older_table_keeps_its_keys(path: Path) -> None:
+    path.parent.mkdir(parents=True)
+    with closing(sqlite3.connect(path)) as old:
+        old.execute(
+            "CREATE TABLE working_keys (line TEXT, slot TEXT, wrapped BLOB, check_value BLOB,"
+            " since_us INTEGER, PRIMARY KEY (line, slot))"
+        )
+        old.execute("INSERT INTO working_keys VALUES ('x', 'current', ?, ?, 7)", (WRAPPED, CHECK))
+        old.commit()
+    for _ in range(2):
+        store = FrontStore(path)
+        assert store.load("x").keys == [KeyRow("x", "current", WRAPPED, CHECK, 7)]
+        store.close()
+    store = FrontStore(path)
+    store.write([KeyRow("x", "pin", WRAPPED, CHECK, 8), KeyRow("x", "superseded", WRAPPED, CHECK, 9)])
+    assert {row.slot for row in store.load("x").keys} == {"current", "pin", "superseded"}
+    store.close()
