@@ -46,13 +46,17 @@ class Column:
     def __init__(self, number: str, row: Row, defaults: Defaults) -> None:
         self.number = number
         self.name = str(row["name"])
-        self.cell = make_cell(row, self.name, defaults)
         simple = row.get("layout", "simple") == "simple"
+        self.packed = not simple and row.get("encoding") in PACKED
+        inner = Defaults("ascii", "ascii") if self.packed else defaults
+        self.cell = make_cell(row, self.name, inner)
         self.scalar: Scalar | None = scalar_of(row, self.name, defaults) if simple else None
 
     def text(self, value: Any) -> str:
         """Return a value as pyiso8583 wants it: text in its characters, everything else in hex."""
         scalar = self.scalar
+        if self.packed:  # its parts are digits, and the library packs them
+            return self.cell.bare(value).decode("ascii")
         if scalar is None:
             return self.cell.bare(value).hex().upper()
         if scalar.type == "b":
@@ -69,7 +73,7 @@ class Column:
         """Return what pyiso8583's text means."""
         scalar = self.scalar
         if self.cell.content is not None:
-            source = Source(bytes.fromhex(text))
+            source = Source(text.encode("ascii") if self.packed else bytes.fromhex(text))
             value = self.cell.content(source)
             source.finish(self.name)
             return value
@@ -92,9 +96,11 @@ class Column:
             size, form = PREFIXES[prefix]
             found |= {"len_enc": form, "len_type": size, "max_len": 256**size if form == "b" else 10**4}
         scalar = self.scalar
-        if scalar is not None and scalar.encoding in PACKED and scalar.unit != "bytes":
-            pad = "left_pad" if scalar.encoding == "bcd" else "right_pad"
-            found |= {"len_count": "nibbles", pad: "0"}
+        if self.packed and row.get("unit") == "bytes":
+            raise BankCodecError(f"field {self.name} counts bytes of packed parts, which is not built here")
+        if self.packed or (scalar is not None and scalar.encoding in PACKED and scalar.unit != "bytes"):
+            encoding = row["encoding"] if scalar is None else scalar.encoding
+            found |= {"len_count": "nibbles", "left_pad" if encoding == "bcd" else "right_pad": "0"}
         elif scalar is not None and scalar.type == "b" and scalar.encoding == HEX:
             if scalar.unit == "bytes":
                 raise BankCodecError(f"field {self.name} counts bytes of hex, which pyiso8583 does not")
