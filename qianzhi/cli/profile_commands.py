@@ -85,6 +85,19 @@ def import_packager(
     import_command(file, name)
 
 
+@profile_app.command(rich_help_panel=PANEL)
+def docs(
+    context: typer.Context,
+    bank: Annotated[str, typer.Argument(metavar="BANK", help="A bank of config/banks/, such as hz_citic.")],
+    form: Annotated[str, typer.Option("--format", metavar="md|html", help="Markdown or HTML.")] = "md",
+    lang: Annotated[str, typer.Option("--lang", metavar="en|zh", help="English or Chinese.")] = "en",
+) -> None:
+    """Print the interface document for a bank's engineers, with samples under printed test keys."""
+    from qianzhi.cli.documenting import docs_command
+
+    docs_command(chosen(context), bank, form, lang)
+
+
 @profile_app.command("diff-profile", rich_help_panel=PANEL)
 def diff_profile(
     context: typer.Context,
@@ -96,3 +109,23 @@ def diff_profile(
     from qianzhi.cli.differing import diff_command
 
     diff_command(chosen(context), first, second, as_json)
+
+
+@profile_app.command(rich_help_panel=PANEL)
+def vectors(
+    context: typer.Context,
+    banks: Annotated[
+        list[str] | None, typer.Argument(metavar="[BANK]...", help="All banks by default.")
+    ] = None,
+    folder: Annotated[Path, typer.Option("--dir", metavar="DIR", help="Where vectors are kept.")] = Path(
+        "tests/vectors"
+    ),
+    write: Annotated[
+        bool, typer.Option("--write", help="Make them anew, then check; samples by hand stay.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Check a dialect's sample messages with both of its codecs; exit 1 when one is wrong."""
+    from qianzhi.cli.vectors import vectors_command
+
+    vectors_command(chosen(context), banks or [], folder, write, as_json)

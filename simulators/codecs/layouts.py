@@ -104,7 +104,7 @@ def _open_row(cells: list[Cell], shortest: int, defaults: Defaults) -> Inside:
     def read(source: Source) -> Message:
         value: Message = {}
         for cell in cells:
-            if cell.blank is None or source.left < max(1, len(cell.blank)):
+            if source.left < max(1, len(cell.blank or b"")):
                 break
             value[cell.name] = cell.read(source)
         if source.left:
