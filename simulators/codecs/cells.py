@@ -29,15 +29,16 @@ USUAL_PADDING = {"n": "zeros_left", "an": "spaces_right", "ans": "spaces_right"}
 
 @dataclass(frozen=True)
 class Defaults:
-    """The encodings of digits and of texts where a row names none."""
+    """The encodings of digits, texts and bytes where a row names none."""
 
     digits: str
     text: str
+    binary: str = RAW
 
     def of(self, row: Row) -> str:
         """Return the encoding of a row."""
         if row.get("type") == "b":
-            return str(row.get("encoding", RAW))
+            return str(row.get("encoding", self.binary))
         return str(row.get("encoding", self.digits if row.get("type") == "n" else self.text))
 
 

@@ -125,7 +125,11 @@ class IsoBankCodec:
     def __init__(self, tree: Row) -> None:
         """Raises BankCodecError when the tree is no spec of this kind, or beyond what pyiso8583 can."""
         tables = tree.get("defaults", {})
-        defaults = Defaults(str(tables.get("digits", "ascii")), str(tables.get("text", "gbk")))
+        defaults = Defaults(
+            str(tables.get("digits", "ascii")),
+            str(tables.get("text", "gbk")),
+            str(tables.get("binary", "raw")),
+        )
         rows = {number: row for number, row in tree.get("fields", {}).items() if isinstance(row, dict)}
         if not rows:
             raise BankCodecError("the spec has no [fields]")
