@@ -330,9 +330,12 @@ def with_fallback(layout: Layout, plain: Layout, name: str) -> Layout:
         return plain.encode(value) if is_plain else layout.encode(value)
 
     def walk(body: bytes, start: int, stop: int, spans: list[Span]) -> None:
+        """Show by the layout only what is read by it; what is starred already cannot be read again."""
         known = len(spans)
         try:
             layout.walk(body, start, stop, spans)
+            if b"*" not in body[start:stop]:
+                layout.decode(body, start, stop)
         except RemoteProtocolError:
             del spans[known:]
             plain.walk(body, start, stop, spans)

@@ -150,3 +150,13 @@ def test_chip_data_that_does_not_fit_is_refused(bare_cups, raw):
     with pytest.raises(RemoteProtocolError) as caught:
         bare_cups.decode(plain.replace(b"007\x95\x0512345", b"%03d" % len(data) + data))
     assert caught.value.field == "chip"
+
+
+def test_text_that_merely_has_the_length_of_a_list_is_hidden_whole(cups):
+    text = "01" + "Card 6225561620345170 of Mr Zhang " + "x" * 16  # as long as one bill, and none
+    body = cups.encode(
+        {"mti": "0110", "header": {"destination": "1", "source": "2"}, "details": {"text": text}}
+    )
+    assert cups.decode(body)["details"] == {"text": text}
+    assert b"6225" not in cups.mask(body)
+    assert all("6225" not in view.value for view in cups.describe(body))
