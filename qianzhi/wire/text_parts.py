@@ -91,11 +91,15 @@ def column_part(about: About, name: str, row: Simple, clipped: bool) -> Item:
 
 
 def _with_absence(item: Item, decode: Decode, absent: bytes | None, cut: Callable[[Any], Any] | None) -> Item:
-    """Return the item reading a blank place as None and writing None (or blanks) as a blank place."""
+    """Return the item reading a blank place as None and writing None (or blanks) as a blank place.
+
+    Where nothing at all stands for None, blanks are a value: they are written as they were read.
+    """
+    blanks = BLANKS if absent != b"" else ""
 
     def written(write: Encode) -> Encode:
         def encode(value: Any) -> bytes:
-            if value is None or (value.__class__ is str and not value.strip(BLANKS)):
+            if value is None or (value.__class__ is str and not value.strip(blanks)):
                 if absent is None:
                     raise EncodeError(item.about.path, "a value", "none")
                 return absent

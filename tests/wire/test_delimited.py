@@ -174,6 +174,12 @@ def test_an_ending_before_the_end_is_refused_even_where_nothing_is_read():
         codec.decode(b"9|free\ntext\n")
 
 
+def test_a_column_of_blanks_is_written_as_it_was_read():
+    codec, _ = load_codec({"kind": "delimited", "header": [*COLUMN, {**COLUMN[0], "name": "more"}]}, "")
+    assert codec.decode(b"  |") == {"text": "  "}
+    assert codec.encode({"text": "  "}) == b"  |"
+
+
 def test_the_bytes_around_a_value(codec):
     assert codec.covered(WIRE, "mac", "before") == WIRE[: WIRE.index(b"ABAB")]
     assert codec.covered(WIRE, "mac", "after") == b"\n"
