@@ -37,7 +37,10 @@ class Draft:
 
 def make_xml_codec(root: Table) -> XmlCodec:
     """Compile the dialect; problems are collected in the table, and the result is only good without any."""
-    top = Draft("", root.name("root"))
+    name = root.name("root")
+    if name[:1].isdigit():
+        root.problem("root", name, "a name that begins with a letter or _")
+    top = Draft("", name if _is_name(name) else "unnamed")  # anything else is reported, and fits no pattern
     named = root.text("charset", "GBK")
     if named.lower() not in CHARSETS:
         root.problem("charset", named, "one of " + ", ".join(sorted(CHARSETS)))

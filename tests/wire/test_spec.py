@@ -153,3 +153,12 @@ def test_a_spec_with_anything_in_it_never_raises(cups_tree, xml_tree, data):
         table = inner
     table[key] = data.draw(JUNK)
     problems_of(tree)
+
+
+@pytest.mark.parametrize("root", ["M)x", "报文", "1a", "a b", "", None])
+def test_a_root_that_is_no_elements_name_is_a_problem(root):
+    codec, problems = load_codec(
+        {"kind": "xml", "root": root, "elements": {"A": {"type": "n", "length": 3}}}, "x"
+    )
+    assert codec is None
+    assert {problem.key for problem in problems} == {"root"}
