@@ -217,7 +217,7 @@ def check_link_body(data: bytes) -> None:
             continue
         assert msgspec.msgpack.decode(msgspec.msgpack.encode(read), type=kind) == read
         if isinstance(read, Request) and refusal(read) is None:
-            assert Key.parse(read.key.text) == read.key or "/" in read.space or read.date > 99_999_999
+            assert "/" in read.space or Key.parse(read.key.text) == read.key
             Tally([]).answer(read)
 
 

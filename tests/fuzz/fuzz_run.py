@@ -6,14 +6,14 @@ Usage: fuzz_run.py [--runs N] [--seconds N] [--keep] [PARSER …]
 Every parser runs until --runs executions or --seconds have passed, whichever is first, and begins from its
 seeds, the kept corpus (tests/fuzz/corpus/PARSER) and what earlier runs found (build/fuzz/PARSER).  An input
 that breaks a property, hangs or fills the memory is written to build/fuzz/failures/ and ends its parser's
-run; the others go on, and the exit code is 1.  --keep then makes the kept corpus anew: the fewest inputs that
+run; the others go on, and the exit code is 1.  Whoever mends it copies it to the kept corpus as found-NAME.
+--keep then makes the kept corpus anew: the fewest inputs that
 reach every line that any of them reaches.
 """
 
 import argparse
 import hashlib
 import re
-import shutil
 import subprocess
 import sys
 import time
@@ -25,6 +25,7 @@ ROOT = HERE.parents[1]
 BUILD = ROOT / "build" / "fuzz"
 SECONDS_PER_INPUT_MAX = 5
 MEGABYTES_MAX = 1024
+FOUND = "found-"  # how the names of inputs begin that once broke something; they stay
 KEPT_BYTES_MAX = 48_000  # per parser
 
 
@@ -146,9 +147,11 @@ def _keep(name: str) -> None:
         if reached - seen and sum(map(len, chosen)) + len(data) <= KEPT_BYTES_MAX:
             seen |= reached
             chosen.append(data)
-    shutil.rmtree(CORPUS / name, ignore_errors=True)
+    for path in (CORPUS / name).glob("*"):
+        if not path.name.startswith(FOUND):
+            path.unlink()
     if chosen:
-        (CORPUS / name).mkdir(parents=True)
+        (CORPUS / name).mkdir(parents=True, exist_ok=True)
     for data in chosen:
         _write(CORPUS / name, data)
 
