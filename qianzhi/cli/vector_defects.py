@@ -136,15 +136,32 @@ def replaced(old: bytes, new: bytes) -> Spoil:
     return lambda good: good.body.replace(old, new, 1)
 
 
-def flip_mac(good: Good) -> bytes | None:
-    """Change the first character of the MAC into another one that may stand there."""
-    mac = good.bench.profile.mac
-    view = good.views.get(mac.field) if mac else None
-    if view is None or not good.vector.mac_key:
-        return None
-    byte = good.body[view.offset]
-    other = byte ^ 1 if bytes([byte]) not in b"0123456789ABCDEFabcdef" else (0x30 if byte != 0x30 else 0x31)
-    return good.body[: view.offset] + bytes([other]) + good.body[view.offset + 1 :]
+def with_mac(change: Callable[[Any], Any]) -> Spoil:
+    """Return a defect that writes another MAC; None takes it out."""
+
+    def spoil(good: Good) -> bytes | None:
+        mac = good.bench.profile.mac
+        if mac is None or not good.vector.mac_key:
+            return None
+        message = good.bench.bank.decode(good.body)
+        value = change(get_path(message, mac.field))
+        if value is None:
+            drop(message, mac.field)
+        else:
+            put_path(message, mac.field, value)
+        try:
+            return good.bench.bank.encode(message)
+        except (BankCodecError, ValueError):
+            return None
+
+    return spoil
+
+
+def flipped(mac: str | bytes) -> str | bytes:
+    """Return a MAC with another first character or byte."""
+    if isinstance(mac, bytes):
+        return bytes([mac[0] ^ 1]) + mac[1:]
+    return ("1" if mac.startswith("0") else "0") + mac[1:]
 
 
 # Values, with a right MAC
@@ -185,19 +202,6 @@ def other_value(field: str, change: Callable[[str], str]) -> Spoil:
 def without(field: str) -> Spoil:
     """Return a defect that leaves a field away."""
     return lambda good: written(good, {good.paths[field]: None}) if good.value(field) else None
-
-
-def without_mac(good: Good) -> bytes | None:
-    """Leave the MAC away; an absent value is written as the dialect writes none."""
-    mac = good.bench.profile.mac
-    if mac is None or not good.vector.mac_key:
-        return None
-    message = good.bench.bank.decode(good.body)
-    drop(message, mac.field)
-    try:
-        return good.bench.bank.encode(message)
-    except (BankCodecError, ValueError):
-        return None
 
 
 def unknown_transaction(good: Good) -> bytes | None:
@@ -262,8 +266,8 @@ DEFECTS: dict[str, Spoil] = {
     "nul_in_serial": first_byte("serial", NUL),
     "no_digit_in_date": no_digit("date"),
     "no_digit_in_amount": no_digit("amount_fen"),
-    "wrong_mac": flip_mac,
-    "no_mac": without_mac,
+    "wrong_mac": with_mac(flipped),
+    "no_mac": with_mac(lambda mac: None),
     "unknown_transaction": unknown_transaction,
     "wrong_number": other_value("bank_number", nines),
     "bad_date": other_value("date", month_13),
