@@ -55,11 +55,10 @@ def _digit_runs(text: str) -> Iterator[str]:
 
 
 def check_round_trip(codec: Codec, message: Message) -> None:
-    """What was read can be written, and what was written is read as the same and written as the same."""
+    """What was read can be written, and what was written is read as the same."""
     body = codec.encode(message)
     again = codec.decode(body)
     assert again == message, f"{message} became {again}"
-    assert codec.encode(again) == body, "writing is not stable"
 
 
 def check_secrets(codec: Codec, message: Message, data: bytes, masked: bytes) -> None:

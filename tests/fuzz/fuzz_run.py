@@ -7,8 +7,7 @@ Every parser runs until --runs executions or --seconds have passed, whichever is
 seeds, the kept corpus (tests/fuzz/corpus/PARSER) and what earlier runs found (build/fuzz/PARSER).  An input
 that breaks a property, hangs or fills the memory is written to build/fuzz/failures/ and ends its parser's
 run; the others go on, and the exit code is 1.  Whoever mends it copies it to the kept corpus as found-NAME.
---keep then makes the kept corpus anew: the fewest inputs that
-reach every line that any of them reaches.
+--keep then makes the kept corpus anew: the fewest inputs that reach every line that any of them reaches.
 """
 
 import argparse
@@ -103,7 +102,7 @@ def _fuzz(name: str, options: list[str]) -> None:
     """Become the fuzzer of one parser; never returns."""
     import atheris
 
-    with atheris.instrument_imports(include=["qianzhi"]):
+    with atheris.instrument_imports(include=["qianzhi", "crm_bridge"]):
         from fuzz_parsers import PARSERS
     check = PARSERS[name].check()
     atheris.Setup([sys.argv[0], *options], check)
@@ -162,7 +161,7 @@ def _arcs(check: "object", data: bytes) -> set[tuple[str, int, int]]:
     last: dict[int, int] = {}
 
     def trace(frame, event, _argument):  # type: ignore[no-untyped-def]
-        if "qianzhi" not in frame.f_code.co_filename:
+        if not any(f"/{ours}/" in frame.f_code.co_filename for ours in ("qianzhi", "crm_bridge")):
             return None
         if event == "line":
             arcs.add((frame.f_code.co_filename, last.get(id(frame), 0), frame.f_lineno))
