@@ -13,7 +13,9 @@ from frontends.session_keys import LineKeys
 from frontends.session_rows import KeyRow
 from qianzhi.runtime.now import Now
 from qianzhi.wire.codec import Codec
+from qianzhi.wire.errors import KeyCheckError
 from qianzhi.wire.keys import Delivered, DeliverySpec, build_delivery, read_deliveries, sign_answer
+from qianzhi.wire.mac import KEY_BYTES, expected_key
 
 
 class Exchange:
@@ -42,6 +44,9 @@ class Exchange:
         Raises KeyCheckError when they are not what their check values say.
         """
         delivered = tuple(read_deliveries(self._spec, message, self._codec, self._master))
+        algorithm = self._spec.mac.algorithm if self._spec.mac is not None else ""
+        if any(one.purpose == "mac" and len(one.key) not in KEY_BYTES[algorithm] for one in delivered):
+            raise KeyCheckError(f"{algorithm} takes a key of {expected_key(algorithm)}")
         return self._keys.take(delivered, now), delivered
 
     def confirm(self, answer: Message, delivered: tuple[Delivered, ...]) -> Message:

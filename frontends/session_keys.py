@@ -172,7 +172,7 @@ class LineKeys:
         return rows
 
     def _pass_away(self, slot: Slot, into: Slot, now: Now) -> KeyRow:
-        """Let a key verify for no longer than the grace, in the slot for that; return the row that says so."""
+        """Let a key verify for the grace only, in the slot for that; return the row that says so."""
         row = self._rows[slot]._replace(slot=into, since_us=now.wall_us)
         self._set(row, self._keys[slot])
         self._until_us[into] = now.mono_us + self._grace_us

@@ -4,6 +4,7 @@ import copy
 import dataclasses
 import functools
 import shutil
+import tomllib
 from itertools import count
 from pathlib import Path
 
@@ -251,6 +252,40 @@ class Bench:
 def bench():
     """Make benches: bench("hz_citic"), bench("icbc")."""
     return Bench
+
+
+@pytest.fixture
+def refused(tmp_path):
+    """Plant one mistake and return what is told: refused("icbc", "bank", old, new), or "spec" or a path.
+
+    Nothing may be told of a key, and no profile may come of it.
+    """
+
+    def look(bank, where, old, new):
+        config = Path(shutil.copytree(CONFIG, tmp_path / "config"))
+        path = file_of(config, bank, where)
+        text = path.read_text(encoding="utf-8")
+        assert old in text, f"{path.name} no longer says {old!r}"
+        path.write_text(text.replace(old, new, 1), encoding="utf-8")
+        profile, problems = load_profile(config, bank)
+        assert profile is None, "the profile is accepted"
+        secrets = [word[5:13] for word in text.replace('"', " ").split() if word.startswith("test:")]
+        for problem in problems:
+            assert problem.found, problem
+            assert problem.expected, problem
+            assert not any(secret in str(problem) for secret in secrets)
+        return [(Path(problem.file).relative_to(config), problem.key, problem) for problem in problems]
+
+    return look
+
+
+def file_of(config, bank, where):
+    """The file of a bank, of its spec, or any other one."""
+    path = config / "banks" / f"{bank}.toml"
+    if where == "spec":
+        spec = tomllib.loads(path.read_text(encoding="utf-8"))["message"]["spec"]
+        path = config / "specs" / f"{spec}.toml"
+    return path if where in ("bank", "spec") else config / where
 
 
 @pytest.fixture
