@@ -233,12 +233,26 @@ def spec_faults(spec: MacSpec) -> list[tuple[str, str, str]]:
         faults.append(("form", repr(spec.form), expected))
     if spec.form == "raw4_kcv4" and MAC_BYTES[spec.algorithm] != BLOCK_BYTES:
         faults.append(("form", repr(spec.form), "another form, since its check value is made by DES"))
-    if spec.covers == "fields" and not spec.lists:
-        faults.append(("lists", "missing", "the fields that it covers"))
-    if spec.covers != "fields":
-        faults += _byte_faults(spec)
+    faults += _field_faults(spec) if spec.covers == "fields" else _byte_faults(spec)
     if spec.key_place != "after" and spec.algorithm not in DIGESTS:
         faults.append(("key_place", repr(spec.key_place), "nothing, since it is for digests"))
+    return faults
+
+
+def _field_faults(spec: MacSpec) -> list[tuple[str, str, str]]:
+    """A row for a field that no list has does nothing, and a MAC cannot cover itself."""
+    faults = [] if spec.lists else [("lists", "missing", "the fields that it covers")]
+    if not spec.join.isascii():
+        faults.append(("join", "letters beyond ASCII", "ASCII between the fields, or nothing"))
+    for name, paths in spec.lists.items():
+        if spec.field in paths:
+            faults.append((f"lists.{name}", f"{spec.field} itself", "the fields that it covers"))
+    listed = {path for paths in spec.lists.values() for path in paths}
+    for name, rows in (("with_prefix", spec.with_prefix), ("take", list(spec.take))):
+        faults += [
+            (f"{name}.{path}", "in no list", "a field of the lists") for path in rows if path not in listed
+        ]
+    faults += [(f"take.{path}", str(size), "at least 1 byte") for path, size in spec.take.items() if size < 1]
     return faults
 
 
