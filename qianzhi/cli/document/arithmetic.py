@@ -175,8 +175,8 @@ ALGORITHM_NAMES = {
     "hmac_sha1": Both("HMAC-SHA1", "HMAC-SHA1"),
     "hmac_sha256": Both("HMAC-SHA256", "HMAC-SHA256"),
     "hmac_sm3": Both("HMAC-SM3", "HMAC-SM3"),
-    "md5": Both("MD5 with a key in the data", "数据拼接密钥后做 MD5"),
-    "sha1": Both("SHA-1 with a key in the data", "数据拼接密钥后做 SHA-1"),
-    "sha256": Both("SHA-256 with a key in the data", "数据拼接密钥后做 SHA-256"),
-    "sm3": Both("SM3 with a key in the data", "数据拼接密钥后做 SM3"),
+    "md5": Both("MD5 over the data and a key", "数据拼接密钥后做 MD5"),
+    "sha1": Both("SHA-1 over the data and a key", "数据拼接密钥后做 SHA-1"),
+    "sha256": Both("SHA-256 over the data and a key", "数据拼接密钥后做 SHA-256"),
+    "sm3": Both("SM3 over the data and a key", "数据拼接密钥后做 SM3"),
 }

@@ -2,11 +2,11 @@
 hand.
 """
 
-from qianzhi.cli.document.arithmetic import ALGORITHM_NAMES, worked
+from qianzhi.cli.document.arithmetic import ALGORITHM_NAMES, DIGEST_NAMES, worked
 from qianzhi.cli.document.facts import Facts
 from qianzhi.cli.document.page import Both, Page, Text, code, joined
 from qianzhi.cli.document.samples import Sample
-from qianzhi.wire.algorithms import expected_key
+from qianzhi.wire.algorithms import DIGESTS, expected_key
 from qianzhi.wire.codec import get_path
 from qianzhi.wire.mac import DEFAULT_LIST, MacSpec, fields_of, mac_input
 from qianzhi.wire.text import SELECTIONS
@@ -75,15 +75,20 @@ def _which(page: Page, facts: Facts, mac: MacSpec) -> None:
                 f"**适用报文。** 双向报文凡符合 {required.zh} 者，均须带正确的 MAC。",
             ),
             Both(
-                "**Answers.** Check the MAC of our answers too, before you believe them. An answer "
-                "is made under the key "
-                "under which its request was right. A refusal that we send while no key is in force "
-                "carries no MAC.",
-                "**应答。** 贵方也须先校验我方应答的 MAC 再采信。应答使用其请求验证通过的那把密钥；"
-                "尚无有效密钥时我方的拒绝应答不带 MAC。",
+                "**Answers.** Check the MAC of our answers too, before you believe them."
+                + (KEYLESS.en if facts.exchanged else ""),
+                "**应答。** 贵方也须先校验我方应答的 MAC 再采信。" + (KEYLESS.zh if facts.exchanged else ""),
             ),
         ]
     )
+
+
+KEYLESS = Both(
+    " An answer is made under the key under which its request was right. A refusal that we send "
+    "while no key is in "
+    "force carries no MAC.",
+    "应答使用其请求验证通过的那把密钥；尚无有效密钥时我方的拒绝应答不带 MAC。",
+)
 
 
 def _lengths(mac: MacSpec) -> str:
@@ -107,16 +112,28 @@ def _source(facts: Facts) -> Both:
 
 
 def _field_steps(facts: Facts, mac: MacSpec) -> list[Both]:
+    before = (
+        (Both("name and equals sign", "名称和等号"))
+        if facts.spec.kind == "pairs"
+        else Both("length prefix", "长度前缀")
+    )
+    listed = {path for paths in mac.lists.values() for path in paths}
+    labels = [facts.label(path) for path in mac.with_prefix]
+    if not labels:
+        which = Both(f", without {before.en}", f"，不含{before.zh}")
+    elif listed <= set(mac.with_prefix):
+        which = Both(f", each with its {before.en}", f"，均含{before.zh}")
+    else:
+        names = joined(labels)
+        which = Both(
+            f", without {before.en}, but with it for {names.en}",
+            f"，不含{before.zh}，但 {names.zh} 含{before.zh}",
+        )
     steps = [
         Both(
-            "Take the fields of the message's list (below), in the order of the list, as they stand "
-            "on the wire, without "
-            "length prefix"
-            + (f", but with it for {', '.join(map(facts.label, mac.with_prefix))}" if mac.with_prefix else "")
-            + ".",
-            "按下表中该报文的清单次序，取各字段在线路上的内容，不含长度前缀"
-            + (f"，但 {'、'.join(map(facts.label, mac.with_prefix))} 含长度前缀" if mac.with_prefix else "")
-            + "。",
+            "Take the fields of the message's list (below), in the order of the list, as they stand on the "
+            f"wire{which.en}.",
+            f"按下表中该报文的清单次序，取各字段在线路上的内容{which.zh}。",
         )
     ]
     if mac.take:
@@ -175,8 +192,8 @@ def _byte_steps(facts: Facts, mac: MacSpec) -> list[Both]:
         span = Both(f"from the first byte after {label} to the end", f"从 {label} 之后第一个字节到报文结束")
     return [
         Both(
-            "Write the whole message with its MAC still blank (lengths and bitmap as they will be).",
-            "先按最终形式写出整条报文，MAC 暂留空（长度和位图按最终值）。",
+            "Write the whole message with its MAC still blank; lengths (and a bitmap) as they will be.",
+            "先按最终形式写出整条报文，MAC 暂留空；长度（及位图）按最终值。",
         ),
         Both(
             f"Take every byte {side.en} the MAC: {span.en}{inner.en}. The length header of the line "
@@ -214,9 +231,25 @@ FORM_WORDS = {
 }
 
 
+KEY_STEPS = {
+    "before": Both(
+        "Put the key's bytes (not its hex digits) before the result.",
+        "在结果之前加上密钥的原始字节（不是十六进制字符）。",
+    ),
+    "after": Both(
+        "Put the key's bytes (not its hex digits) behind the result.",
+        "在结果之后加上密钥的原始字节（不是十六进制字符）。",
+    ),
+}
+
+
 def _end_steps(facts: Facts, mac: MacSpec) -> list[Both]:
     name, form = ALGORITHM_NAMES[mac.algorithm], form_words(mac)
+    key = [KEY_STEPS[mac.key_place]] if mac.algorithm in DIGESTS and mac.key_place in KEY_STEPS else []
+    if mac.algorithm in DIGESTS:
+        name = Both(DIGEST_NAMES[mac.algorithm], DIGEST_NAMES[mac.algorithm])
     return [
+        *key,
         Both(
             f"Compute {name.en} over the result, as the worked example shows.",
             f"对结果计算 {name.zh}，过程见下例。",

@@ -155,9 +155,12 @@ def _legend(page: Page) -> None:
         ],
     )
     page.say(
-        "All times are Beijing time. Fields that no table names may be left out. In answers, ignore "
+        "With a refusal, fields marked P have no value: they are absent, or blank where their place "
+        "is fixed. All "
+        "times are Beijing time. Fields that no table names may be left out. In answers, ignore "
         "fields that you do not know.",
-        "时间均为北京时间。表中未列的字段不必填写。应答中出现不认识的字段时忽略即可。",
+        "拒绝应答中，标 P 的字段无值：不出现，位置固定的则为空。时间均为北京时间。"
+        "表中未列的字段不必填写。应答中出现不认识的字段时忽略即可。",
     )
 
 

@@ -29,7 +29,7 @@ def split_title(title: str) -> Both:
     """Split a bilingual title, English before Chinese; what has only one language stands for both."""
     at = next((at for at, letter in enumerate(title) if "\u4e00" <= letter <= "\u9fff"), len(title))
     start = title.rfind(" ", 0, at) + 1 if at < len(title) else len(title)
-    english, chinese = title[:start].strip(), title[start:].strip()
+    english, chinese = title[:start].strip(" ;,"), title[start:].strip(" ;,；，")
     return Both(english or chinese, chinese or english)
 
 

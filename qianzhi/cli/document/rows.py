@@ -269,7 +269,7 @@ def _in_order(facts: Facts, sample: Sample | None, known: Book) -> list[Row]:
             "M" if sample and not sample.ours else "A", Both("the MAC", "报文鉴别码")
         )
     present = set(known) | {path for path, _ in leaves(message)}
-    whole = facts.spec.kind == "fixed"
+    whole = facts.spec.kind in ("fixed", "delimited")
     rows = []
     for field in shape_of(facts, message).everything():
         if field.path.startswith("header.") and facts.spec.kind == "iso8583":
@@ -328,9 +328,15 @@ def layout_words(field: Field) -> Both:
     if field.layout == "repeat":
         counted = tree.get("counted_by", "")
         if counted:
+            counted = f"{field.label.rpartition('.')[0]}.{counted}".lstrip(".")
             return Both(
                 f"one entry behind the other, as many as {code(counted)} says",
                 f"各条目依次排列，条数见 {code(counted)}",
+            )
+        if "inner" in tree or not field.label.startswith(("F", "body.")):
+            return Both(
+                "a single value with delimiters, see the chapter on the format",
+                "含分隔符的一个值，写法见报文格式一章",
             )
         return Both("one entry behind the other, to the end of the field", "各条目依次排列，至该域末尾")
     return NOTHING

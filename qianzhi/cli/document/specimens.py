@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from qianzhi.cli.document.authentication import carries
 from qianzhi.cli.document.facts import Facts
-from qianzhi.cli.document.page import NOTHING, Both, Page, Text, code
+from qianzhi.cli.document.page import Both, Page, Text, code
 from qianzhi.cli.document.samples import PARTS, Sample
 from qianzhi.wire.items import FieldView
 
@@ -136,20 +136,26 @@ def _holds_others(view: FieldView, views: list[FieldView]) -> bool:
 
 
 def _with_gaps(found: list[Slice], body: bytes) -> list[Slice]:
-    """Name what stands between fields: length prefixes and tags of what follows."""
+    """Name what stands between fields: delimiters, or length prefixes and tags of what follows."""
     whole: list[Slice] = []
     at = 0
     for piece in found:
         if piece.offset > at:
-            label = piece.label.partition(".")[0]
-            whole.append(
-                Slice(at, body[at : piece.offset], label, Both("length or tag before it", "其前的长度或标签"))
+            gap = body[at : piece.offset]
+            label, words = (
+                (piece.label.partition(".")[0], BEFORE) if piece.label.startswith("F") else ("", DELIMITER)
             )
-        whole.append(piece)
+            whole.append(Slice(at, gap, label, words))
+        if piece.data:
+            whole.append(piece)
         at = max(at, piece.offset + len(piece.data))
     if at < len(body):
-        whole.append(Slice(at, body[at:], "", NOTHING))
+        whole.append(Slice(at, body[at:], "", DELIMITER))
     return whole
+
+
+BEFORE = Both("length or tag before it", "其前的长度或标签")
+DELIMITER = Both("delimiter", "分隔符")
 
 
 def _value(facts: Facts, piece: Slice) -> str:

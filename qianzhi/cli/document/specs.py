@@ -230,6 +230,8 @@ def _xml(tree: Tree) -> tuple[Shape, ...]:
 def _text(tree: Tree) -> tuple[Shape, ...]:
     charset = str(tree.get("charset", "gbk")).lower()
     defaults = {"digits": "ascii", "text": charset, "binary": "raw"}
+    if tree["kind"] == "pairs":
+        defaults["pairs"] = "names stand on the wire"
     fixed = tree["kind"] == "fixed"
 
     def items(parts: list[Tree], prefix: str, *, widths: bool) -> list[Field]:
@@ -255,7 +257,7 @@ def _text(tree: Tree) -> tuple[Shape, ...]:
 def _text_item(one: Tree, prefix: str, defaults: Tree, *, widths: bool) -> Field:
     path = f"{prefix}{one['name']}"
     title = split_title(one.get("title", ""))
-    label = one.get("tag") or path
+    label = one.get("tag") or (path.removeprefix("body.") if "pairs" in defaults else path)
     if one.get("layout") == "repeat":
         inner = tuple(_text_item(part, f"{path}.", defaults, widths=widths) for part in one.get("parts", []))
         return Field(

@@ -210,16 +210,22 @@ TRANSFORMS = {
     "digits": Both("exactly {0} digits", "必须是 {0} 位数字"),
     "word": Both("1 to {0} ASCII letters and digits", "1 至 {0} 个 ASCII 字母或数字"),
     "fen": Both("in fen (1/100 yuan), {0} digits with leading zeros", "以分为单位，{0} 位，左补 0"),
+    "fen_bare": Both(
+        "in fen (1/100 yuan), up to {0} digits, no leading zeros", "以分为单位，最多 {0} 位，不补零"
+    ),
     "yuan": Both(
         "in yuan with two decimals and no sign, such as `50.00`", "以元为单位，两位小数，无符号，如 `50.00`"
     ),
     "number": Both("number of up to {0} digits", "最多 {0} 位的数字"),
+    "number_bare": Both("number of up to {0} digits, no leading zeros", "最多 {0} 位的数字，不补 0"),
     "count": NOTHING,
     "mmdd": Both(
         "its first four digits are month and day; the year is the nearest one",
         "前四位为月日，年份取最近的一年",
     ),
     "date8": Both("YYYYMMDD", "年月日 YYYYMMDD"),
+    "date6": Both("YYMMDD", "年月日 YYMMDD"),
+    "date_head": Both("its first eight digits are the date, YYYYMMDD", "前八位为年月日 YYYYMMDD"),
     "date_mmdd": Both("MMDD", "月日 MMDD"),
     "flag": Both("0 or 1", "0 或 1"),
     "zeros_left": Both("with leading zeros, {0} digits", "左补 0，共 {0} 位"),

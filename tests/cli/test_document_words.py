@@ -1,0 +1,78 @@
+"""The document's words: every row that a dialect is made of can be explained in both languages."""
+
+import re
+
+import pytest
+
+from frontends.mapping_checks import BILL_COLUMNS, GIVEN, TAKEN
+from frontends.transforms import TRANSFORMS
+from qianzhi.cli.document import arithmetic, authentication, boundaries, results, sequence, specs, words
+from qianzhi.cli.document.exchange import PURPOSES, RESULTS
+from qianzhi.cli.document.layouts import LAYOUTS
+from qianzhi.cli.document.opening import KINDS
+from qianzhi.cli.document.page import Both, Page, code, split_title
+from qianzhi.cli.document.samples import REFUSALS
+from qianzhi.cli.document.samples import TITLES as TRANSACTIONS
+from qianzhi.domain.requests import Kind
+from qianzhi.domain.results import Result
+from qianzhi.wire.algorithms import KEY_BYTES
+from qianzhi.wire.codec import MAKERS
+from qianzhi.wire.framing import LENGTHS
+from qianzhi.wire.mac import FORMS
+from qianzhi.wire.rows import ENCODINGS, PADDINGS, PREFIXES, TYPES, UNPREFIXED
+
+ASKED = set(Kind) - {Kind.BLOCK}
+
+
+@pytest.mark.parametrize(
+    ("rows", "explained"),
+    [
+        (TYPES, words.TYPES),
+        (TYPES, words.TYPES_LONG),
+        (ENCODINGS, words.ENCODINGS),
+        (ENCODINGS, words.ENCODINGS_LONG),
+        ({*PREFIXES, *UNPREFIXED}, words.PREFIXES),
+        (PADDINGS, words.PADDINGS),
+        (PADDINGS, words.PADDINGS_SHORT),
+        (TRANSFORMS, words.TRANSFORMS),
+        (TAKEN, words.TAKEN),
+        ({name.removeprefix("request.") for name in GIVEN}, {*words.GIVEN, *words.TAKEN}),
+        (BILL_COLUMNS, words.BILL_COLUMNS),
+        (FORMS, authentication.FORM_WORDS),
+        (KEY_BYTES, arithmetic.ALGORITHM_NAMES),
+        (KEY_BYTES, {*arithmetic.STEPS, *arithmetic.DIGEST_NAMES}),
+        (Result, results.MEANINGS),
+        (results.ADVICE, results.Advice.__args__),
+        (ASKED, PURPOSES),
+        (ASKED, RESULTS),
+        (ASKED, TRANSACTIONS),
+        (ASKED, REFUSALS),
+        (MAKERS, specs.READERS),
+        (MAKERS, LAYOUTS),
+        (MAKERS, KINDS),
+        (LENGTHS, boundaries.LENGTHS),
+        (("none", "static", "theirs", "ours_message", "ours_answer"), sequence.KEY_RULES),
+    ],
+)
+def test_no_row_is_without_its_words(rows, explained):
+    assert not set(rows) - set(explained)
+
+
+def test_titles_are_split_where_chinese_begins():
+    assert split_title("Amount, fen 交易金额") == Both("Amount, fen", "交易金额")
+    assert split_title("Bitmap PIN 获取码") == Both("Bitmap PIN", "获取码")
+    assert split_title("Only English") == Both("Only English", "Only English")
+    assert split_title("只有中文") == Both("只有中文", "只有中文")
+
+
+def test_a_page_keeps_one_language_and_escapes_what_would_break_a_table():
+    page = Page("zh")
+    page.chapter(Both("One", "一"))
+    page.say("English", "中文")
+    page.table((Both("a", "甲"),), [(code("x|y"),)])
+    page.hex(b"\x01\xff")
+    text = page.finished()
+    assert "English" not in text
+    assert "## 1. 一" in text
+    assert "`x\\|y`" in text
+    assert re.search(r"```hex\n01FF\n```", text)
