@@ -4,6 +4,7 @@ Validation itself is pydantic's, strict; this module translates.  It reads files
 it: pure packages declare their tables and the daemons and the command read them.
 """
 
+import codecs
 import json
 import tomllib
 from functools import cache
@@ -31,6 +32,8 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise _broken(path, error.strerror or "an unreadable file", "a readable file") from error
     if len(data) > FILE_BYTES_MAX:
         raise _broken(path, f"more than {FILE_BYTES_MAX} bytes", "a configuration file of reasonable size")
+    if data.startswith(codecs.BOM_UTF8):
+        raise _broken(path, "a byte order mark", "text in UTF-8 without a byte order mark")
     try:
         return tomllib.loads(data.decode("utf-8"))
     except UnicodeDecodeError as error:
