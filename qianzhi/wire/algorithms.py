@@ -129,7 +129,7 @@ DIGESTS: dict[str, Digest] = {
     "sm3": Digest(_sm3, 32),
 }
 
-# Where the key's bytes stand in what a digest is made of.  Behind a key that comes first, who has seen one MAC
+# Where the key's bytes stand in what a digest is made of.  With a key that comes first, who has seen one MAC
 # can make that of a longer message; messages of fixed sizes get away with it, and HMAC is better than either.
 KEY_PLACES: dict[str, Callable[[bytes, bytes], bytes]] = {
     "before": lambda key, data: key + data,
