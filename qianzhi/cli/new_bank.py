@@ -129,6 +129,7 @@ def profile_text(config: Path, like: "Profile", wish: Wish) -> str:
         {
             "title": [f"title = {quoted(title)}"],
             "pattern": pattern_lines(like),
+            "pattern_zh": [],
             "numbers": [number_line(config, wish)],
             "space": [
                 f"space = {quoted(wish.name)}   # serials are unique within it; never changed once in use"
