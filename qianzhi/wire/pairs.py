@@ -15,18 +15,9 @@ from qianzhi.wire.errors import EncodeError, Reason, RemoteProtocolError
 from qianzhi.wire.items import FieldView, Message, Side, mask_bytes
 from qianzhi.wire.paths import get_path
 from qianzhi.wire.rows import is_digits
-from qianzhi.wire.text_message import (
-    BODY,
-    UNREAD,
-    UNREAD_PATH,
-    Body,
-    fault_view,
-    paths_of,
-    sensitive_of,
-    too_long,
-    width_of,
-)
+from qianzhi.wire.text_message import Body, fault_view, too_long
 from qianzhi.wire.text_parts import Part, Section, checked_table, entry_table, too_many
+from qianzhi.wire.text_paths import BODY, UNREAD, UNREAD_PATH, paths_of, sensitive_of, width_of
 
 PAIR, EQUALS = b"&", b"="
 _PLAIN = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")

@@ -18,9 +18,8 @@ from qianzhi.wire.items import FieldView, Item, Message, Side, Span, mask_bytes,
 from qianzhi.wire.paths import get_path
 from qianzhi.wire.rows import is_digits
 from qianzhi.wire.text_parts import BLANKS, Section
+from qianzhi.wire.text_paths import BODY, UNREAD, UNREAD_PATH, paths_of, sensitive_of, width_of
 
-BODY, UNREAD = "body", "unread"
-UNREAD_PATH = f"{BODY}.{UNREAD}"
 ANYTHING = "*"
 NOT_READABLE = "Not readable from here 无法解析"
 
@@ -374,25 +373,3 @@ def fault_view(error: RemoteProtocolError, size: int) -> FieldView:
     at = min(error.offset, size)
     text = f"expected {error.expected}, found {error.found}"
     return FieldView(error.field, "!", NOT_READABLE, at, size - at, text)
-
-
-def paths_of(sections: tuple[Section, ...]) -> dict[str, list[Item]]:
-    """Return the parts by path; bodies may have several at one path."""
-    found: dict[str, list[Item]] = {}
-    for section in sections:
-        for part in section.parts:
-            for item in (part.item, *part.group):
-                found.setdefault(item.about.path, []).append(item)
-    return found
-
-
-def sensitive_of(by_path: dict[str, list[Item]], path: str) -> str | None:
-    """Return the kind of secrecy of a path, in whichever body it is a secret."""
-    if path == UNREAD_PATH:
-        return "secret"
-    return next((item.about.sensitive for item in by_path.get(path, []) if item.about.sensitive), None)
-
-
-def width_of(by_path: dict[str, list[Item]], path: str) -> int | None:
-    """Return the smallest of the widths that a path has in several bodies."""
-    return min((item.width for item in by_path.get(path, []) if item.width is not None), default=None)

@@ -5,17 +5,19 @@ The order of the file is the order on the wire; `header`, `bodies` and `trailer`
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from qianzhi.wire.delimited import delimited_section, make_split
-from qianzhi.wire.errors import Reason, RemoteProtocolError
+from qianzhi.wire.errors import Reason
 from qianzhi.wire.fields import Simple
 from qianzhi.wire.fixed_body import fixed_section
 from qianzhi.wire.items import About, Item
 from qianzhi.wire.pairs import Inner, PairsCodec, PairsShape
 from qianzhi.wire.rows import ENCODINGS, PADDINGS, PREFIXES, TYPES
 from qianzhi.wire.spec import Table
-from qianzhi.wire.text_message import BODY, UNREAD, Body, Region, Regions, Shape, TextCodec
+from qianzhi.wire.text_message import Body, Region, Regions, Shape, TextCodec
 from qianzhi.wire.text_parts import Part, Section, column_part, fixed_part
+from qianzhi.wire.text_paths import BODY, UNREAD
 
 CHARSETS = ("gbk", "gb18030", "utf-8", "ascii")
 ENDINGS = {"": b"", "\n": b"\n", "\r\n": b"\r\n"}
@@ -213,10 +215,10 @@ def _list(table: Table, about: About, name: str, dialect: Dialect, before: list[
 def _list_item(about: About, name: str, rest: bool) -> Item:
     """Return what names a list; its entries do the reading and writing."""
 
-    def never(*_: object) -> RemoteProtocolError:
-        return about.error(0, "entries", "a value")
+    def never(*_: object) -> Any:
+        raise TypeError(f"{about.path} is a list, and read and written by its entries")
 
-    return Item(about, name, None, never, never, never, never, never, takes_rest=rest)  # type: ignore[arg-type]
+    return Item(about, name, None, never, never, never, never, never, takes_rest=rest)
 
 
 def _inner(table: Table, dialect: Dialect) -> Inner:
