@@ -223,11 +223,13 @@ class PairsCodec:
     def field_bytes(self, path: str, message: Message, with_prefix: bool) -> bytes | None:
         """Return a value in the dialect's character set, not percent-encoded; None when it is absent.
 
-        With its prefix it is `name=value`.
+        With its prefix it is `name=value`; `body` is all pairs of the body as they stand on the wire.
         """
         value = get_path(message, path)
         if value is None:
             return None
+        if path in (BODY, UNREAD_PATH):
+            return PAIR.join(self._encode_body(message))
         part = self._part(path, message)
         data = part.item.bare(value) if not part.group else self._bare(part, value)
         return _key(part).encode("ascii") + EQUALS + data if with_prefix else data

@@ -186,13 +186,22 @@ class TextCodec:
     def field_bytes(self, path: str, message: Message, with_prefix: bool) -> bytes | None:
         """Return a part as it stands on the wire with its padding, with or without its length digits.
 
-        None when it is absent.
+        Of a list, or of `body`, it is all that stands there.  None when it is absent.
         """
         value = get_path(message, path)
         if value is None:
             return None
+        if path in (BODY, UNREAD_PATH):
+            return self._encode_body(message)
+        if isinstance(value, list):
+            return self._list_bytes(path, message)
         item = self._item(path, message)
         return item.encode(value) if with_prefix else item.bare(value)
+
+    def _list_bytes(self, path: str, message: Message) -> bytes:
+        body = self.encode(message)
+        spans = [span for span in self._walk(body).spans if span.path.startswith(f"{path}.")]
+        return body[spans[0].start : spans[-1].stop] if spans else b""
 
     def _item(self, path: str, message: Message) -> Item:
         """Return the part at a path, of the body that this message has where several have such a path."""

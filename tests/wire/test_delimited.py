@@ -183,6 +183,7 @@ def test_a_column_of_blanks_is_written_as_it_was_read():
 def test_the_bytes_around_a_value(codec):
     assert codec.covered(WIRE, "mac", "before") == WIRE[: WIRE.index(b"ABAB")]
     assert codec.covered(WIRE, "mac", "after") == b"\n"
+    assert codec.field_bytes("body.bills", MESSAGE, False) == b"1|500|2|"
 
 
 def test_secrets_are_starred_by_characters_too(codec):

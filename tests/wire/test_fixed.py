@@ -239,6 +239,9 @@ def test_a_field_as_it_stands_on_the_wire(codec):
     assert codec.field_bytes("body.amount", MESSAGE, False) == b"    5000"
     assert codec.field_bytes("body.bills.1.no", MESSAGE, False) == b"00001"
     assert codec.field_bytes("result", MESSAGE, False) is None
+    assert codec.field_bytes("body.bills", MESSAGE, False) == WIRE[46:88]
+    assert codec.field_bytes("body", MESSAGE, False) == WIRE[16:88]
+    assert codec.field_bytes("body.unread", {"code": "1", "body": {"unread": b"?"}}, False) == b"?"
     assert codec.field_bytes("body.text", {"result": "0000", "body": {"text": "好"}}, True) == "好".encode(
         "gbk"
     )

@@ -142,6 +142,7 @@ def test_the_bytes_of_a_value_and_around_it(codec):
     assert codec.field_bytes("code", MESSAGE, True) == b"TxCode=C1"
     assert codec.field_bytes("body.bills.0.no", {"body": {"bills": [{"no": "7"}]}}, False) == b"7"
     assert codec.field_bytes("result", MESSAGE, True) is None
+    assert codec.field_bytes("body", MESSAGE, False) == WIRE[10:-10]
     assert codec.covered(WIRE, "sign", "before") == WIRE[:-4]
     assert codec.covered(WIRE, "code", "after") == WIRE[9:]
     with pytest.raises(EncodeError):
