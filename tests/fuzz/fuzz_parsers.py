@@ -16,6 +16,7 @@ from fuzz_codecs import codec_check
 from fuzz_specs import MESSAGES, SPECS
 
 from qianzhi.wire.codec import Codec, load_codec
+from qianzhi.wire.hex_codec import HexCodec
 
 ROOT = Path(__file__).resolve().parents[2]
 CORPUS = Path(__file__).parent / "corpus"
@@ -78,11 +79,39 @@ def _frames(kind: str) -> Parser:
 
 
 def _codec(name: str) -> Parser:
-    return Parser(lambda: codec_check(compiled(name)), partial(encoded, name))
+    return _either(lambda: compiled(name), partial(encoded, name), 512)
 
 
 def _shipped(path: Path) -> Parser:
-    return Parser(lambda: codec_check(shipped(path)), partial(shipped_seeds, path), 1024)
+    return _either(lambda: shipped(path), partial(shipped_seeds, path), 1024)
+
+
+def _either(make: Callable[[], Codec], seeds: Callable[[], list[bytes]], bytes_max: int) -> Parser:
+    """Return a codec's parser; of one that travels as hex text, the bytes inside are made up as well."""
+
+    def check() -> Check:
+        codec = make()
+        plain = codec_check(codec)
+        if not isinstance(codec, HexCodec):
+            return plain
+
+        def both(data: bytes) -> None:
+            plain(data)
+            plain(data.hex().upper().encode("ascii"))
+
+        return both
+
+    def inner_too() -> list[bytes]:
+        found = seeds()
+        return found + [
+            bytes.fromhex(one.decode()) for one in found if isinstance(make(), HexCodec) and _is_hex(one)
+        ]
+
+    return Parser(check, inner_too, bytes_max)
+
+
+def _is_hex(data: bytes) -> bool:
+    return len(data) % 2 == 0 and not data.strip(b"0123456789ABCDEFabcdef")
 
 
 def _plain(check: Check, seeds: list[bytes], bytes_max: int = 512) -> Parser:
