@@ -4,12 +4,12 @@ The order of the file is the order on the wire; `header`, `bodies` and `trailer`
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from qianzhi.wire.delimited import delimited_section, make_split
 from qianzhi.wire.errors import Reason
-from qianzhi.wire.fields import Simple
+from qianzhi.wire.fields import Simple, prefix_of, problem_of
 from qianzhi.wire.fixed_body import fixed_section
 from qianzhi.wire.items import About, Item
 from qianzhi.wire.pairs import Inner, PairsCodec, PairsShape
@@ -21,6 +21,7 @@ from qianzhi.wire.text_paths import BODY, UNREAD
 
 CHARSETS = ("gbk", "gb18030", "utf-8", "ascii")
 ENDINGS = {"": b"", "\n": b"\n", "\r\n": b"\r\n"}
+UNITS = ("", "digits", "bytes")  # what a length prefix counts; empty for the usual one
 COMPUTED = ("", "total_bytes", "body_bytes")
 LENGTH_MAX = 9999
 ENTRIES_MAX = 999
@@ -254,16 +255,25 @@ def _item(table: Table, about: About, name: str, dialect: Dialect) -> Item:
     row = TYPES[kind]
     fixed = dialect.kind == "fixed"
     prefix = table.choice("prefix", prefixes, prefixes[0])
-    length = table.number("length", 1, LENGTH_MAX, 1)
-    if not table.has("length"):
-        table.problem("length", "nothing", "the greatest length in bytes")
-    room = PREFIXES[prefix].limit if prefix in PREFIXES else LENGTH_MAX
-    if length > room:
-        table.problem("length", length, f"at most {room}, which is all that the prefix can say")
     encoding = table.choice("encoding", _encodings(row.family, fixed), _encoding(row.family, dialect))
     padding = table.choice("padding", _paddings(kind), row.padding) if fixed else "none"
-    clipped = table.flag("clip")
-    return make(about, name, Simple(kind, encoding, prefix, padding, length, min(length, room)), clipped)
+    unit = table.choice("unit", UNITS, "") if fixed else ""
+    simple = Simple(kind, encoding, prefix, padding, 1, 1, unit)
+    problem = problem_of(simple)
+    if problem is not None:
+        table.problem(*problem)
+        simple = Simple(kind, _encoding(row.family, dialect), "fixed" if fixed else "rest", "none", 1, 1)
+    length = _length(table, simple)
+    return make(about, name, replace(simple, length=length, limit=length), table.flag("clip"))
+
+
+def _length(table: Table, simple: Simple) -> int:
+    prefix = prefix_of(simple)
+    room = prefix.limit if prefix else LENGTH_MAX
+    length = table.number("length", 1, min(room, LENGTH_MAX), 1)
+    if not table.has("length"):
+        table.problem("length", "nothing", "the greatest length in bytes")
+    return length
 
 
 def _paddings(kind: str) -> list[str]:

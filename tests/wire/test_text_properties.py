@@ -75,6 +75,44 @@ def test_every_field_is_padded_as_the_table_says_and_read_back(drawn):
         codec.encode({"value": value + value + "00000000"})
 
 
+@st.composite
+def packed(draw):
+    """Return (part, value) of a field that is not plain text of a fixed size."""
+    kind = draw(st.sampled_from(["n", "an", "b"]))
+    encodings = {"n": ["ascii", "bcd", "bcd_left", "ebcdic"], "an": ["gbk", "ebcdic"], "b": ["raw", "hex"]}
+    encoding = draw(st.sampled_from(encodings[kind]))
+    prefix = draw(st.sampled_from(["fixed", "L", "LL", "LLL", "LL_bcd", "LL_ebcdic", "binary_1", "binary_2"]))
+    value = draw(st.binary(min_size=1, max_size=9) if kind == "b" else texts(kind, "ascii"))
+    value = value[:4] if prefix == "L" else value  # 4 bytes in hex are 8 digits
+    length = len(value) if prefix == "fixed" else 4 if prefix == "L" else 49
+    part = {"name": "value", "type": kind, "encoding": encoding, "prefix": prefix, "length": length}
+    return part, value
+
+
+@given(packed(), st.binary(max_size=12))
+@settings(max_examples=200)
+def test_fields_with_lengths_and_packed_ones_stand_in_a_body_too(drawn, noise):
+    part, value = drawn
+    tree = {
+        "kind": "fixed",
+        "header": [{"name": "code", "type": "n", "length": 1}],
+        "bodies": [{"name": "one", "parts": [part, {"name": "last", "type": "an", "length": 2}]}],
+    }
+    codec, problems = load_codec(tree, "spec.toml")
+    assert problems == []
+    message = {"code": "1", "body": {"value": value, "last": "Z"}}
+    wire = codec.encode(message)
+    assert codec.decode(wire) == message
+    assert codec.covered(wire, "body.last", "after") == b""
+    if part["prefix"] != "fixed":
+        absent = {"code": "1", "body": {"last": "Z"}}
+        assert codec.decode(codec.encode(absent)) == absent
+    try:
+        codec.decode(b"1" + noise)
+    except RemoteProtocolError as error:
+        assert error.offset <= len(noise) + 1  # noqa: PT017 - reading it is right as well
+
+
 @given(st.text(max_size=12), st.integers(0, 20), st.sampled_from(CHARSETS))
 def test_cutting_keeps_whole_characters(text, size, charset):
     cut = clip(text, size, charset)
