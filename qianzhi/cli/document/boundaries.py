@@ -53,12 +53,9 @@ def _prefixed(page: Page, facts: Facts) -> None:
         + ("长度包含长度头本身和报文体。" if spec.inclusive else "长度只计报文体，不含长度头。"),
     )
     body = sample.wire[spec.size : spec.size + 8].hex(" ").upper()
-    page.drawing(
-        box(
-            (f"length, {spec.size} bytes", f"body, {rest} bytes in the example"),
-            (header.hex(" ").upper(), f"{body} ..."),
-        )
-    )
+    length = Both(f"length, {spec.size} bytes", f"长度头，{spec.size} 字节")
+    whole = Both(f"body, {rest} bytes in the example", f"报文体，例中 {rest} 字节")
+    page.boxes((length, whole), (header.hex(" ").upper(), f"{body} ..."))
     shown = header.decode("ascii") if spec.kind == "ascii" else header.hex(" ").upper()
     page.say(
         f"Here the body has {rest} bytes"
@@ -81,17 +78,6 @@ def _prefixed(page: Page, facts: Facts) -> None:
         )
 
 
-def box(*rows: tuple[str, ...]) -> str:
-    """Draw rows of cells one below the other, in ASCII."""
-    widths = [max(len(row[at]) for row in rows) + 2 for at in range(len(rows[0]))]
-    line = "+" + "+".join("-" * width for width in widths) + "+"
-    drawn = [
-        "|" + "|".join(f" {cell}".ljust(width) for cell, width in zip(row, widths, strict=True)) + "|"
-        for row in rows
-    ]
-    return "\n".join([line, *(part for row in drawn for part in (row, line))])
-
-
 def _measured(page: Page, facts: Facts) -> None:
     page.say(
         "There is no length header. A message shows its own end: read the message type and the "
@@ -102,11 +88,8 @@ def _measured(page: Page, facts: Facts) -> None:
         "没有长度头，报文自身决定边界：先读消息类型和位图，再按位图逐域读取，最后一个域结束即报文结束。"
         "一条连接只往返一次时，也可读到我方关闭为止。",
     )
-    page.drawing(
-        "+--------------+----------------+-----------------------------------------+\n"
-        "| message type | bitmap(s)      | fields in ascending order, to the last  |\n"
-        "+--------------+----------------+-----------------------------------------+"
-    )
+    fields = Both("fields in ascending order, to the last", "各域按域号升序，直到最后一个")
+    page.boxes((Both("message type", "消息类型"), Both("bitmap(s)", "位图"), fields))
 
 
 FRAMES = {"ascii": _prefixed, "binary": _prefixed, "bcd": _prefixed, "message": _measured}

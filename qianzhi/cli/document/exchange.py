@@ -274,7 +274,7 @@ def table(page: Page, facts: Facts, rows: Iterable[Row]) -> None:
         Both("name", "名称"),
         Both("format", "格式"),
         Both("length", "长度"),
-        Both("", ""),
+        Both("use", "要求"),
         Both("content", "内容"),
     ]
     cells: list[Sequence[Text]] = []

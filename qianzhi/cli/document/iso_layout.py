@@ -13,12 +13,14 @@ from qianzhi.wire.iso8583 import bits_of
 def iso_layout(page: Page, facts: Facts) -> None:
     """Write how such messages are laid out."""
     header = [one for one in facts.spec.shapes[0].fields if one.path.startswith("header.")]
-    before = "| header " if header else ""
-    line = f"+{'-' * 8}" if header else ""
-    page.drawing(
-        f"{line}+------+-----------+-----------------------------+\n"
-        f"{before}| MTI  | bitmap(s) | fields in ascending order   |\n"
-        f"{line}+------+-----------+-----------------------------+"
+    head = [Both("header", "报文头")] if header else []
+    page.boxes(
+        [
+            *head,
+            Both("MTI", "消息类型"),
+            Both("bitmap(s)", "位图"),
+            Both("fields in ascending order", "各域按域号升序"),
+        ]
     )
     if header:
         _header(page, facts, header)

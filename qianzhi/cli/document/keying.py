@@ -71,7 +71,7 @@ def _cups_rules(facts: Facts, spec: DeliverySpec) -> list[Both]:
             "MAC), then the 4 bytes of "
             "its check value.",
             f"**下发及其应答的 MAC 域。** {mac} 为 8 个原始字节：前 4 字节是用*新*密钥计算的 MAC 前 4 字节"
-            "（8 字节密钥用 X9.9，16 字节用 X9.19，字段清单见 MAC 一章），后 4 字节是新密钥的校验值。",
+            "（8 字节密钥用 X9.9，16 字节用 X9.19，字段清单见第 7 章），后 4 字节是新密钥的校验值。",
         ),
     ]
 

@@ -64,11 +64,9 @@ def _xml(page: Page, facts: Facts) -> None:
 
 def _fixed(page: Page, facts: Facts) -> None:
     tree = facts.spec.tree
-    trailer = bool(tree.get("trailer"))
-    line, words = "+--------+--------------------------------+", "| header | body, as the header calls for  |"
-    page.drawing(
-        f"{line}{'---------+' if trailer else ''}\n{words}{' trailer |' if trailer else ''}\n"
-        f"{line}{'---------+' if trailer else ''}"
+    tail = [Both("trailer", "报文尾")] if tree.get("trailer") else []
+    page.boxes(
+        [Both("header", "报文头"), Both("body, as the header calls for", "报文体，由报文头决定"), *tail]
     )
     charset = str(tree.get("charset", "gbk")).upper()
     page.items(
@@ -110,7 +108,12 @@ def _delimited(page: Page, facts: Facts) -> None:
     tree = facts.spec.tree
     charset, sign = str(tree.get("charset", "gbk")).upper(), tree.get("delimiter", "|")
     ending = tree.get("ending", "").encode("ascii").hex(" ").upper()
-    page.drawing(f"column 1{sign}column 2{sign}column 3{sign} ... {sign}last column")
+    page.drawing(
+        Both(
+            f"column 1{sign}column 2{sign}column 3{sign} ... {sign}last column",
+            f"第 1 列{sign}第 2 列{sign}第 3 列{sign} ... {sign}最后一列",
+        )
+    )
     page.items(
         [
             Both(
@@ -151,7 +154,7 @@ def _delimited(page: Page, facts: Facts) -> None:
 
 def _pairs(page: Page, facts: Facts) -> None:
     charset = str(facts.spec.tree.get("charset", "utf-8")).upper()
-    page.drawing("name=value&name=value& ... &name=value")
+    page.drawing(Both("name=value&name=value& ... &name=value", "名称=值&名称=值& ... &名称=值"))
     lists = [one for shape in facts.spec.shapes for one in shape.everything() if one.layout == "repeat"]
     rules = [
         Both(

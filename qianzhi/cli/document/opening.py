@@ -24,10 +24,11 @@ def purpose(page: Page, facts: Facts) -> None:
         "are the recharge "
         "platform, which answers. You are the client and we are the server: you open the connection "
         "and you begin every "
-        "business transaction. Amounts move only when we answer that they do.",
+        "business transaction. A recharge counts only once we have answered that it is approved.",
         "本文说明银行方为客户办理话费查询、充值和缴费所需的全部接口内容。"
         "*贵方*指发起交易的银行（或代理商）系统，*我方*指充值平台。"
-        "贵方为客户端，我方为服务端：连接由贵方建立，业务交易均由贵方发起；只有我方应答成功，资金才算到账。",
+        "贵方为客户端，我方为服务端：连接由贵方建立，业务交易均由贵方发起；只有我方应答成功，"
+        "充值缴费才算完成。",
     )
     kinds = [TITLES[Kind[row.kind.upper()]] for row in profile.table.transactions.values()]
     lines = [title_of(name) for name in profile.table.management]

@@ -6,6 +6,7 @@ Both languages stand side by side in the chapters, so that neither can be forgot
 
 from collections.abc import Iterable, Sequence
 from typing import Literal, NamedTuple
+from unicodedata import east_asian_width
 
 Language = Literal["en", "zh"]
 
@@ -50,6 +51,11 @@ def code(text: str) -> str:
         return ""
     fence = "``" if "`" in text else "`"
     return f"{fence}{text}{fence}"
+
+
+def _columns(text: str) -> int:
+    """Return how many columns of a fixed-width font a text takes; a Chinese character takes two."""
+    return sum(2 if east_asian_width(letter) in "WF" else 1 for letter in text)
 
 
 class Page:
@@ -102,6 +108,17 @@ class Page:
     def drawing(self, text: Text) -> None:
         """Write something whose spaces and line ends count."""
         self._parts.append(f"```text\n{self.text(text)}\n```")
+
+    def boxes(self, *rows: Sequence[Text]) -> None:
+        """Draw rows of cells one below the other."""
+        cells = [[self.text(cell) for cell in row] for row in rows]
+        widths = [max(_columns(row[at]) for row in cells) for at in range(len(cells[0]))]
+        line = "+" + "+".join("-" * (width + 2) for width in widths) + "+"
+        drawn = [line]
+        for row in cells:
+            filled = [cell + " " * (width - _columns(cell)) for cell, width in zip(row, widths, strict=True)]
+            drawn += ["| " + " | ".join(filled) + " |", line]
+        self.drawing("\n".join(drawn))
 
     def hex(self, data: bytes) -> None:
         """Write bytes as hex in one unbroken line."""

@@ -81,10 +81,10 @@ def _connection_rules(facts: Facts) -> list[Both]:
             "wait for an answer "
             "before you send the next request: answers come as they are ready, in any order, on the "
             "connection on which "
-            "the request came. Match them as the chapter on messages says.",
+            "the request came. Match them as chapter 6 says.",
             "**长连接、全双工。** 建立一条或多条连接并保持。不必等应答即可发送下一笔；"
             "应答按完成先后返回，次序不定，"
-            "从请求所在的连接返回。应答匹配方法见报文一章。",
+            "从请求所在的连接返回。应答匹配方法见第 6 章。",
         ),
         Both(
             "**Losing a connection.** Connect again, with a pause that grows from a second to a "
@@ -93,7 +93,7 @@ def _connection_rules(facts: Facts) -> list[Both]:
             "as the chapter on "
             "outcomes says.",
             "**断线。** 断线后重连，间隔从一秒逐步加大到一分钟。在途交易照常处理，但应答随连接丢失，"
-            "须按结果处理一章查询。",
+            "须按第 8 章查询。",
         ),
     ]
     if session.echo_seconds and "echo" in facts.profile.table.management:

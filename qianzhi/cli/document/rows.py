@@ -319,6 +319,8 @@ def layout_words(field: Field) -> Both:
     if field.layout == "case":
         tag = code(field.label.rpartition(".")[2])
         return joined([Both(f"behind the tag {tag}", f"标签 {tag} 之后"), _open_words(tree)], "", "")
+    if field.layout == "parts" and field.form is not None and field.form.encoding in PACKED_WHOLE:
+        return PACKED_WHOLE[field.form.encoding]
     if field.layout == "parts":
         return joined(
             [Both("its parts stand one behind the other", "各部分依次排列"), _open_words(tree)], "", ""
@@ -339,7 +341,25 @@ def layout_words(field: Field) -> Both:
                 "含分隔符的一个值，写法见报文格式一章",
             )
         return Both("one entry behind the other, to the end of the field", "各条目依次排列，至该域末尾")
+    if field.entries_max and not field.layout:
+        return Both("the element comes once for each entry", "该元素按条目数重复出现")
     return NOTHING
+
+
+PACKED_WHOLE = {
+    "bcd": Both(
+        "the digits of its parts in a row, packed as a whole: two digits in each byte, an odd number "
+        "with a zero nibble "
+        "in front",
+        "各部分的数字首尾相接后整体压缩，每字节两位；总位数为奇数时最前面补 0 半字节",
+    ),
+    "bcd_left": Both(
+        "the digits of its parts in a row, packed as a whole: two digits in each byte, an odd number "
+        "with a zero nibble "
+        "behind",
+        "各部分的数字首尾相接后整体压缩，每字节两位；总位数为奇数时最后面补 0 半字节",
+    ),
+}
 
 
 def _open_words(tree: dict[str, Any]) -> Both:

@@ -22,13 +22,22 @@ def specimens(page: Page, facts: Facts) -> None:
     """Write the chapter."""
     page.chapter(Both("Samples", "报文示例"))
     prefix = facts.profile.frame.kind not in ("none", "message") and not facts.profile.frame.keep
+    counted = Both("", "")
+    if facts.spec.carried == "hex":
+        counted = Both(
+            "; the text and the offsets below each are those of the message before it became hex",
+            "；各示例下方的文本和偏移量针对转换为十六进制字符之前的报文",
+        )
+    elif prefix:
+        counted = Both("; offsets count from the first byte after it", "；偏移量从长度头之后第一个字节算起")
     page.say(
         "All bytes as they go over the line"
-        + (", length header included; offsets count from the first byte after it" if prefix else "")
-        + ". Business date 2026-11-22, 10:00:00 Beijing time. Phone, customer and keys are made up.",
+        + (", length header included" if prefix else "")
+        + f"{counted.en}. Business date 2026-11-22, 10:00:00 Beijing time. Phone, customer and keys are "
+        f"made up.",
         "以下为线路上的全部字节"
-        + ("，含长度头；偏移量从长度头之后第一个字节算起" if prefix else "")
-        + "。营业日期 2026-11-22，北京时间 10:00:00。号码、客户和密钥均为虚构。",
+        + ("，含长度头" if prefix else "")
+        + f"{counted.zh}。营业日期 2026-11-22，北京时间 10:00:00。号码、客户和密钥均为虚构。",
     )
     keys = [(Both(*KEY_NAMES[name]), code(key.hex().upper())) for name, key in facts.keys.items()]
     if facts.exchanged:

@@ -5,7 +5,7 @@ before (`load_codec`), so that nothing here looks for mistakes.  A new kind of s
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from qianzhi.cli.document.page import NOTHING, Both, split_title
@@ -159,14 +159,24 @@ def _item(one: Tree, path: str, label: str, defaults: Tree) -> Field:
     if layout == "simple":
         return Field(path, label, title, form, tree=one)
     children = tuple(_inside(one, path, label, defaults))
+    if one.get("encoding") in ("bcd", "bcd_left"):
+        children = tuple(map(_packed_together, children))
     entries = int(one.get("entries_max", 0)) if layout == "repeat" else 0
     return Field(path, label, title, form, entries_max=entries, layout=layout, tree=one, children=children)
+
+
+def _packed_together(part: Field) -> Field:
+    """Return a part of a field whose digits are packed as a whole: it has no bytes of its own."""
+    return replace(part, form=part.form and replace(part.form, encoding="nibbles"))
 
 
 def form_of(one: Tree, defaults: Tree) -> Form:
     """Return how a field or part is written, defaults filled in; a composite has no type."""
     if one.get("layout", "simple") != "simple":
-        return Form("", "", one.get("prefix", "fixed"), "none", one.get("length", 0), one.get("unit", ""))
+        packing = one.get("encoding", "")
+        return Form(
+            "", packing, one.get("prefix", "fixed"), "none", one.get("length", 0), one.get("unit", "")
+        )
     kind = one.get("type", "ans")
     family = TYPES[kind].family
     encoding = str(one.get("encoding") or defaults.get(family) or defaults["text"])
@@ -282,7 +292,7 @@ def _with_offsets(fields: list[Field]) -> list[Field]:
     at: int | None = 0
     for one in fields:
         size = _bytes_of(one.form)
-        placed.append(Field(**{**one.__dict__, "offset": at}))
+        placed.append(replace(one, offset=at))
         at = at + size if at is not None and size is not None else None
     return placed
 

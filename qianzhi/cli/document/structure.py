@@ -1,12 +1,12 @@
 """The chapter on how a message is laid out and how each type of value is written, with an example of each."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from frontends.mapping_rows import split_row, values_of
 from qianzhi.cli.document.facts import Facts
 from qianzhi.cli.document.layouts import LAYOUTS
-from qianzhi.cli.document.page import NOTHING, Both, Page, code, joined
+from qianzhi.cli.document.page import NOTHING, Both, Page, Text, code, joined
 from qianzhi.cli.document.rows import get_first, leaves, shape_of
 from qianzhi.cli.document.samples import Sample
 from qianzhi.cli.document.specs import Field, Form
@@ -14,7 +14,6 @@ from qianzhi.cli.document.words import (
     ENCODINGS,
     ENCODINGS_LONG,
     PADDINGS,
-    PREFIXES,
     TYPES,
     TYPES_LONG,
     format_words,
@@ -71,15 +70,16 @@ def _types(page: Page, facts: Facts) -> None:
     for one in used:
         terms[TYPES[one.form.type]] = TYPES_LONG[one.form.type]
         terms[ENCODINGS[one.form.encoding]] = ENCODINGS_LONG[one.form.encoding]
-        if PREFIXES.get(one.form.prefix, NOTHING).en and one.form.prefix != "rest":
-            terms[PREFIXES[one.form.prefix]] = _prefix_words(one.form)
     page.table((Both("words in the tables", "用语"), Both("meaning", "含义")), list(terms.items()))
     page.say(
         "Each combination, with a field of the samples as it stands on the wire:",
         "各种组合及其在示例中的实际字节：",
     )
-    rows = []
+    rows: list[Sequence[Text]] = []
     for one in used:
+        if one.form.encoding == "nibbles":
+            rows.append(_packed_example(facts, one))
+            continue
         value = get_first(one.sample.message, one.field.path)
         data = wire_bytes(facts, one)
         if one.form.type == "b" and not isinstance(value, bytes):
@@ -104,7 +104,16 @@ def _types(page: Page, facts: Facts) -> None:
     page.table([Both(*head) for head in heads], rows)
     _values(page, facts)
     if any(one.form.prefix not in ("fixed", "element", "column", "rest") for one in used):
-        _count_words(page, used)
+        _count_words(page)
+
+
+def _packed_example(facts: Facts, one: Writing) -> tuple[Text, ...]:
+    """Return the row of a field whose parts are packed as a whole, which have no bytes of their own."""
+    path = one.field.path.rpartition(".")[0]
+    whole = get_path(one.sample.message, path)
+    digits = "".join(map(str, whole.values())) if isinstance(whole, dict) else ""
+    data = facts.profile.codec.field_bytes(path, one.sample.message, True) or b""
+    return format_words(one.form), facts.label(path), code(digits), code(data.hex(" ").upper())
 
 
 def _values(page: Page, facts: Facts) -> None:
@@ -133,26 +142,15 @@ def _filling(form: Form) -> Both:
     )
 
 
-def _prefix_words(form: Form) -> Both:
-    counted = (
-        Both("digits", "数字个数")
-        if form.encoding in ("bcd", "bcd_left") and form.unit != "bytes"
-        else Both("bytes", "字节数")
-    )
-    if form.encoding == "hex" and form.unit == "digits":
-        counted = Both("hex digits", "十六进制字符数")
-    return Both(
-        f"a length stands before the value and counts its {counted.en}; it does not count itself",
-        f"值的前面有长度，表示值的{counted.zh}，不含长度本身",
-    )
-
-
-def _count_words(page: Page, used: list[Writing]) -> None:
+def _count_words(page: Page) -> None:
     page.say(
-        "A fixed field always has its full length. A field with a length prefix has no filling: the "
-        "prefix says exactly "
-        "how long it is, and the length in the tables is the greatest that is accepted.",
-        "定长域总是占满长度；带长度前缀的域不填充，前缀即实际长度，表中长度为可接受的最大值。",
+        "A length prefix stands before its value and does not count itself. A fixed field always has "
+        "its full "
+        "length; a field with a length prefix has no filling, and its length in the tables is the "
+        "greatest that is "
+        "accepted.",
+        "长度前缀位于值之前，不含其自身。定长域总是占满长度；带长度前缀的域不填充，"
+        "表中长度为可接受的最大值。",
     )
 
 
@@ -180,4 +178,8 @@ def wire_bytes(facts: Facts, one: Writing) -> bytes:
         except EncodeError:
             pass  # a part of a header, which has no bytes apart from it
     view = next((v for v in facts.profile.codec.describe(one.sample.body) if v.path == one.field.path), None)
-    return one.sample.body[view.offset : view.offset + view.length] if view else b""
+    if view is None:
+        return b""
+    scale = 2 if facts.spec.carried == "hex" else 1  # the dump counts hex digits, and the message is meant
+    body = bytes.fromhex(one.sample.body.decode("ascii")) if scale == 2 else one.sample.body
+    return body[view.offset // scale : (view.offset + view.length) // scale]

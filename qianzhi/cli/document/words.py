@@ -37,6 +37,7 @@ ENCODINGS = {
     "bcd": Both("packed BCD", "压缩 BCD"),
     "bcd_left": Both("packed BCD, left-aligned", "左靠压缩 BCD"),
     "ebcdic": Both("EBCDIC", "EBCDIC"),
+    "nibbles": Both("packed with its neighbours", "与相邻部分一起压缩"),
     "raw": Both("as they are", "原样"),
     "hex": Both("as hex digits", "十六进制字符"),
 }
@@ -66,6 +67,11 @@ ENCODINGS_LONG = {
     ),
     "ebcdic": Both(
         "one byte for each character, EBCDIC (code page 500)", "每个字符一个字节，EBCDIC（代码页 500）"
+    ),
+    "nibbles": Both(
+        "its digits stand directly behind those of the part before, two digits in each byte of the "
+        "whole field",
+        "其数字紧接前一部分的数字，整个域每字节两位数字",
     ),
     "raw": Both("the bytes themselves", "字节本身，不作转换"),
     "hex": Both(
@@ -115,14 +121,24 @@ def format_words(form: Form | None) -> Both:
     """Say in a table's cell how a value is written."""
     if form is None:
         return Both("holds others", "包含下级")
-    if not form.type:
-        words = [Both("parts", "由若干部分组成"), PREFIXES.get(form.prefix, NOTHING)]
-    else:
-        words = [TYPES[form.type], ENCODINGS[form.encoding], PREFIXES.get(form.prefix, NOTHING)]
-        if form.prefix == "fixed" and form.type != "b":
-            words.append(PADDINGS_SHORT[form.padding])
+    words = [TYPES[form.type], ENCODINGS[form.encoding]] if form.type else [Both("parts", "由若干部分组成")]
+    words.append(prefix_words(form))
+    if form.prefix == "fixed" and form.type not in ("", "b") and form.encoding not in {*PACKED, "nibbles"}:
+        words.append(PADDINGS_SHORT[form.padding])
     kept = [text for text in words if text.en]
     return Both(", ".join(text.en for text in kept), "，".join(text.zh for text in kept))
+
+
+def prefix_words(form: Form) -> Both:
+    """Say which length stands before a value and what it counts; empty where there is none."""
+    words = PREFIXES.get(form.prefix, NOTHING)
+    if not words.en or form.prefix == "rest":
+        return words
+    counted = COUNTED[form.unit or ("digits" if form.encoding in {*PACKED, "hex"} else "bytes")]
+    return Both(f"{words.en} (counts {counted.en})", f"{words.zh}（按{counted.zh}计）")
+
+
+COUNTED = {"digits": Both("digits", "数字位数"), "bytes": Both("bytes", "字节数")}
 
 
 def length_words(form: Form | None) -> Both:
@@ -133,7 +149,8 @@ def length_words(form: Form | None) -> Both:
         return Both(f"up to {form.length}", f"最长 {form.length}")
     if form.encoding in PACKED:
         size = (form.length + 1) // 2
-        return Both(f"{form.length} (in {size} bytes)", f"{form.length}（{size} 字节）")
+        words = "1 byte" if size == 1 else f"{size} bytes"
+        return Both(f"{form.length} (in {words})", f"{form.length}（{size} 字节）")
     if form.encoding == "hex":
         return Both(
             f"{form.length} ({2 * form.length} hex digits)", f"{form.length}（{2 * form.length} 个字符）"
