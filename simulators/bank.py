@@ -154,6 +154,11 @@ class BankModel:
         """Whether every serial has its final state and nothing waits to be sent."""
         return self._open == 0
 
+    @property
+    def remembers_all(self) -> bool:
+        """Whether no record was forgotten, so that the records are all that was ever sent."""
+        return len(self._final) < RECORDS_MAX
+
     def report(self) -> Report:
         """Return the numbers up to now (one object that goes on changing)."""
         self._report.open = self._open

@@ -9,7 +9,7 @@ from typing import Any
 from bankmq.kept import KeepLimits, Outcome
 from bankmq.sender import ZmqSender
 from qianzhi.runtime import clock
-from qianzhi.runtime.effects import Send
+from qianzhi.runtime.effects import Effects, Send
 from qianzhi.runtime.shell import Interpreter
 from simulators.line import CONTROL, MAIN, SETTLED, Incoming
 from simulators.message_ids import MessageIds
@@ -43,6 +43,10 @@ class QueueBank:
         self._interpreter.stop()
         for sender in self._senders.values():
             sender.stop()
+
+    def ask(self, effects: Effects) -> None:
+        """Carry out what the core was asked for outside its schedule."""
+        self._interpreter.run(effects)
 
     def wake(self) -> None:
         """Let the core do what is due, and set its timer anew (after `stop` or a change of rate)."""

@@ -79,6 +79,7 @@ class Report:
     line_losses: int = 0
     steps: dict[str, int] = field(default_factory=dict)
     surprises: dict[str, int] = field(default_factory=dict)
+    totals: dict[str, str] = field(default_factory=dict)  # day -> equal, unequal, or no answer
     latency: Histogram = field(default_factory=Histogram)
 
     def as_dict(self) -> dict[str, Any]:
@@ -101,6 +102,7 @@ class Report:
             "line_losses": self.line_losses,
             "steps": dict(sorted(self.steps.items())),
             "surprises": dict(sorted(self.surprises.items())),
+            "totals": dict(sorted(self.totals.items())),
             "latency_us": {
                 "n": self.latency.n,
                 "p50": self.latency.quantile_us(500),

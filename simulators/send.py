@@ -4,7 +4,6 @@ It signs on and applies for a key as the bank does; a key that this bank was giv
 What it shows is decoded and masked by the platform's own codec, so that it is what an operator would see.
 """
 
-from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -12,13 +11,13 @@ from zoneinfo import ZoneInfo
 
 from frontends.profile import Profile
 from qianzhi.domain.dates import as_date, business_date
-from qianzhi.domain.requests import Bill, Kind, Request
+from qianzhi.domain.requests import Kind, Request
 from qianzhi.domain.results import Result
 from qianzhi.link.tables import Site
 from qianzhi.runtime import clock
 from qianzhi.runtime.now import SECOND_US
-from qianzhi.wire.codec import FieldView
-from simulators.bank_line import BankLine
+from simulators.bank_line import BankLine, kinds_of
+from simulators.books import Books
 from simulators.connections import (
     Connection,
     LineGoneError,
@@ -28,9 +27,13 @@ from simulators.connections import (
 )
 from simulators.line import Outgoing
 from simulators.lines import LineMaker
+from simulators.orders import Order, SendError, SendResult
 from simulators.record import Ask, Heard
 from simulators.state_file import StateFile
+from simulators.sums import Day, Sums
 from simulators.traffic import address_of
+
+__all__ = ["ACTIONS", "LINE_ACTIONS", "Order", "SendError", "SendResult", "management_of", "send"]
 
 TIMEOUT_SECONDS = 15
 SERIALS = 12  # enough for signing on, a key, what is owed and a payment, each tried again
@@ -42,81 +45,11 @@ MONEY_ACTIONS = {
     "pay": Kind.PAY,
     "status": Kind.STATUS,
     "reverse": Kind.REVERSAL,
+    "totals": Kind.TOTALS,
 }
+BOOKED = (Kind.RECHARGE, Kind.PAY, Kind.REVERSAL)  # what a bank that compares totals has to count
 LINE_ACTIONS = {"sign-on": "sign_on", "sign-off": "sign_off", "echo": "echo", "key-exchange": "key_request"}
 ACTIONS = (*MONEY_ACTIONS, *LINE_ACTIONS)
-
-
-class SendError(Exception):
-    """The request could not be made, or (`unknown`) its outcome is not known; the text is for people."""
-
-    def __init__(self, text: str, *, unknown: bool = False, key: str = "") -> None:
-        super().__init__(text)
-        self.unknown = unknown
-        self.key = key
-
-
-@dataclass(frozen=True)
-class Order:
-    """What to ask for: `serial` empty takes the bank's next one; `date` 0 is today.
-
-    Of a status query and a reversal, serial and date are the original's.  `bill` empty pays the oldest bill.
-    """
-
-    action: str
-    phone: str = ""
-    amount_fen: int = 0
-    serial: str = ""
-    date: int = 0
-    bill: str = ""
-    number: str = ""
-    repeat: bool = False
-
-
-@dataclass(frozen=True)
-class SendResult:
-    """One request and its answer; `key` is empty for messages about the line, `rows` are masked."""
-
-    bank: str
-    action: str
-    key: str
-    code: str
-    result: Result | None
-    meaning: str
-    order: str
-    bills: tuple[Bill, ...]
-    elapsed_us: int
-    request_rows: list[FieldView] = field(repr=False)
-    reply_rows: list[FieldView] = field(repr=False)
-
-    @property
-    def approved(self) -> bool:
-        """Whether the answer was yes."""
-        return self.result is Result.APPROVED
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return plain data for --json."""
-        return {
-            "bank": self.bank,
-            "action": self.action,
-            "key": self.key,
-            "code": self.code,
-            "result": self.result.name.lower() if self.result is not None else None,
-            "meaning": self.meaning,
-            "order": self.order,
-            "bills": [
-                {
-                    "serial": b.serial,
-                    "month": b.month,
-                    "principal_fen": b.principal_fen,
-                    "late_fee_fen": b.late_fee_fen,
-                }
-                for b in self.bills
-            ],
-            "elapsed_us": self.elapsed_us,
-            "request": [row._asdict() for row in self.request_rows],
-            "reply": [row._asdict() for row in self.reply_rows],
-        }
 
 
 def send(
@@ -129,7 +62,44 @@ def send(
     """
     if order.action not in ACTIONS:
         raise SendError(f"unknown action {order.action}: one of {', '.join(ACTIONS)}")
+    kind = MONEY_ACTIONS.get(order.action)
+    if kind is not None and kind not in kinds_of(profile):
+        raise SendError(f"{profile.name} has no {order.action}: its profile knows none")
     state = StateFile(Path(site.data), profile.name)
+    if Kind.TOTALS in kinds_of(profile):
+        state.books.begin(business_date(clock.now().wall_us, profile.mapping.zone))
+    if kind in BOOKED and Kind.TOTALS in kinds_of(profile):
+        return _send_booked(site, config, profile, order, timeout_seconds, state)
+    return _send(site, config, profile, order, timeout_seconds, state)
+
+
+def _send_booked(
+    site: Site, config: Path, profile: Profile, order: Order, timeout_seconds: float, state: StateFile
+) -> SendResult:
+    """Send a request and count it in the bank's books; where its outcome is unknown they are, too."""
+    date = order.date or business_date(clock.now().wall_us, profile.mapping.zone)
+    state.books.open(date)
+    certain = False
+    try:
+        result = _send(site, config, profile, order, timeout_seconds, state)
+        certain = result.result is not None and result.result not in (Result.UNKNOWN, Result.IN_PROCESS)
+        if result.approved and result.action in ("reverse", "recharge", "pay"):
+            day = Day(order.number or profile.numbers[0], date)
+            undone = result.action == "reverse"
+            serial = result.key.rpartition("/")[2]
+            state.books.note_by_hand(day, serial, result.amount_fen, reversed_now=undone)
+        return result
+    except SendError as error:
+        certain = not error.unknown
+        raise
+    finally:
+        state.books.close([date], {} if certain else None)
+
+
+def _send(
+    site: Site, config: Path, profile: Profile, order: Order, timeout_seconds: float, state: StateFile
+) -> SendResult:
+    """Make the line and the connection for one request."""
     serials = iter(state.lease(SERIALS))
     maker = LineMaker(profile, config, state, production=site.production)
     line = maker.make(serials.__next__)
@@ -137,7 +107,7 @@ def send(
         connection = _connect(site, profile)
     except LineGoneError as error:
         raise SendError(str(error)) from error
-    talk = Talk(profile, maker, line, connection, timeout_seconds)
+    talk = Talk(profile, maker, line, connection, timeout_seconds, state.books)
     try:
         if order.action in LINE_ACTIONS:
             return talk.manage(order)
@@ -167,6 +137,7 @@ class Talk:
         line: BankLine,
         connection: Connection,
         timeout_seconds: float,
+        books: Books,
     ) -> None:
         self._profile = profile
         self._maker = maker
@@ -174,7 +145,7 @@ class Talk:
         self._connection = connection
         self._timeout_us = int(timeout_seconds * SECOND_US)
         self._zone = ZoneInfo(str(profile.mapping.zone))
-        self._last: bytes = b""
+        self._books = books
         self._tickets = 0
 
     # -- requests about money
@@ -190,18 +161,23 @@ class Talk:
         if kind is Kind.PAY and not bill:
             bill, amount_fen = self._oldest_bill(order, new_serial, today)
         own_serial = new_serial(today) if kind in (Kind.STATUS, Kind.REVERSAL) else ""
+        number = order.number or self._profile.numbers[0]
+        sums = (self._books.sums(Day(number, date)) if kind is Kind.TOTALS else None) or Sums()
         request = Request(
             kind=kind,
             space=self._profile.space,
             date=date,
             serial=order.serial or new_serial(today),
             bank=self._profile.name,
-            bank_number=order.number or self._profile.numbers[0],
+            bank_number=number,
             phone=order.phone,
-            amount_fen=amount_fen,
+            amount_fen=amount_fen or sums.paid_fen,
             bill=bill,
             repeat=order.repeat,
             own_serial=own_serial,
+            count=sums.paid_count,
+            reversed_count=sums.reversed_count,
+            reversed_fen=sums.reversed_fen,
         )
         return self._exchange(order.action, request, own_date=not own_serial)
 
@@ -239,6 +215,7 @@ class Talk:
             order=heard.order,
             bills=heard.bills,
             elapsed_us=clock.now().mono_us - start_us,
+            amount_fen=request.amount_fen,
             request_rows=self._profile.codec.describe(out[0].frame),
             reply_rows=self._profile.codec.describe(frame),
         )
@@ -273,6 +250,7 @@ class Talk:
             order="",
             bills=(),
             elapsed_us=clock.now().mono_us - start_us,
+            amount_fen=0,
             request_rows=self._profile.codec.describe(out[0].frame),
             reply_rows=self._profile.codec.describe(frame),
         )

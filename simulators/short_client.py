@@ -66,6 +66,10 @@ class ShortBank:
         for exchange in list(self._open):
             exchange.cut()
 
+    def ask(self, effects: Effects) -> None:
+        """Carry out what the core was asked for outside its schedule."""
+        self._run(effects)
+
     def wake(self) -> None:
         """Let the core do what is due, and set its timer anew (after `stop` or a change of rate)."""
         self._run(self._core.on_time(clock.now()))

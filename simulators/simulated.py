@@ -3,14 +3,21 @@
 shell ── frames ──▶ line ── answers ──▶ model ── requests ──▶ line ── frames ──▶ shell
 """
 
+from collections.abc import Callable
 from itertools import groupby
 
+from qianzhi.domain.requests import Kind, Request
+from qianzhi.domain.results import Result
 from qianzhi.runtime.effects import Effects, Send
 from qianzhi.runtime.now import Now
 from simulators.bank import BankModel
 from simulators.line import SETTLED, Incoming, Line, Outgoing
-from simulators.record import Heard, Record
+from simulators.record import Ask, Heard, Record
 from simulators.report import Report
+from simulators.sums import Day, Sums
+
+TOTALS_TICKET = 1 << 40  # tickets of questions about totals begin here, far from the model's
+NO_ANSWER = "no answer"
 
 
 class SimulatedBank:
@@ -20,6 +27,7 @@ class SimulatedBank:
         self.model = model
         self.line = line
         self._ready = False
+        self._totals: dict[int, Day] = {}  # of questions about totals: ticket -> day
 
     def on_connected(self, now: Now) -> Effects:
         """The transport stands: open the session."""
@@ -49,6 +57,43 @@ class SimulatedBank:
         """Begin nothing new."""
         self.model.stop()
 
+    def ask_totals(self, days: dict[Day, Sums], serials: Callable[[], int], now: Now) -> Effects:
+        """Ask whether the platform counts the same on these days; the report has what it says."""
+        identity, asks = self.model.identity, []
+        for day, sums in days.items():
+            ticket = TOTALS_TICKET + len(self._totals)
+            self._totals[ticket] = day
+            self.model.report().totals[day.text] = NO_ANSWER
+            request = Request(
+                kind=Kind.TOTALS,
+                space=identity.space,
+                date=day.date,
+                serial=self.line.serial_text(serials(), day.date),
+                bank=identity.bank,
+                bank_number=day.number,
+                amount_fen=sums.paid_fen,
+                count=sums.paid_count,
+                reversed_count=sums.reversed_count,
+                reversed_fen=sums.reversed_fen,
+            )
+            asks.append(Ask(ticket, request, now.wall_us))
+        return self._go(self.line.carry(asks, now), [], [], now)
+
+    @property
+    def asking_totals(self) -> bool:
+        """Whether an answer about totals is waited for."""
+        return NO_ANSWER in self.model.report().totals.values()
+
+    def _hear_totals(self, heard: list[Heard]) -> list[Heard]:
+        """Take the answers about totals; return the others."""
+        words = {Result.APPROVED: "equal", Result.TOTALS_DIFFER: "unequal"}
+        for item in heard:
+            day = self._totals.get(item.ticket)
+            if day is not None:
+                word = words.get(item.result) if item.result is not None else None
+                self.model.report().totals[day.text] = word or f"answered {item.code}"
+        return [item for item in heard if item.ticket not in self._totals]
+
     def settled(self) -> bool:
         """Whether every serial has its final state."""
         return self.model.settled()
@@ -66,6 +111,7 @@ class SimulatedBank:
     def _go(self, out: list[Outgoing], heard: list[Heard], effects: Effects, now: Now) -> Effects:
         """Let the model hear, tell it when the line opened or closed to requests, and send what both want."""
         ready = self.line.ready
+        heard = self._hear_totals(heard) if self._totals else heard
         if self._ready and not ready:
             self.model.on_paused()
         if heard:

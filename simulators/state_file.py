@@ -1,4 +1,4 @@
-"""What a simulated bank keeps between runs: its next serial and its working key, in one file of mode 0600.
+"""What a simulated bank keeps between runs: next serial, working key and sums, in one file of mode 0600.
 
 Several processes of one bank (`traffic`, `send`) share it: each leases serials of its own, and each finds
 the key that another one was given.  The key stands there encrypted under the bank's master key, with its
@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from simulators.books import Books
 from simulators.des import check_value, same_mac, unwrap, wrap
 
 MODE = 0o600
@@ -23,6 +24,7 @@ class StateFile:
 
     def __init__(self, data: Path, bank: str) -> None:
         self.path = data / "simulators" / f"{bank}.json"
+        self.books = Books(self._locked)
 
     def lease(self, count: int, date: int = 0, day_max: int = 0) -> range:
         """Take `count` serial numbers that no other process of this bank will get.

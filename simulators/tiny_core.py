@@ -41,7 +41,7 @@ class TinyCore:
             return Reply(self._reverse(request.key))
         if request.kind is Kind.TOTALS:
             return self._totals(request)
-        return Reply(self._pay(request), order=f"W{request.serial}")
+        return Reply(self._pay(request), order=f"W{request.serial[-11:]}")
 
     @property
     def standing_fen(self) -> int:

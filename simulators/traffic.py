@@ -1,7 +1,7 @@
 """Traffic: simulated banks against a running site, in one process, for a time or until they are stopped.
 
     begin actions on an open-loop schedule ─▶ begin no more ─▶ settle what is open, for a bounded time ─▶
-    report
+    ask for totals, where the profile has them and the bank knows its own of the whole day ─▶ report
 
 The schedule does not wait for answers, and latencies count from when a request was due, so a platform that
 stalls cannot hide it.
@@ -18,10 +18,12 @@ from zoneinfo import ZoneInfo
 
 from frontends.profile import Profile
 from qianzhi.domain.dates import business_date
+from qianzhi.domain.requests import Kind
 from qianzhi.link.tables import BankPlace, Site
 from qianzhi.runtime import clock
 from qianzhi.runtime.now import SECOND_US
 from simulators.bank import BankModel
+from simulators.bank_line import kinds_of
 from simulators.lines import LineMaker
 from simulators.live_table import Rates
 from simulators.plans import Identity
@@ -34,9 +36,11 @@ from simulators.short_client import ShortBank
 from simulators.simulated import SimulatedBank
 from simulators.socket_client import SocketBank
 from simulators.state_file import StateFile
+from simulators.sums import Day, Sums, sums_of
 
 LOOK_SECONDS = 0.5
 SETTLE_SECONDS = 60
+TOTALS_SECONDS = 10  # patience for the answers about totals, behind everything else
 LEASE_SECONDS = 10  # of traffic that a lease of serials lasts
 LEASE_MIN = 500
 
@@ -90,21 +94,44 @@ class BankRun:
         self._habits = Random(f"{seed}/{profile.name}/habits")  # noqa: S311 - as above
         model = BankModel(identity, scenario, chance, self._serials, self._line.serial_text, rate)
         self.core = SimulatedBank(model, self._line)
+        self._closed = False
+        self._dates: list[int] = []  # business dates whose books this run has opened
+        self._has_totals = Kind.TOTALS in kinds_of(profile)
         self.refill()
         self.shell = self._shell(site.banks[profile.name], profile, reactor)
 
     def refill(self) -> None:
         """Lease more serials before they are needed, and use the key that another process was given."""
+        date = business_date(clock.now().wall_us, self._zone)
+        if self._has_totals and date not in self._dates:
+            self._dates.append(date)
+            self._state.books.open(date)
         if self._serials.left < self._lease // 2:
-            date = business_date(clock.now().wall_us, self._zone)
             block = self._state.lease(self._lease, date, self._line.serials_max)
             self._serials.add(block)
             if not block:
                 self.core.stop()  # the date's serials are used up: what is left is for settling
         self._maker.offer_stored(self._line)
 
+    def ask_totals(self) -> None:
+        """Close the books of this run, and ask for the totals of its days where all of them are known."""
+        if not self._has_totals:
+            return
+        self._close_books(sums_of(self.core.records()) if self.core.model.remembers_all else None)
+        identity = self.core.model.identity
+        days = [Day(number, date) for date in self._dates for number in identity.numbers]
+        known = {day: sums for day in days if (sums := self._state.books.sums(day)) is not None}
+        self.shell.ask(self.core.ask_totals(known, self._serials, clock.now()))
+
+    def _close_books(self, sums: dict[Day, Sums] | None) -> None:
+        if not self._closed:
+            self._closed = True
+            self._state.books.close(self._dates, sums)
+
     def close(self) -> None:
-        """Close the shell and return the serials that were not used."""
+        """Close the shell and the books, and return the serials that were not used."""
+        if self._has_totals:
+            self._close_books(None)
         self.shell.stop()
         self._state.give_back(self._serials.rest())
 
@@ -138,6 +165,7 @@ class Traffic:
         self._start_us = clock.now().mono_us
         self._settle_until_us: int | None = None
         self._settle_seconds = SETTLE_SECONDS
+        self._totals_until_us: int | None = None
         self._timer: Any = None
         self._on_end: Callable[[], None] = lambda: None
         self.ended = False
@@ -182,10 +210,23 @@ class Traffic:
         if self._on_look is not None:
             self._on_look([run.look(self._rates, now.mono_us) for run in self._runs])
         settling = self._settle_until_us is not None
-        if settling and (now.mono_us >= (self._settle_until_us or 0) or self._settled()):
+        if settling and self._over(now.mono_us):
             self._end()
             return
         self._timer = self._reactor.callLater(0.1 if settling else LOOK_SECONDS, self._look)
+
+    def _over(self, mono_us: int) -> bool:
+        """Tell whether nothing is waited for any more; once all is settled, the banks ask for totals."""
+        if mono_us >= (self._settle_until_us or 0):
+            return True
+        if not self._settled():
+            return False
+        if self._totals_until_us is None:
+            self._totals_until_us = mono_us + TOTALS_SECONDS * SECOND_US
+            for run in self._runs:
+                run.ask_totals()
+        asking = any(run.core.asking_totals for run in self._runs)
+        return not asking or mono_us >= self._totals_until_us
 
     def _settled(self) -> bool:
         return all(run.core.settled() for run in self._runs)

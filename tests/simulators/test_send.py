@@ -6,19 +6,20 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import zmq
 
-from frontends.profile import Profile, load_profile
-from qianzhi.domain.requests import Kind, Reply, Request
+from frontends.profile import Profile, load_profile, resolve_keys
+from qianzhi.domain.requests import Key, Kind, Reply, Request
 from qianzhi.domain.results import Result
 from qianzhi.link.site import load_site
 from qianzhi.link.tables import Site
 from qianzhi.runtime import clock
+from simulators.bank_line import kinds_of
 from simulators.model_front import ModelFront
 from simulators.model_server import serve_socket
 from simulators.scenario_file import load_scenario
@@ -37,7 +38,10 @@ def front_of(name: str) -> ModelFront:
     assert profile is not None, problems
     people = load_scenario().customers
     phones = range(people.phone_first, people.phone_first + people.count)
-    return ModelFront(profile, TinyCore(phones, frozenset(people.closed_phones)), MASTER, KEY)
+    keys = resolve_keys(profile, CONFIG, production=False)
+    key = keys.get("mac") or KEY[: profile.session.key_bytes]
+    core = TinyCore(phones, frozenset(people.closed_phones))
+    return ModelFront(profile, core, keys.get("master", b""), key)
 
 
 @contextmanager
@@ -208,6 +212,60 @@ def test_a_request_and_its_reversal_on_a_queue(tmp_path: Path) -> None:
             send(site, CONFIG, front.profile, Order("sign-on"))
 
 
+@pytest.fixture
+def short_bank(tmp_path: Path) -> Iterator[tuple[ModelFront, Site]]:
+    front = front_of("psbc")
+    with serve_socket(front) as port:
+        yield front, site_at(tmp_path, "psbc", f"127.0.0.1:{port}")
+
+
+def test_every_action_on_short_connections_where_the_bank_makes_the_key(
+    short_bank: tuple[ModelFront, Site],
+) -> None:
+    front, site = short_bank
+    profile = front.profile
+    for action in ("sign-on", "key-exchange"):
+        assert send(site, CONFIG, profile, Order(action)).code == "00"
+    key = front.key
+    assert key is not None
+    assert send(site, CONFIG, profile, Order("key-exchange")).approved
+    assert front.key != key
+    assert StateFile(Path(site.data), "psbc").load_key(front._master) == front.key
+    assert send(site, CONFIG, profile, Order("recharge", phone=PHONE, amount_fen=50_00)).approved
+    assert send(site, CONFIG, profile, Order("pay", phone=PHONE)).approved
+    assert front.faults == []
+
+
+def test_totals_are_equal_for_a_bank_that_knows_its_whole_day_and_unequal_for_one_that_does_not(
+    short_bank: tuple[ModelFront, Site],
+) -> None:
+    front, site = short_bank
+    profile, order = front.profile, Order("recharge", phone=PHONE, amount_fen=50_00)
+    assert send(site, CONFIG, profile, Order("totals")).approved  # nothing yet, on both sides
+    first, second = (send(site, CONFIG, profile, order) for _ in range(2))
+    serial = first.key.rpartition("/")[2]
+    for _ in range(2):  # a second reversal is answered as the first, and counts once
+        assert send(site, CONFIG, profile, Order("reverse", serial=serial, amount_fen=50_00)).approved
+    refused = send(site, CONFIG, profile, Order("recharge", phone="19900000000", amount_fen=1))
+    assert not refused.approved
+    totals = send(site, CONFIG, profile, Order("totals"))
+    assert (totals.approved, totals.amount_fen, totals.code) == (True, 100_00, "00")
+    front.core.rows.pop(Key.parse(second.key))  # now the platform has lost one
+    totals = send(site, CONFIG, profile, Order("totals"))
+    assert (totals.result, totals.code) == (Result.TOTALS_DIFFER, "95")
+    StateFile(Path(site.data), "psbc").books.spoil(Key.parse(first.key).date)
+    assert send(site, CONFIG, profile, Order("totals")).amount_fen == 0
+
+
+def test_an_action_that_a_profile_does_not_have_is_refused_before_anything_is_sent(
+    socket_bank: tuple[ModelFront, Site],
+) -> None:
+    front, site = socket_bank
+    with pytest.raises(SendError, match="hz_citic has no totals: its profile knows none"):
+        send(site, CONFIG, front.profile, Order("totals"))
+    assert front.asked == []
+
+
 RUN = """
 import json, sys
 from dataclasses import replace
@@ -231,22 +289,40 @@ print(json.dumps({**result.as_dict(), "spent": spent, "looks": len(looks)}))
 """
 
 
-def test_traffic_of_both_banks_in_one_process_settles_and_agrees_with_each_core(tmp_path: Path) -> None:
-    fronts = {name: front_of(name) for name in ("hz_citic", "icbc")}
-    with serve_socket(fronts["hz_citic"]) as port, serve_queue(fronts["icbc"]) as queue:
-        listens = json.dumps({"hz_citic": f"127.0.0.1:{port}", "icbc": queue})
-        command = [sys.executable, "-c", RUN, str(CONFIG), str(tmp_path), listens]
+def serve(front: ModelFront) -> AbstractContextManager[str]:
+    """Serve a front-end on a queue or a socket, as its profile has it; the address is given."""
+    return serve_queue(front) if front.profile.transport.kind == "queue" else serve_address(front)
+
+
+@contextmanager
+def serve_address(front: ModelFront) -> Iterator[str]:
+    with serve_socket(front) as port:
+        yield f"127.0.0.1:{port}"
+
+
+def test_traffic_of_all_banks_in_one_process_settles_and_agrees_with_each_core(tmp_path: Path) -> None:
+    names = sorted(path.stem for path in (CONFIG / "banks").glob("*.toml"))
+    fronts = {name: front_of(name) for name in names}
+    with ExitStack() as stack:
+        listens = {name: stack.enter_context(serve(front)) for name, front in fronts.items()}
+        command = [sys.executable, "-c", RUN, str(CONFIG), str(tmp_path), json.dumps(listens)]
         done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
     assert result["settled"]
     assert result["looks"] >= 3
+    assert [bank["bank"] for bank in result["banks"]] == names
     for bank in result["banks"]:
         front = fronts[bank["bank"]]
-        assert bank["answered"] == bank["sent"] > 150
-        assert bank["open"] == bank["unanswered"] == bank["line_losses"] == 0
+        assert bank["answered"] == bank["sent"] > 10
+        assert bank["open"] == bank["line_losses"] == bank["bad"] == 0
         assert bank["surprises"] == {}
         assert result["spent"][bank["bank"]] == front.core.standing_fen > 0
+        if Kind.TOTALS in kinds_of(front.profile):
+            assert set(bank["totals"].values()) == {"equal"}
+            assert len(bank["totals"]) == len(front.profile.numbers)
+        else:
+            assert bank["totals"] == {}
 
 
 def test_a_profile_whose_dialect_the_simulators_do_not_speak_is_refused(tmp_path: Path) -> None:

@@ -5,10 +5,8 @@ from random import Random  # noqa: TID251 - the tests bring the seeds
 from zoneinfo import ZoneInfo
 
 import pytest
-from msgspec import structs
 
 from frontends.profile import Profile, load_profile, resolve_keys
-from qianzhi.domain.requests import Reply, Request
 from qianzhi.runtime.now import Now
 from simulators.bank import BankModel
 from simulators.bank_line import BankLine
@@ -41,14 +39,6 @@ SIGNED_ON = [name for name in NAMES if profile_of(name).session.sign_on]
 KEYED = [name for name in NAMES if profile_of(name).session.keys in ("ours", "theirs")]
 
 
-class ShortOrders(TinyCore):
-    """A core whose orders have twelve characters, as the real one's have."""
-
-    def execute(self, request: Request) -> Reply:
-        reply = super().execute(request)
-        return structs.replace(reply, order=reply.order[-12:])
-
-
 class TestedWorld(LineWorld):
     """A world whose bank is made from the profile, with the default scenario at `rate` requests a second."""
 
@@ -65,7 +55,7 @@ class TestedWorld(LineWorld):
         line = BankLine(profile, bank_codec(profile.spec), keys, serials, random.randbytes)
         identity = Identity(name, profile.space, tuple(profile.numbers), ZONE)
         model = BankModel(identity, scenario, Random(seed + 1), serials, line.serial_text, rate)
-        core = ShortOrders(phones, frozenset(people.closed_phones))
+        core = TinyCore(phones, frozenset(people.closed_phones))
         super().__init__(profile, keys, SimulatedBank(model, line), line, core, random, START, faults)
 
     def agree(self) -> None:
