@@ -17,7 +17,7 @@ from frontends.flights import Arrival, Flight, Flights, Stage
 from frontends.front import FRAMES, MAIN_QUEUE, Frame, Outbox
 from frontends.limits import share
 from frontends.mapping import Refusal, Sort
-from frontends.mapping_rows import Message
+from frontends.mapping_rows import Message, getter
 from frontends.processor_gate import Gate
 from frontends.processor_outcomes import Outcomes, Turn
 from frontends.replies import Replies, kind_name
@@ -31,7 +31,6 @@ from qianzhi.link.hop import Hop
 from qianzhi.link.messages import Answer, Envelope, Status
 from qianzhi.runtime.effects import Effects, Pause, Send
 from qianzhi.runtime.now import Now
-from qianzhi.wire.codec import get_path
 from qianzhi.wire.errors import MacError, RemoteProtocolError
 
 if TYPE_CHECKING:
@@ -54,7 +53,8 @@ class Processor:
         self._outcomes = Outcomes(profile, self._flights, self._replies, hop)
         self._gate = Gate(profile)
         self._queued = profile.transport.kind == "queue"
-        self._needs = {name: rows.need for name, rows in profile.table.management.items()}
+        management = profile.table.management.items()
+        self._needs = {name: [getter(path) for path in rows.need] for name, rows in management}
         self._trace_prefix = trace_prefix
         self._traces = 0
         self._paused = False
@@ -222,7 +222,7 @@ class Processor:
             return self._session.on_bad_mac(frame.source, now, out)
         if mac_key is not None:
             self._session.on_good_mac(mac_key, now, out)
-        if any(get_path(message, path) is None for path in self._needs[name]):
+        if any(get(message) is None for get in self._needs[name]):
             arrival = arrival._replace(mac_key=mac_key)
             return self._replies.tell(arrival, Reply(Result.FORMAT), "", self._trace(), now, out)
         return self._session.on_management(name, Asked(frame.source, message, mac_key), now, out)

@@ -173,8 +173,8 @@ DELIVERIES = [
     (
         "MAC in a delivery",
         "wenzhou",
-        "[delivery] ",
-        '[delivery.mac]\nalgorithm = "x99"\n[delivery] ',
+        "[delivery]",
+        '[delivery.mac]\nalgorithm = "x99"\n[delivery]',
         "delivery.mac",
         "[mac]",
     ),
@@ -272,8 +272,8 @@ DELIVERIES = [
     (
         "new keys that we cannot send",
         "wenzhou",
-        '"sign_off"  ',
-        '"new_keys"  ',
+        '"sign_off"',
+        '"new_keys"',
         "session.on_mac_failures",
         "by message",
     ),

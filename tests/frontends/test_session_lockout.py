@@ -203,7 +203,9 @@ def test_neither_side_is_ever_locked_out(bench, edit, form):
 
 
 PARAMETERS_OF_THEIRS = (
-    ('keys = "ours"                     # we make the working keys\ndelivery = "answer"', 'keys = "theirs"'),
+    ('keys = "ours"', 'keys = "theirs"'),
+    ('delivery = "answer"', ""),
     ("[management.key_request]", "[management.key_delivery]"),
-    ('pin_key = "PINKEY"\npin_check = "PINCHECK"\n', ""),
+    ('pin_key = "PINKEY"', ""),
+    ('pin_check = "PINCHECK"', ""),
 )

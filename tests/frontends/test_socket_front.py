@@ -118,7 +118,7 @@ def house(edit, reactor_thread, request):
     reactor_thread.run(made.front.stop)
 
 
-SILENT = (('on_unknown = "code" ', 'on_unknown = "silence" '), ('unknown = "901"\n', ""))
+SILENT = (('on_unknown = "code"', 'on_unknown = "silence"'), ('unknown = "901"\n', ""))
 
 
 @pytest.mark.parametrize("half_closed", [False, True])

@@ -225,7 +225,7 @@ def planted(config, file, old, new):
             "",
             "site.toml",
             "banks.icbc.control",
-            "an address",
+            "tcp:",
         ),
         ("site.toml", '"127.0.0.1:17301"', '""', "site.toml", "banks.hz_citic.listen", "an address"),
     ],

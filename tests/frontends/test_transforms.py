@@ -38,6 +38,11 @@ def write(name, value, old=None, moment=NEW_YEAR):
         ("mmdd:10", "0101000000", 20270101),
         ("mmdd:4", "1231", 20261231),
         ("date8", "20261231", 20261231),
+        ("date6", "261231", 20261231),
+        ("date_head:14", "20261231235959", 20261231),
+        ("fen_bare:12", "5000", 5000),
+        ("fen_bare:12", "000000005000", 5000),
+        ("number_bare:6", "7", 7),
         ("flag", "1", True),
         ("zeros_left:11", "00003023310", "3023310"),
         ("spaces_right:15", "0302           ", "0302"),
@@ -53,6 +58,12 @@ def test_reads(name, raw, value):
     [
         ("fen:12", 5000, "000000005000"),
         ("yuan:13", 5, "0.05"),
+        ("fen_bare:12", 5000, "5000"),
+        ("fen_bare:12", 0, "0"),
+        ("fen_bare:12", -1, None),
+        ("number_bare:6", 7, "7"),
+        ("date6", 20261231, "261231"),
+        ("date_head:14", 20261231, "20261231000000"),
         ("count:2", ("a", "b"), "02"),
         ("count", ["a"] * 10, "10"),
         ("date_mmdd", 20260229, "0229"),
@@ -124,6 +135,14 @@ def test_29_february_is_read_in_leap_years_only():
         ("fen:12", "50.00", Result.BAD_AMOUNT),
         ("yuan:13", "-50.00", Result.BAD_AMOUNT),
         ("yuan:13", "50.001", Result.BAD_AMOUNT),
+        ("fen_bare:12", "-5", Result.BAD_AMOUNT),
+        ("fen_bare:12", " 5 0", Result.FORMAT),
+        ("fen_bare:4", "50000", Result.BAD_AMOUNT),
+        ("number_bare:6", "+7", Result.FORMAT),
+        ("date6", "260229", Result.FORMAT),
+        ("date6", "20261231", Result.FORMAT),
+        ("date_head:14", "20261231", Result.FORMAT),
+        ("date_head:14", "20260229235959", Result.FORMAT),
         ("yuan:13", "99999999999.00", Result.BAD_AMOUNT),
         ("yuan:13", "5e3", Result.FORMAT),
         ("yuan:13", "NaN", Result.FORMAT),
@@ -162,11 +181,27 @@ def test_refuses_and_never_shows_what_it_found(name, raw, result):
         "clock:hh",
         "balance:00,02",
         "flag:1",
+        "mmdd:3",
+        "date_head:7",
+        "date6:6",
+        "fen_bare",
     ],
 )
 def test_unknown_transforms_say_what_is_known(name):
     with pytest.raises(ValueError, match=r"\w"):
         transform_of(name)
+
+
+def test_a_date_at_the_head_of_a_stamp_keeps_the_rest():
+    assert write("date_head:14", 20260101, "20261231235959") == "20260101235959"
+
+
+@pytest.mark.parametrize(
+    ("clock", "text"),
+    [("YYMMDD", "261231"), ("YYYYMMDDhhmmss", "20261231235959"), ("YYMMDDhhmmss", "261231235959")],
+)
+def test_clocks(clock, text):
+    assert write(f"clock:{clock}", "now") == text
 
 
 def test_an_amount_is_never_cut():
