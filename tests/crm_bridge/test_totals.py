@@ -1,5 +1,6 @@
 """Totals by bank number and business date: compared, never claimed, and never counted from the day's rows."""
 
+# ruff: noqa: S608 - damage is planted with statements put together here
 import msgspec
 import pytest
 
@@ -195,9 +196,9 @@ def test_a_database_of_the_version_before_gets_its_totals_from_its_journal(core,
 @pytest.mark.parametrize("column", ["approved_count", "approved_fen", "reversed_count", "reversed_fen"])
 def test_the_audit_finds_totals_that_are_not_the_books(core, url, run, ask, column):
     def more(by):
-        sql = f"UPDATE journal_totals SET {column} = {column} + {by} WHERE bank_number = '00102'"  # noqa: S608
+        change = f"{column} = {column} + {by}"
         with writing(url) as connection:
-            connection.exec_driver_sql(sql)
+            connection.exec_driver_sql(f"UPDATE journal_totals SET {change} WHERE bank_number = '00102'")
 
     run(ask(Kind.RECHARGE, "1", RICH, 1_000), ask(Kind.RECHARGE, "2", RICH, 1_000, bank_number="00102"))
     core.close()

@@ -12,7 +12,8 @@ from crm_bridge.gateway_checks import refusal
 from crm_bridge.journal_totals import Tally
 from qianzhi.domain.dates import nearest_year
 from qianzhi.domain.money import fen_from_yuan, yuan_from_fen
-from qianzhi.domain.requests import Key, Reply, Request
+from qianzhi.domain.requests import Key, Kind, Reply, Request
+from qianzhi.domain.results import Result
 from qianzhi.link.events import Hello, PeerDown, PeerUp
 from qianzhi.link.messages import UNREADABLE, Answer, Envelope, Status
 from qianzhi.link.mux import Mux
@@ -195,7 +196,7 @@ def check_link(data: bytes) -> None:
 def _link_frames() -> list[bytes]:
     mux = Mux("client", CLIENT, KEY, b"c" * 32)
     hello = mux.start(NOW)
-    body = msgspec.msgpack.encode(Request(2, "s", 20261117, "1", "b", "n", "13800000000", 500))  # type: ignore[arg-type]
+    body = msgspec.msgpack.encode(Request(Kind.RECHARGE, "s", 20261117, "1", "b", "n", "13800000000", 500))
     mux.requests([Envelope(1, 1, "n", 2, 5, 900, 0, "t", body, "k")])
     mux.answers([Answer(7, Status.OK, b"body"), Answer(8, Status.BUSY)])
     mux.draining(True)
@@ -222,9 +223,9 @@ def check_link_body(data: bytes) -> None:
 
 
 LINK_BODY_SEEDS = [
-    msgspec.msgpack.encode(Request(2, "s", 20261117, "1", "b", "n", "13800000000", 500)),  # type: ignore[arg-type]
-    msgspec.msgpack.encode(Request(7, "s", 20261117, "1", "b", "n", "", 500, count=1)),  # type: ignore[arg-type]
-    msgspec.msgpack.encode(Reply(0, "Q1", 500, 700)),  # type: ignore[arg-type]
+    msgspec.msgpack.encode(Request(Kind.RECHARGE, "s", 20261117, "1", "b", "n", "13800000000", 500)),
+    msgspec.msgpack.encode(Request(Kind.TOTALS, "s", 20261117, "1", "b", "n", "", 500, count=1)),
+    msgspec.msgpack.encode(Reply(Result.APPROVED, "Q1", 500, 700)),
 ]
 
 # -- keys: control, wrapped keys and check values cut out of the bytes --
