@@ -19,7 +19,7 @@ from qianzhi.link.events import Hello
 from qianzhi.link.hop import Hop, HopLimits
 from qianzhi.link.messages import Answer, Status
 from qianzhi.runtime import clock
-from qianzhi.runtime.effects import Close, Record, Send
+from qianzhi.runtime.effects import Close, Record, Send, Store
 from qianzhi.wire.framing import FrameReader, frame
 from qianzhi.wire.mac import make_mac, verify_mac
 from qianzhi.wire.mackey import MacKey
@@ -33,7 +33,7 @@ class House:
     def __init__(self, profile, config, reactor_thread):
         self.profile, self.thread = profile, reactor_thread
         keys = resolve_keys(profile, config, production=False)
-        self.key = MacKey(keys["mac"])
+        self.key = MacKey(keys["mac"]) if "mac" in keys else None
         self.asked, self.ends, self.events = queue.Queue(), queue.Queue(), []
         self.unrecorded = False
         self.clients = []
@@ -63,6 +63,8 @@ class House:
                 case Send(_, items):
                     for item in items:
                         self.asked.put(item)
+                case Store(token, _):
+                    self.run(self.core.on_stored(token, clock.now()))
                 case Close(to, reason):
                     self.front.close(to, reason)
 
@@ -94,11 +96,16 @@ class House:
         self.clients.append(socket.create_connection(("127.0.0.1", self.port), timeout=10))
         return self.clients[-1]
 
-    def result(self, connection):
-        """The one answer on a connection that is closed behind it, None for silence."""
+    def everything(self, connection):
+        """What comes until the other side closes."""
         data = b""
         while part := connection.recv(65_536):
             data += part
+        return data
+
+    def result(self, connection):
+        """The one answer on a connection that is closed behind it, None for silence."""
+        data = self.everything(connection)
         frames = FrameReader(self.profile.frame).receive_data(data) if data else []
         if not frames:
             return None
@@ -189,3 +196,55 @@ def test_a_bad_mac_over_bytes_is_refused(house):
         connection.sendall(bytes(body))
         assert house.result(connection) is Result.BAD_MAC
     assert house.asked.empty()
+
+
+# A dialect whose messages show their own end
+
+
+@pytest.fixture
+def psbc(edit, reactor_thread):
+    made = House(edit("psbc"), CONFIG, reactor_thread)
+    yield made
+    for client in made.clients:
+        client.close()
+    reactor_thread.run(made.front.stop)
+
+
+def sign_on(made, serial):
+    message = made.profile.mapping.management_message("sign_on", serial, clock.now(), ours=False)
+    return made.profile.codec.encode(message)
+
+
+@pytest.mark.parametrize("cut", [0, 1, 4, 20, -1])
+def test_a_message_without_a_length_is_found_however_it_is_cut(psbc, cut):
+    body = sign_on(psbc, "900001")
+    with psbc.connect() as connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        connection.sendall(body[:cut])
+        psbc.thread.run(lambda: None)
+        connection.sendall(body[cut:])
+        answer = psbc.profile.codec.decode(psbc.everything(connection))
+    assert (answer["mti"], answer["response_code"], answer["stan"]) == ("0830", "00", "900001")
+    assert psbc.closed() == "answered"
+
+
+def test_bytes_behind_a_message_without_a_length_are_told(psbc):
+    with psbc.connect() as connection:
+        connection.sendall(sign_on(psbc, "900001") + b"0")
+        assert psbc.profile.codec.decode(psbc.everything(connection))["response_code"] == "00"
+    assert psbc.closed() == "second_frame"
+
+
+def test_a_message_that_ends_too_soon_is_told(psbc):
+    with psbc.connect() as connection:
+        connection.sendall(sign_on(psbc, "900001")[:-3])
+        connection.shutdown(socket.SHUT_WR)
+        assert psbc.everything(connection) == b""
+    assert psbc.closed() == "closed_in_frame"
+
+
+def test_what_can_be_no_message_closes_at_once(psbc):
+    with psbc.connect() as connection:
+        connection.sendall(b"GET / HTTP/1.1\r\n\r\n")
+        assert psbc.everything(connection) == b""
+    assert psbc.closed().startswith("bad_frame_")
