@@ -2,8 +2,8 @@
 
 One SQLite file per front (WAL, synchronous=FULL).  `write` and `load` block; the shell calls `write` in a
 thread of its own and tells the core `on_stored` afterwards.  No clear key ever comes here: the caller hands
-over keys that are wrapped under the line's master key.  Python's own sqlite3 is enough for three tables, and a
-site has many fronts: without another library each of them starts with a quarter less work.
+over keys that are wrapped under the line's master key.  Python's own sqlite3 is enough for three tables, and
+a site has many fronts: without another library each of them starts with a quarter less work.
 """
 
 import sqlite3
@@ -108,7 +108,7 @@ class FrontStore:
 
 
 def open_file(path: Path) -> sqlite3.Connection:
-    """Return a connection that writes ahead and syncs every commit; transactions are the caller's to begin."""
+    """Return a connection that writes ahead and syncs every commit; the caller begins transactions."""
     connection = sqlite3.connect(path, timeout=5, isolation_level=None, check_same_thread=False)
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=FULL")

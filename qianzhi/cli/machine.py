@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from qianzhi.link.tables import Site
 
 PR_SET_PDEATHSIG = 1
-READY_SECONDS = 60.0
-LOOK_SECONDS = 0.05
+READY_SECONDS, READY_SECONDS_EACH = 50.0, 2.0  # a site of five daemons has a minute
+LOOK_SECONDS = 0.1
 
 
 class Machine:
@@ -65,24 +65,28 @@ class Machine:
             )
             raise CommandError(USAGE, taken_words(found), advice)
 
-    def wait_ready(self, seconds: float = READY_SECONDS) -> None:
+    def wait_ready(self) -> None:
         """Wait until every daemon runs and, where all are on this machine, has its peers.
 
         Raises CommandError when one of them does not get there in time.
         """
+        names = [program.name for program in programs_of(self.site, self.name)]
+        seconds = READY_SECONDS + READY_SECONDS_EACH * len(names)
         until = clock.monotonic_seconds() + seconds
-        while waiting := self.waiting():
+        while waiting := self.waiting(names):
+            names = list(waiting)  # who is ready is not asked again, while others still need the processor
             if not self.alive:
                 raise CommandError(BROKEN, "supervisord has ended", f"see {self.data / 'log'}")
             if clock.monotonic_seconds() > until:
-                names = ", ".join(f"{name} ({why})" for name, why in waiting.items())
-                what = f"not ready after {seconds:g} s: {names}"
-                raise CommandError(BROKEN, what, f"see {self.data / 'log'}")
+                said = "\n         ".join(f"{name}: {why}" for name, why in waiting.items())
+                raise CommandError(
+                    BROKEN, f"not ready after {seconds:g} s:\n         {said}", f"see {self.data / 'log'}"
+                )
             clock.sleep(LOOK_SECONDS)
 
-    def waiting(self) -> dict[str, str]:
-        """Return the daemons that are not ready, each with what it lacks."""
-        lacks = {name: self.lack(status) for name, status in self.statuses().items()}
+    def waiting(self, names: list[str]) -> dict[str, str]:
+        """Return those of some daemons that are not ready, each with what it lacks."""
+        lacks = {name: self.lack(self.status(name)) for name in names}
         return {name: why for name, why in lacks.items() if why}
 
     def lack(self, status: dict[str, Any]) -> str:

@@ -20,12 +20,21 @@ def qianzhi(*words: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
 def test_help_names_every_command_and_exit_code_and_imports_nothing_heavy() -> None:
     found = qianzhi("--help")
     assert found.returncode == 0
-    words = ("check", "run", "daemon", "status", "send", "traffic", "account", "trace", "describe", "seed")
-    for word in (*words, "audit-books", "supervisor", "drain", "undrain", "demo", "Exit codes"):
+    words = ["check", "run", "daemon", "status", "send", "traffic", "account", "trace", "describe", "seed"]
+    words += ["audit-books", "supervisor", "drain", "undrain", "demo", "Exit codes"]
+    words += ["docs", "new-bank", "diff-profile", "schema", "vectors", "import-packager"]
+    for word in words:
         assert word in found.stdout
     script = "import sys, qianzhi.cli.main; print(' '.join(sys.modules))"
     loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert not set(HEAVY) & set(loaded.stdout.split())
+
+
+def test_a_front_starts_without_the_libraries_of_the_core() -> None:
+    """A site has a front for each bank, and each pays for what it imports."""
+    script = "import sys, frontends.daemon, frontends.profile; print(' '.join(sys.modules))"
+    loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert not {"sqlalchemy", "alembic", "crm_bridge", "simulators"} & set(loaded.stdout.split())
 
 
 def test_a_wrong_word_and_a_missing_configuration_end_with_two(tmp_path: Path) -> None:
