@@ -71,7 +71,7 @@ def _which(page: Page, facts: Facts, mac: MacSpec) -> None:
             Both(f"**Place.** {facts.label(mac.field)}.", f"**位置。** {facts.label(mac.field)}。"),
             Both(
                 f"**Which messages.** A right MAC is demanded of messages with {required.en}, in both "
-                f"directions.",
+                "directions.",
                 f"**适用报文。** 双向报文凡符合 {required.zh} 者，均须带正确的 MAC。",
             ),
             Both(
@@ -84,9 +84,8 @@ def _which(page: Page, facts: Facts, mac: MacSpec) -> None:
 
 
 KEYLESS = Both(
-    " An answer is made under the key under which its request was right. A refusal that we send "
-    "while no key is in "
-    "force carries no MAC.",
+    " An answer is made under the key under which its request was right. A refusal that we send while no "
+    "key is in force carries no MAC.",
     "应答使用其请求验证通过的那把密钥；尚无有效密钥时我方的拒绝应答不带 MAC。",
 )
 
@@ -131,8 +130,8 @@ def _field_steps(facts: Facts, mac: MacSpec) -> list[Both]:
         )
     steps = [
         Both(
-            "Take the fields of the message's list (below), in the order of the list, as they stand on the "
-            f"wire{which.en}.",
+            "Take the fields of the message's list (below), in the order of the list, as they stand on "
+            f"the wire{which.en}.",
             f"按下表中该报文的清单次序，取各字段在线路上的内容{which.zh}。",
         )
     ]
@@ -146,9 +145,8 @@ def _field_steps(facts: Facts, mac: MacSpec) -> list[Both]:
     if mac.selection == "cups":
         steps.append(
             Both(
-                "In each of them turn letters to upper case; keep only `A`–`Z`, `0`–`9`, blank, "
-                "comma and full stop; take "
-                "blanks away at both ends, and make each run of blanks one blank.",
+                "In each of them turn letters to upper case; keep only `A`–`Z`, `0`–`9`, blank, comma "
+                "and full stop; take blanks away at both ends, and make each run of blanks one blank.",
                 "各字段内：字母转大写；只保留 `A`–`Z`、`0`–`9`、空格、逗号和句点；去掉首尾空格，"
                 "连续空格压缩为一个。",
             )
@@ -196,8 +194,8 @@ def _byte_steps(facts: Facts, mac: MacSpec) -> list[Both]:
             "先按最终形式写出整条报文，MAC 暂留空；长度（及位图）按最终值。",
         ),
         Both(
-            f"Take every byte {side.en} the MAC: {span.en}{inner.en}. The length header of the line "
-            f"is not among them.",
+            f"Take every byte {side.en} the MAC: {span.en}{inner.en}. The length header of the line is "
+            "not among them.",
             f"取 MAC {side.zh}的全部字节：{span.zh}{inner.zh}。线路长度头不计在内。",
         ),
     ]

@@ -10,9 +10,8 @@ def framing(page: Page, facts: Facts) -> None:
     page.chapter(Both("Framing", "报文分界"))
     if facts.profile.frame.kind == "none":
         page.say(
-            "The queue keeps the boundaries of messages: there is no length header, and a message "
-            "begins with the first "
-            "byte of its body.",
+            "The queue keeps the boundaries of messages: there is no length header, and a message begins "
+            "with the first byte of its body.",
             "报文边界由队列保证：没有长度头，消息的第一个字节就是报文的第一个字节。",
         )
     else:
@@ -72,19 +71,16 @@ def _prefixed(page: Page, facts: Facts) -> None:
     if spec.keep:
         page.say(
             "The length header is at the same time the first field of the message's own header, and "
-            "offsets in this "
-            "document count from it.",
+            "offsets in this document count from it.",
             "长度头同时是报文头的第一个字段，本文的偏移量从它算起。",
         )
 
 
 def _measured(page: Page, facts: Facts) -> None:
     page.say(
-        "There is no length header. A message shows its own end: read the message type and the "
-        "bitmap, then each field "
-        "that the bitmap announces; the message ends with its last field. On a connection that "
-        "carries one message "
-        "each way you may also read until we close.",
+        "There is no length header. A message shows its own end: read the message type and the bitmap, "
+        "then each field that the bitmap announces; the message ends with its last field. On a "
+        "connection that carries one message each way you may also read until we close.",
         "没有长度头，报文自身决定边界：先读消息类型和位图，再按位图逐域读取，最后一个域结束即报文结束。"
         "一条连接只往返一次时，也可读到我方关闭为止。",
     )
@@ -106,16 +102,14 @@ def _frame_rules(facts: Facts) -> list[Both]:
         rules.append(
             Both(
                 "TCP keeps no boundaries: a read may bring half a message or several. Collect bytes, "
-                "read the length, "
-                "wait for the rest.",
+                "read the length, wait for the rest.",
                 "TCP 不保证边界：一次读取可能只有半条，也可能有多条。应先收长度，再收足其余字节。",
             )
         )
         rules.append(
             Both(
                 "After a length that is no number, is zero where no heartbeat is agreed, or is too "
-                "large, the stream "
-                "cannot be read any further: we close the connection.",
+                "large, the stream cannot be read any further: we close the connection.",
                 "长度不是数字、为零（未约定心跳时）或超长时，字节流已无法继续解析，我方关闭连接。",
             )
         )
@@ -135,10 +129,8 @@ def _unreadable(facts: Facts) -> Both:
     if "header.reject_code" in facts.profile.codec.paths():
         return Both(
             "A message that cannot be read comes back to you as it was, with source and destination "
-            "exchanged and a "
-            "reject code other than `00000` in the header. It is then neither request nor answer: "
-            "look at the reject "
-            "code before the message type.",
+            "exchanged and a reject code other than `00000` in the header. It is then neither request "
+            "nor answer: look at the reject code before the message type.",
             "无法解析的报文原样退回，源与目的标识互换，报文头中的拒绝码不为 `00000`。"
             "此时它既非请求也非应答，应先看拒绝码再看消息类型。",
         )

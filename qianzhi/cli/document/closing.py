@@ -90,7 +90,7 @@ def _to_try(facts: Facts) -> list[Both]:
             "缴纳所列账单；换新流水再缴，应答账单已缴。",
         ),
         Kind.STATUS: Both(
-            f"Query the status of a recharge, and of a serial that was never sent "
+            "Query the status of a recharge, and of a serial that was never sent "
             f"({facts.code_of(Result.NOT_FOUND)}).",
             f"查询一笔充值的状态，再查询一个从未发送的流水（应答 {facts.code_of(Result.NOT_FOUND)}）。",
         ),
@@ -113,8 +113,8 @@ def _to_try(facts: Facts) -> list[Both]:
         Both(
             "Cut the connection between request and answer, and find out what became of the recharge."
             if not facts.queued
-            else "Stop your program between request and answer, start it again, and find out what became "
-            "of the recharge.",
+            else "Stop your program between request and answer, start it again, and find out what became of "
+            "the recharge.",
             "在请求与应答之间断开连接，再查明该笔充值的结果。"
             if not facts.queued
             else "在请求与应答之间停止程序，重启后查明该笔充值的结果。",

@@ -18,12 +18,13 @@ def codes(page: Page, facts: Facts) -> None:
     page.chapter(Both("Result codes", "返回码"))
     results = facts.profile.table.results
     page.say(
-        f"The code stands in {facts.label(facts.profile.table.reply.result)} of every answer. *Final*: it is "
-        "settled and does not change. *Open*: nothing may be concluded. *This message*: this message "
-        "was not carried out, "
-        "but an earlier one with the same serial may have been; send it again, or ask.",
-        f"返回码在每条应答的 {facts.label(facts.profile.table.reply.result)} 中。*终态*：已有定论，不再改变。"
-        "*未定*：不得据此下结论。*本条*：本条报文未受理，但先前同一流水的报文可能已处理，应重发或查询。",
+        f"The code stands in {facts.label(facts.profile.table.reply.result)} of every answer. *Final*: "
+        "it is settled and does not change. *Open*: nothing may be concluded. *This message*: this "
+        "message was not carried out, but an earlier one with the same serial may have been; send it "
+        "again, or ask.",
+        f"返回码在每条应答的 {facts.label(facts.profile.table.reply.result)} 中。*终态*：已有定论，"
+        "不再改变。*未定*：不得据此下结论。*本条*：本条报文未受理，但先前同一流水的报文可能已处理，"
+        "应重发或查询。",
     )
     grouped: dict[str, list[Result]] = {}
     for name, value in results.codes.items():
@@ -54,8 +55,7 @@ def codes(page: Page, facts: Facts) -> None:
     page.say(_again_words(facts).en, _again_words(facts).zh)
     page.say(
         "A refusal of a status query or reversal itself (its form, its MAC, a busy platform) says "
-        "nothing about its "
-        "original.",
+        "nothing about its original.",
         "对状态查询或冲正报文本身的拒绝（格式、MAC、系统忙等）不说明原交易的结果。",
     )
     if texts:
@@ -113,19 +113,16 @@ def _again(facts: Facts, value: str, meant: list[Result]) -> Both:
 def _again_words(facts: Facts) -> Both:
     if facts.queued:
         return Both(
-            "*Same serial again: no* means that the serial is used up: a repeat hears the same "
-            "refusal, or that the serial is "
-            "blocked, and never an approval; take a new serial for a new try. When we are overloaded "
-            "we do not refuse: your "
-            "messages wait in the queue.",
+            "*Same serial again: no* means that the serial is used up: a repeat hears the same refusal, "
+            "or that the serial is blocked, and never an approval; take a new serial for a new try. When "
+            "we are overloaded we do not refuse: your messages wait in the queue.",
             "*不可重发*表示该流水已作废：重发得到同样的拒绝或“已封锁”，不会再成功；重试须换新流水。"
             "我方过载时不拒绝请求，报文在队列中等待。",
         )
     return Both(
         "*Same serial again: yes* means that the very same serial may still be approved. *No* means that "
         "the serial is used up: a repeat hears the same refusal, or that the serial is blocked, and "
-        "never an approval; take "
-        "a new serial for a new try.",
+        "never an approval; take a new serial for a new try.",
         "*可以重发*表示同一流水仍可成功。*不可*表示该流水已作废：重发得到同样的拒绝或“已封锁”，"
         "不会再成功；重试须换新流水。",
     )
@@ -138,18 +135,15 @@ def limits(page: Page, facts: Facts) -> None:
     if bills is not None and facts.names_of(Kind.OWED):
         page.section(Both("Bills", "账单"))
         page.say(
-            f"An approved answer to the query of what is owed lists the open bills in "
-            f"{facts.label(bills.path)}, one for each "
-            f"month, oldest first, at most {bills.max}; what is left over is listed once these are "
-            f"paid. Without any bill the "
-            f"answer is {facts.code_of(Result.NOTHING_OWED)}. A bill is paid whole: the amount of the "
-            f"payment is principal "
-            "plus late fee, and the bill's serial is quoted.",
+            "An approved answer to the query of what is owed lists the open bills in "
+            f"{facts.label(bills.path)}, one for each month, oldest first, at most {bills.max}; what is "
+            "left over is listed once these are paid. Without any bill the answer is "
+            f"{facts.code_of(Result.NOTHING_OWED)}. A bill is paid whole: the amount of the payment is "
+            "principal plus late fee, and the bill's serial is quoted.",
             f"欠费查询成功应答在 {facts.label(bills.path)} 中列出未缴账单，每账期一笔，旧账在前，最多 "
-            f"{bills.max} 笔；"
-            f"其余账单待所列账单缴清后再列出。没有欠费时应答 {facts.code_of(Result.NOTHING_OWED)}。"
-            f"账单须整笔缴清："
-            "缴费金额等于欠费加违约金，并引用账单流水。",
+            f"{bills.max} 笔；其余账单待所列账单缴清后再列出。没有欠费时应答 "
+            f"{facts.code_of(Result.NOTHING_OWED)}。账单须整笔缴清：缴费金额等于欠费加违约金，"
+            "并引用账单流水。",
         )
         rows: list[Sequence[Text]] = []
         for column, text in bills.columns.items():

@@ -30,37 +30,31 @@ PURPOSES = {
         "向号码账户充值。应在贵方已确认收到客户资金后发送。",
     ),
     Kind.PAY: Both(
-        "Pays one bill that the query of what is owed has listed: quote its serial, and the exact "
-        "sum of principal and "
-        "late fee as amount. A late fee grows with the days: ask again before paying on another day.",
+        "Pays one bill that the query of what is owed has listed: quote its serial, and the exact sum of "
+        "principal and late fee as amount. A late fee grows with the days: ask again before paying on "
+        "another day.",
         "缴纳欠费查询所列的一笔账单：引用账单流水，金额须等于欠费与违约金之和。违约金逐日变化，"
         "隔日缴费应重新查询。",
     ),
     Kind.STATUS: Both(
-        "Asks what became of an earlier recharge or payment. Send it whenever you have no answer, or "
-        "one that says the "
-        "outcome is not known. Asking settles: if we never saw the original, we answer that it does "
-        "not exist, and from "
-        "then on it can never be carried out, even if it should still arrive.",
+        "Asks what became of an earlier recharge or payment. Send it whenever you have no answer, or one "
+        "that says the outcome is not known. Asking settles: if we never saw the original, we answer "
+        "that it does not exist, and from then on it can never be carried out, even if it should still "
+        "arrive.",
         "查询先前充值或缴费的结果。未收到应答或结果未知时使用。查询即定局：若我方从未收到原交易，"
-        "应答“原交易不存在”，"
-        "此后原交易即使到达也不再受理。",
+        "应答“原交易不存在”，此后原交易即使到达也不再受理。",
     ),
     Kind.REVERSAL: Both(
-        "Takes back an earlier recharge or payment as a whole. Send it when you do not want the "
-        "original to stand or "
-        "cannot find out whether it does. If we never saw the original, it can never be carried out "
-        "from then on. A "
-        "repeated reversal hears what the first one heard.",
+        "Takes back an earlier recharge or payment as a whole. Send it when you do not want the original "
+        "to stand or cannot find out whether it does. If we never saw the original, it can never be "
+        "carried out from then on. A repeated reversal hears what the first one heard.",
         "整笔撤回先前的充值或缴费。不再需要原交易，或无法查明其结果时使用。若我方从未收到原交易，"
-        "此后也不再受理该交易。"
-        "重复冲正得到与首次相同的应答。",
+        "此后也不再受理该交易。重复冲正得到与首次相同的应答。",
     ),
     Kind.TOTALS: Both(
-        "Compares the totals of one business date: number and sum of the approved recharges and "
-        "payments (reversed ones "
-        "included), and of the reversals among them. We answer equal or different, with our own "
-        "figures either way.",
+        "Compares the totals of one business date: number and sum of the approved recharges and payments "
+        "(reversed ones included), and of the reversals among them. We answer equal or different, with "
+        "our own figures either way.",
         "核对一个营业日的总额：成功充值缴费的笔数和金额（含后来冲正的），以及其中冲正的笔数和金额。"
         "我方应答相符或不符，并附我方数字。",
     ),
@@ -155,10 +149,9 @@ def _legend(page: Page) -> None:
         ],
     )
     page.say(
-        "With a refusal, fields marked P have no value: they are absent, or blank where their place "
-        "is fixed. All "
-        "times are Beijing time. Fields that no table names may be left out. In answers, ignore "
-        "fields that you do not know.",
+        "With a refusal, fields marked P have no value: they are absent, or blank where their place is "
+        "fixed. All times are Beijing time. Fields that no table names may be left out. In answers, "
+        "ignore fields that you do not know.",
         "拒绝应答中，标 P 的字段无值：不出现，位置固定的则为空。时间均为北京时间。"
         "表中未列的字段不必填写。应答中出现不认识的字段时忽略即可。",
     )
@@ -216,8 +209,8 @@ def _transaction(page: Page, facts: Facts, name: str) -> None:
     codes = dict.fromkeys(f"{facts.code_of(result)}" for result in RESULTS[kind] if _has_code(facts, result))
     listed = ", ".join(codes)
     page.say(
-        f"Result codes to expect: {listed}; besides these, the general refusals of the table of "
-        f"result codes.",
+        f"Result codes to expect: {listed}; besides these, the general refusals of the table of result "
+        "codes.",
         f"可能的返回码：{listed}；此外还有返回码表所列的通用拒绝码。",
     )
     if kind is Kind.STATUS:

@@ -124,22 +124,18 @@ def _bitmap(page: Page, facts: Facts) -> None:
     mti, bitmap = fields["mti"].form, fields["bitmap"].form
     as_hex = bitmap is not None and bitmap.encoding == "hex"
     page.say(
-        f"The message type (MTI) is four digits, {_of(mti).en}. The bitmap follows: 64 bits, bit 1 "
-        f"first (the highest bit "
-        "of the first byte); bit *n* is 1 when field *n* is there. Bit 1 says that a second bitmap "
-        "of 64 bits follows at "
-        "once, for fields 65 to 128. "
+        f"The message type (MTI) is four digits, {_of(mti).en}. The bitmap follows: 64 bits, bit 1 first "
+        "(the highest bit of the first byte); bit *n* is 1 when field *n* is there. Bit 1 says that a "
+        "second bitmap of 64 bits follows at once, for fields 65 to 128. "
         + (
             "Bitmaps are written as hex digits, 16 for each."
             if as_hex
             else "Bitmaps are binary, 8 bytes each."
         )
-        + " Fields stand in ascending order without anything between them. A field that this dialect "
-        "does not know "
-        "makes the message unreadable.",
-        f"消息类型（MTI）为 4 位数字，{_of(mti).zh}。其后为 64 位的位图，第 1 "
-        f"位在最前（首字节最高位）；第 *n* 位为 1 表示域 *n* 出现。"
-        "第 1 位表示紧跟着还有 64 位的第二位图，对应域 65 至 128。"
+        + " Fields stand in ascending order without anything between them. A field that this dialect does "
+        "not know makes the message unreadable.",
+        f"消息类型（MTI）为 4 位数字，{_of(mti).zh}。其后为 64 位的位图，第 1 位在最前（首字节最高位）；"
+        "第 *n* 位为 1 表示域 *n* 出现。第 1 位表示紧跟着还有 64 位的第二位图，对应域 65 至 128。"
         + ("位图写成十六进制字符，每个 16 字符。" if as_hex else "位图为二进制，每个 8 字节。")
         + "各域按域号升序紧密排列，其间没有分隔。出现本文未定义的域时，报文视为无法解析。",
     )

@@ -28,23 +28,21 @@ def _delivery(facts: Facts) -> Sample | None:
 def _general(facts: Facts) -> list[Both]:
     return [
         Both(
-            "**Master key.** 16 bytes (two-key 3DES), handed over beforehand in two parts by two "
-            "people; it only wraps "
-            "working keys.",
+            "**Master key.** 16 bytes (two-key 3DES), handed over beforehand in two parts by two people; "
+            "it only wraps working keys.",
             "**主密钥。** 16 字节（双倍长 3DES），事先由双方各两人分段交接，只用于加密工作密钥。",
         ),
         Both(
             "**Wrapping.** A working key is encrypted under the master key with two-key 3DES in ECB "
-            "mode, each block of 8 "
-            "bytes by itself; decrypt it the same way. Every byte of a key has odd parity.",
+            "mode, each block of 8 bytes by itself; decrypt it the same way. Every byte of a key has odd "
+            "parity.",
             "**加密方式。** 工作密钥以主密钥做双倍长 3DES、ECB 模式加密，每 8 字节一组；解密同理。"
             "密钥各字节为奇校验。",
         ),
         Both(
-            f"**Check value.** Encrypt 8 zero bytes under the working key (DES for a key of 8 bytes, "
-            f"two-key 3DES for one of "
-            f"16); the first {CHECK_BYTES} bytes are its check value.",
-            f"**校验值。** 用工作密钥加密 8 个零字节（8 字节密钥用 DES，16 字节用双倍长 3DES），取前 "
+            "**Check value.** Encrypt 8 zero bytes under the working key (DES for a key of 8 bytes, "
+            f"two-key 3DES for one of 16); the first {CHECK_BYTES} bytes are its check value.",
+            "**校验值。** 用工作密钥加密 8 个零字节（8 字节密钥用 DES，16 字节用双倍长 3DES），取前 "
             f"{CHECK_BYTES} 字节。",
         ),
     ]
@@ -55,23 +53,18 @@ def _cups_rules(facts: Facts, spec: DeliverySpec) -> list[Both]:
     mac = facts.label(spec.mac.field) if spec.mac else ""
     return [
         Both(
-            f"**Places.** The first digit of {security} says what the key is for (`1` PIN, `2` MAC), "
-            f"the second its length "
-            f"(`0` 8 bytes, `6` 16 bytes). A key of 8 bytes stands in {single}; one of 16 bytes in "
-            f"{double}, and {single} is "
-            "zero.",
-            f"**位置。** {security} 第一位为密钥用途（`1` PIN，`2` MAC），第二位为长度（`0` 为 8 "
-            f"字节，`6` 为 16 字节）。"
-            f"8 字节密钥放在 {single}；16 字节密钥放在 {double}，此时 {single} 填零。",
+            f"**Places.** The first digit of {security} says what the key is for (`1` PIN, `2` MAC), the "
+            f"second its length (`0` 8 bytes, `6` 16 bytes). A key of 8 bytes stands in {single}; one of "
+            f"16 bytes in {double}, and {single} is zero.",
+            f"**位置。** {security} 第一位为密钥用途（`1` PIN，`2` MAC），第二位为长度（`0` 为 8 字节，"
+            f"`6` 为 16 字节）。8 字节密钥放在 {single}；16 字节密钥放在 {double}，此时 {single} 填零。",
         ),
         Both(
             f"**MAC field of the delivery and of its answer.** {mac} holds 8 raw bytes: the first 4 "
-            f"bytes of the message's MAC "
-            "under the *new* key (X9.9 for 8 bytes, X9.19 for 16; fields as in the chapter on the "
-            "MAC), then the 4 bytes of "
-            "its check value.",
-            f"**下发及其应答的 MAC 域。** {mac} 为 8 个原始字节：前 4 字节是用*新*密钥计算的 MAC 前 4 字节"
-            "（8 字节密钥用 X9.9，16 字节用 X9.19，字段清单见第 7 章），后 4 字节是新密钥的校验值。",
+            "bytes of the message's MAC under the *new* key (X9.9 for 8 bytes, X9.19 for 16; fields as "
+            "in chapter 7), then the 4 bytes of its check value.",
+            f"**下发及其应答的 MAC 域。** {mac} 为 8 个原始字节：前 4 字节是用*新*密钥计算的 MAC 前 4 "
+            "字节（8 字节密钥用 X9.9，16 字节用 X9.19，字段清单见第 7 章），后 4 字节是新密钥的校验值。",
         ),
     ]
 
@@ -80,14 +73,12 @@ def _slot_rules(facts: Facts, spec: DeliverySpec) -> list[Both]:
     places = f"{facts.label(spec.mac_key)}, {facts.label(spec.mac_check)}"
     rules = [
         Both(
-            f"**Places.** The wrapped MAC key and its check value stand in {places}: as bytes where "
-            f"the field is binary, else "
-            f"as upper-case hex digits. The key takes {spec.slot_bytes} bytes; in a slot of 16 a key "
-            f"of 8 bytes is followed "
-            "by 8 zero bytes.",
+            f"**Places.** The wrapped MAC key and its check value stand in {places}: as bytes where the "
+            f"field is binary, else as upper-case hex digits. The key takes {spec.slot_bytes} bytes; in "
+            "a slot of 16 a key of 8 bytes is followed by 8 zero bytes.",
             f"**位置。** 加密后的 MAC 密钥及其校验值在 {places}：二进制域放原始字节，"
-            f"文本域放大写十六进制字符。密钥占 {spec.slot_bytes} 字节；"
-            "16 字节位置放 8 字节密钥时，后补 8 个零字节。",
+            f"文本域放大写十六进制字符。密钥占 {spec.slot_bytes} 字节；16 字节位置放 8 字节密钥时，后补 "
+            "8 个零字节。",
         )
     ]
     if spec.pin_key:
@@ -95,7 +86,7 @@ def _slot_rules(facts: Facts, spec: DeliverySpec) -> list[Both]:
         rules.append(
             Both(
                 f"A PIN key travels with it in {pins}. No message of this document uses it; keep or "
-                f"ignore it.",
+                "ignore it.",
                 f"PIN 密钥随同下发，在 {pins}。本文各报文均不使用，可保存或忽略。",
             )
         )

@@ -16,8 +16,7 @@ def _xml(page: Page, facts: Facts) -> None:
         [
             Both(
                 f"The root element is `{root}`. In this document `A.B` is the element `B` inside the "
-                f"element `A` inside "
-                "the root.",
+                "element `A` inside the root.",
                 f"根元素为 `{root}`。本文中 `A.B` 表示根元素内 `A` 元素之下的 `B` 元素。",
             ),
             Both(
@@ -33,25 +32,22 @@ def _xml(page: Page, facts: Facts) -> None:
                 f"{charset.upper()} 处理。",
             ),
             Both(
-                "Elements may come in any order; we write them in the order of the tables. An "
-                "element that is absent has "
-                "no value; an empty one counts as absent. The same element twice, unknown elements "
-                "and attributes are "
-                "errors.",
+                "Elements may come in any order; we write them in the order of the tables. An element "
+                "that is absent has no value; an empty one counts as absent. The same element twice, "
+                "unknown elements and attributes are errors.",
                 "元素次序不限，我方按表中次序书写。元素缺省或内容为空均视为无值。重复元素、"
                 "未知元素和属性均为错误。",
             ),
             Both(
-                "In texts `&`, `<` and `>` are written `&amp;`, `&lt;` and `&gt;`; no document type, "
-                "no entity of your own, "
-                "no comment. Blanks and line ends between elements do not count.",
-                "文本中的 `&`、`<`、`>` 写作 `&amp;`、`&lt;`、`&gt;`；"
-                "不得使用文档类型声明和自定义实体。元素之间的空白和换行不计。",
+                "In texts `&`, `<` and `>` are written `&amp;`, `&lt;` and `&gt;`; no document type, no "
+                "entity of your own, no comment. Blanks and line ends between elements do not count.",
+                "文本中的 `&`、`<`、`>` 写作 `&amp;`、`&lt;`、`&gt;`；不得使用文档类型声明和自定义实体。"
+                "元素之间的空白和换行不计。",
             ),
             Both(
                 f"A message has at most {facts.spec.tree.get('message_bytes_max', 65536)} bytes and "
                 f"{facts.spec.tree.get('elements_max', 1000)} elements. Lengths in the tables count "
-                f"characters.",
+                "characters.",
                 f"报文最长 {facts.spec.tree.get('message_bytes_max', 65536)} 字节，元素最多 "
                 f"{facts.spec.tree.get('elements_max', 1000)} 个。表中长度按字符计。",
             ),
@@ -72,18 +68,16 @@ def _fixed(page: Page, facts: Facts) -> None:
     page.items(
         [
             Both(
-                "Every field has a fixed number of *bytes* and stands directly behind the one "
-                "before. Offsets count "
-                "bytes from the start of the message, from 0.",
+                "Every field has a fixed number of *bytes* and stands directly behind the one before. "
+                "Offsets count bytes from the start of the message, from 0.",
                 "每个字段占固定*字节*数，依次紧密排列。偏移量从报文首字节起按字节计，从 0 开始。",
             ),
             Both(
                 f"Texts are written in {charset}; a Chinese character takes more than one byte and is "
-                f"never cut in half. "
-                "A field of blanks only has no value; a field of digits that has none is filled with "
-                "blanks too.",
+                "never cut in half. A field of blanks only has no value; a field of digits that has "
+                "none is filled with blanks too.",
                 f"文本采用 {charset} 编码，汉字占多个字节，不得截断半个汉字。全空格的字段视为无值；"
-                f"无值的数字字段也填空格。",
+                "无值的数字字段也填空格。",
             ),
             Both(
                 f"A message has at most {tree.get('message_bytes_max', 65536)} bytes.",
@@ -98,8 +92,7 @@ def _fixed(page: Page, facts: Facts) -> None:
         sign = code(inside[0].get("delimiter", "|"))
         page.say(
             f"The body {names} is not of fixed width: its fields stand as columns with {sign} between "
-            f"them, without "
-            "filling; an empty column has no value, and no value may contain the sign.",
+            "them, without filling; an empty column has no value, and no value may contain the sign.",
             f"报文体 {names} 不是定长：各字段以 {sign} 分隔，不填充；空列表示无值，值中不得含有该分隔符。",
         )
 
@@ -118,8 +111,7 @@ def _delimited(page: Page, facts: Facts) -> None:
         [
             Both(
                 f"A message is a row of columns with {code(sign)} (byte "
-                f"`{sign.encode('ascii').hex().upper()}`) between "
-                "them: "
+                f"`{sign.encode('ascii').hex().upper()}`) between them: "
                 + (
                     f"the message ends with the bytes `{ending}`."
                     if ending
@@ -130,18 +122,16 @@ def _delimited(page: Page, facts: Facts) -> None:
             ),
             Both(
                 "A column has no filling and no quotation marks. An empty column has no value. Every "
-                "column of the table "
-                "is there, empty or not; a value may not contain the delimiter.",
+                "column of the table is there, empty or not; a value may not contain the delimiter.",
                 "列内不填充、不加引号；空列表示无值。表中各列必须全部出现，无值也要留空；"
                 "值中不得含有分隔符。",
             ),
             Both(
                 f"Texts are written in {charset}. Part the columns by characters, not by bytes: the "
-                f"second byte of a "
-                "Chinese character may look like the delimiter. Lengths in the tables are the "
-                "greatest number of bytes.",
-                f"文本采用 {charset} 编码。应按字符而不是按字节切分："
-                f"汉字的第二个字节可能与分隔符相同。表中长度为最大字节数。",
+                "second byte of a Chinese character may look like the delimiter. Lengths in the tables "
+                "are the greatest number of bytes.",
+                f"文本采用 {charset} 编码。应按字符而不是按字节切分：汉字的第二个字节可能与分隔符相同。"
+                "表中长度为最大字节数。",
             ),
             Both(
                 f"A message has at most {tree.get('message_bytes_max', 65536)} bytes.",
@@ -158,20 +148,18 @@ def _pairs(page: Page, facts: Facts) -> None:
     lists = [one for shape in facts.spec.shapes for one in shape.everything() if one.layout == "repeat"]
     rules = [
         Both(
-            "A message is a row of pairs `name=value` with `&` between them. We write them in the "
-            "order of the tables and "
-            "read them in any order. A name twice, or a name that is not in the table of the "
-            "message, is an error.",
+            "A message is a row of pairs `name=value` with `&` between them. We write them in the order "
+            "of the tables and read them in any order. A name twice, or a name that is not in the table "
+            "of the message, is an error.",
             "报文由若干 `名称=值` 组成，以 `&` 连接。我方按表中次序书写，读取时不限次序。"
             "名称重复或出现表中没有的名称均为错误。",
         ),
         Both(
-            f"Values are written in {charset} and percent-encoded: every byte but ASCII letters, "
-            f"digits and `-._~` becomes "
-            "`%` and two upper-case hex digits; a blank is `%20` (`+` is read as a blank too).",
+            f"Values are written in {charset} and percent-encoded: every byte but ASCII letters, digits "
+            "and `-._~` becomes `%` and two upper-case hex digits; a blank is `%20` (`+` is read as a "
+            "blank too).",
             f"值采用 {charset} 编码并做百分号转义：除 ASCII 字母、数字和 `-._~` 外，每个字节写成 `%` "
-            f"加两位大写十六进制；"
-            "空格写作 `%20`（读取时 `+` 也视为空格）。",
+            "加两位大写十六进制；空格写作 `%20`（读取时 `+` 也视为空格）。",
         ),
         Both(
             "An absent name and an empty value are the same: there is no value.",
@@ -187,9 +175,9 @@ def _pairs(page: Page, facts: Facts) -> None:
         order = ", ".join(code(child.label.rpartition(".")[2]) for child in one.children)
         rules.append(
             Both(
-                f"A list is a single value: its entries have {code(entries)} between them, the "
-                f"columns of an entry "
-                f"{code(columns)}, in the order {order}; then the whole value is percent-encoded.",
+                f"A list is a single value: its entries have {code(entries)} between them, the columns "
+                f"of an entry {code(columns)}, in the order {order}; then the whole value is "
+                "percent-encoded.",
                 f"列表写成一个值：各条目以 {code(entries)} 分隔，条目内各列以 {code(columns)} 分隔，"
                 f"次序为 {order}；整个值再做百分号转义。",
             )

@@ -18,17 +18,14 @@ def purpose(page: Page, facts: Facts) -> None:
     )
     page.chapter(Both("What this is", "概述"))
     page.say(
-        "This document describes everything that the bank's side needs in order to let its customers "
-        "ask what a phone "
-        "owes, recharge it and pay its bills. *You* are the bank (or vendor) whose system asks; *we* "
-        "are the recharge "
-        "platform, which answers. You are the client and we are the server: you open the connection "
-        "and you begin every "
-        "business transaction. A recharge counts only once we have answered that it is approved.",
+        "This document describes everything that the bank's side needs in order to let its customers ask "
+        "what a phone owes, recharge it and pay its bills. *You* are the bank (or vendor) whose system "
+        "asks; *we* are the recharge platform, which answers. You are the client and we are the server: "
+        "you open the connection and you begin every business transaction. A recharge counts only once "
+        "we have answered that it is approved.",
         "本文说明银行方为客户办理话费查询、充值和缴费所需的全部接口内容。"
-        "*贵方*指发起交易的银行（或代理商）系统，*我方*指充值平台。"
-        "贵方为客户端，我方为服务端：连接由贵方建立，业务交易均由贵方发起；只有我方应答成功，"
-        "充值缴费才算完成。",
+        "*贵方*指发起交易的银行（或代理商）系统，*我方*指充值平台。贵方为客户端，我方为服务端："
+        "连接由贵方建立，业务交易均由贵方发起；只有我方应答成功，充值缴费才算完成。",
     )
     kinds = [TITLES[Kind[row.kind.upper()]] for row in profile.table.transactions.values()]
     lines = [title_of(name) for name in profile.table.management]
@@ -46,20 +43,17 @@ def purpose(page: Page, facts: Facts) -> None:
     page.section(Both("Which convention it follows", "所依据的惯例"))
     _pattern(page, profile.pattern if page.language == "en" else profile.table.pattern_zh or PATTERN_ZH)
     page.say(
-        "All keys, phone numbers, serials and times in the examples are made up for this document. "
-        "Every example was "
-        "made by the platform's own programs under the test keys that are printed here; your own "
-        "keys are handed over "
-        "separately and stand nowhere in this document.",
-        "示例中的密钥、号码、流水号和时间均为本文虚构。"
-        "所有示例报文都由平台程序在本文所列测试密钥下生成；正式密钥另行交接，本文不含任何正式密钥。",
+        "All keys, phone numbers, serials and times in the examples are made up for this document. Every "
+        "example was made by the platform's own programs under the test keys that are printed here; your "
+        "own keys are handed over separately and stand nowhere in this document.",
+        "示例中的密钥、号码、流水号和时间均为本文虚构。所有示例报文都由平台程序在本文所列测试密钥下生成；"
+        "正式密钥另行交接，本文不含任何正式密钥。",
     )
 
 
 PATTERN_ZH = (
     "本接口参照公开的行业惯例制定，字段、编码和交易的约定以本文为准；"
-    "其中我方自定的增补内容均已在本文各章写明。"
-    "本文不是任何一家真实银行的接口规范。"
+    "其中我方自定的增补内容均已在本文各章写明。本文不是任何一家真实银行的接口规范。"
 )
 
 

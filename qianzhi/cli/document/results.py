@@ -73,10 +73,8 @@ ADVICE: dict[Advice, Both] = {
         "No money stands: tell the customer, give the money back.", "未入账，告知客户并退还资金。"
     ),
     "closed": Both(
-        "A recharge or payment: no money stands. A query or reversal: its original is as it was; "
-        "leave "
-        "it to "
-        "reconciliation.",
+        "A recharge or payment: no money stands. A query or reversal: its original is as it was; leave "
+        "it to reconciliation.",
         "充值缴费：未入账。查询或冲正：原交易保持原状，留待对账处理。",
     ),
     "ask_bill": Both(

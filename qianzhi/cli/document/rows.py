@@ -16,16 +16,18 @@ from qianzhi.cli.document.samples import Sample
 from qianzhi.cli.document.specs import Field, Shape
 from qianzhi.cli.document.words import (
     BILL_COLUMNS,
+    COMPARED,
     GIVEN,
     GIVEN_WITH_APPROVAL,
     ORIGINALS,
+    OUR_TOTAL,
     TAKEN,
     transform_words,
 )
 from qianzhi.domain.requests import Kind
 from qianzhi.wire.codec import Message, get_path
 
-ABOUT_ORIGINALS = frozenset({Kind.STATUS, Kind.REVERSAL})
+MEANT = {Kind.STATUS: ORIGINALS, Kind.REVERSAL: ORIGINALS, Kind.TOTALS: COMPARED}
 DEMANDED = {
     Kind.OWED: {"serial", "date", "phone"},
     Kind.RECHARGE: {"serial", "date", "phone", "amount_fen"},
@@ -66,7 +68,7 @@ def request_rows(facts: Facts, name: str) -> list[Row]:
     kind = Kind[rows.kind.upper()]
     demanded = DEMANDED.get(kind, {"serial", "date"})
     for field, texts in {**table.request.take, **rows.take}.items():
-        words = (ORIGINALS if kind in ABOUT_ORIGINALS else {}).get(field, TAKEN.get(field, NOTHING))
+        words = MEANT.get(kind, {}).get(field, TAKEN.get(field, NOTHING))
         for text in values_of(texts):
             path, transform = split_row(text)
             stamped = table.request.stamp.get(path, "") if transform.startswith("mmdd:") else ""
@@ -85,7 +87,7 @@ def answer_rows(facts: Facts, name: str) -> list[Row]:
     _constants(known, rows.answer, "A")
     for path, text in {**facts.profile.table.reply.give, **rows.give}.items():
         source, transform = split_row(text)
-        known[path] = Known(_given_presence(source), _given_words(source, transform))
+        known[path] = Known(_given_presence(source), _given_words(source, transform, rows.kind))
     bills = facts.profile.table.bills
     if bills is not None and Kind[rows.kind.upper()] is Kind.OWED:
         listed = Both(
@@ -96,6 +98,10 @@ def answer_rows(facts: Facts, name: str) -> list[Row]:
             source, transform = split_row(text)
             words = _trim(joined([BILL_COLUMNS.get(source, NOTHING), transform_words(transform)], "; ", "；"))
             known[f"{bills.path}.{column}"] = Known("P", words)
+    refusal = facts.sample(name, "refusal")
+    for path, row in list(known.items()):
+        if row.presence in "PW" and refusal is not None and get_path(refusal.message, path) is not None:
+            known[path] = Known("A", row.content)  # a refusal has it too
     _forget_echoes(
         known, facts.sample(name, "approved"), {row.field.path for row in request_rows(facts, name)}
     )
@@ -223,9 +229,7 @@ def _answer_book(facts: Facts) -> Book:
 
 
 def _forget_echoes(known: Book, sample: Sample | None, asked: set[str]) -> None:
-    """Forget what this answer can never bring back, since its request does not carry it; and what only
-    results give.
-    """
+    """Forget what this answer can never bring back, since its request does not carry it."""
     present = {path for path, _ in leaves(sample.message)} if sample else set()
     for path in [path for path, row in known.items() if row.presence == "E"]:
         here = {path} | {one for one in present if one.startswith(f"{path}.")}
@@ -239,9 +243,11 @@ def _given_presence(source: str) -> str:
     return "A" if source == "now" or source.startswith("request.") else "W"
 
 
-def _given_words(source: str, transform: str) -> Both:
+def _given_words(source: str, transform: str, kind: str = "") -> Both:
     field = source.removeprefix("request.")
     words = TAKEN.get(field, NOTHING) if source != field else GIVEN.get(source, NOTHING)
+    if kind == "totals" and source == "amount_fen":
+        words = OUR_TOTAL
     if source != field:
         words = Both(f"{words.en}, as in the request", f"{words.zh}，与请求相同")
     return _trim(joined([words, transform_words(transform)], "; ", "；"))
@@ -337,8 +343,8 @@ def layout_words(field: Field) -> Both:
             )
         if "inner" in tree or not field.label.startswith(("F", "body.")):
             return Both(
-                "a single value with delimiters, see the chapter on the format",
-                "含分隔符的一个值，写法见报文格式一章",
+                "a single value with delimiters, see chapter 4",
+                "含分隔符的一个值，写法见第 4 章",
             )
         return Both("one entry behind the other, to the end of the field", "各条目依次排列，至该域末尾")
     if field.entries_max and not field.layout:
@@ -349,14 +355,12 @@ def layout_words(field: Field) -> Both:
 PACKED_WHOLE = {
     "bcd": Both(
         "the digits of its parts in a row, packed as a whole: two digits in each byte, an odd number "
-        "with a zero nibble "
-        "in front",
+        "with a zero nibble in front",
         "各部分的数字首尾相接后整体压缩，每字节两位；总位数为奇数时最前面补 0 半字节",
     ),
     "bcd_left": Both(
         "the digits of its parts in a row, packed as a whole: two digits in each byte, an odd number "
-        "with a zero nibble "
-        "behind",
+        "with a zero nibble behind",
         "各部分的数字首尾相接后整体压缩，每字节两位；总位数为奇数时最后面补 0 半字节",
     ),
 }

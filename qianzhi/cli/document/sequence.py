@@ -97,9 +97,8 @@ def _sign_on_rules(facts: Facts) -> list[Both]:
             f"须先签到。签到前业务请求一律应答 {code}，不予受理。",
         ),
         Both(
-            "The sign-on holds for the line as a whole, over all its connections, and lasts until "
-            "you sign off; a new "
-            "connection needs no new one, though signing on again does no harm.",
+            "The sign-on holds for the line as a whole, over all its connections, and lasts until you "
+            "sign off; a new connection needs no new one, though signing on again does no harm.",
             "签到对整条线路的所有连接有效，直到签退为止。重新连接不必再签到，重复签到也无妨。",
         ),
     ]
@@ -123,9 +122,8 @@ def _renewal(facts: Facts) -> list[Both]:
     rules = facts.profile.session
     lines = [
         Both(
-            f"For {rules.key_grace_seconds} s after a change the key before is still accepted, so "
-            f"that what was under way is "
-            "not lost.",
+            f"For {rules.key_grace_seconds} s after a change the key before is still accepted, so that "
+            "what was under way is not lost.",
             f"换钥后 {rules.key_grace_seconds} 秒内旧密钥仍可验证，在途报文不受影响。",
         )
     ]
@@ -140,9 +138,8 @@ def _message_rules(facts: Facts) -> list[Both]:
     rules = facts.profile.session
     lines = [
         Both(
-            f"We make the MAC keys ({rules.key_bytes} bytes) and deliver them in a message of our "
-            f"own: right after every "
-            "sign-on, "
+            f"We make the MAC keys ({rules.key_bytes} bytes) and deliver them in a message of our own: "
+            "right after every sign-on, "
             + (f"after {rules.key_hours} h, " if rules.key_hours else "")
             + "and when you ask. Do not send requests before you have answered the first delivery.",
             f"MAC 密钥（{rules.key_bytes} 字节）由我方产生并以专门报文下发：每次签到之后、"
@@ -150,14 +147,13 @@ def _message_rules(facts: Facts) -> list[Both]:
             + "以及贵方申请时。应答首次下发之前不要发送业务请求。",
         ),
         Both(
-            "Check the delivery as shown below and answer it, approved, with a MAC field made under "
-            "the new key. From then "
-            f"on use the new key. Without an answer within {rules.answer_seconds} s we send the same "
-            f"message again, "
-            f"{ATTEMPTS_MAX} times in all; the same delivery twice is answered twice.",
+            "Check the delivery as shown below and answer it, approved, with a MAC field made under the "
+            f"new key. From then on use the new key. Without an answer within {rules.answer_seconds} s "
+            f"we send the same message again, {ATTEMPTS_MAX} times in all; the same delivery twice is "
+            "answered twice.",
             "按下述方法校验后应答成功，应答的 MAC 域用新密钥计算，此后即使用新密钥。"
             f"{rules.answer_seconds} 秒内未获应答时我方原样重发，共 {ATTEMPTS_MAX} 次；"
-            f"收到重复下发时照样应答。",
+            "收到重复下发时照样应答。",
         ),
     ]
     return lines + _renewal(facts)
@@ -170,9 +166,8 @@ def _answer_rules(facts: Facts) -> list[Both]:
         Both(
             f"We make the MAC keys ({rules.key_bytes} bytes) and give them inside our approved answers to: "
             + ", ".join(text.en for text in where)
-            + ". Check the key as shown below; use it from your next message on. If you lost our "
-            "answer, ask again: until "
-            "the key has been used you are told the same one.",
+            + ". Check the key as shown below; use it from your next message on. If you lost our answer, "
+            "ask again: until the key has been used you are told the same one.",
             f"MAC 密钥（{rules.key_bytes} 字节）由我方产生，随以下报文的成功应答下发："
             + "、".join(text.zh for text in where)
             + "。按下述方法校验后，从下一条报文起使用。若应答丢失可再次申请，新密钥启用之前得到的是同一把。",
@@ -185,14 +180,11 @@ def _their_rules(facts: Facts) -> list[Both]:
     code = facts.code_of(Result.BAD_MAC)
     return [
         Both(
-            "You make the MAC keys and deliver them to us, wrapped under the master key: after "
-            "sign-on, before the first "
-            f"request, and as often as you wish. A key whose check value is wrong is answered {code} "
-            f"and not taken. From our "
-            "approved answer on use the new key.",
+            "You make the MAC keys and deliver them to us, wrapped under the master key: after sign-on, "
+            "before the first request, and as often as you wish. A key whose check value is wrong is "
+            f"answered {code} and not taken. From our approved answer on use the new key.",
             "MAC 密钥由贵方产生，以主密钥加密后下发：签到之后、首笔业务之前，以及此后任意时间。"
-            "校验值不符时我方应答 "
-            f"{code}，不予启用。收到我方成功应答后即使用新密钥。",
+            f"校验值不符时我方应答 {code}，不予启用。收到我方成功应答后即使用新密钥。",
         ),
         *_renewal(facts),
     ]

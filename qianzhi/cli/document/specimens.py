@@ -34,7 +34,7 @@ def specimens(page: Page, facts: Facts) -> None:
         "All bytes as they go over the line"
         + (", length header included" if prefix else "")
         + f"{counted.en}. Business date 2026-11-22, 10:00:00 Beijing time. Phone, customer and keys are "
-        f"made up.",
+        "made up.",
         "以下为线路上的全部字节"
         + ("，含长度头" if prefix else "")
         + f"{counted.zh}。营业日期 2026-11-22，北京时间 10:00:00。号码、客户和密钥均为虚构。",

@@ -35,14 +35,13 @@ def structure(page: Page, facts: Facts) -> None:
 def _carried(page: Page) -> None:
     page.section(Both("Carried as hex", "十六进制承载"))
     page.say(
-        "The message is not sent as it is: each of its bytes is written as two upper-case hex "
-        "digits, and those are the "
-        "body that is framed. The length header counts hex digits, twice the bytes of the message. "
-        "We read lower-case "
-        "digits too. The MAC is made over the message itself, before it becomes hex.",
+        "The message is not sent as it is: each of its bytes is written as two upper-case hex digits, "
+        "and those are the body that is framed. The length header counts hex digits, twice the bytes of "
+        "the message. We read lower-case digits too. The MAC is made over the message itself, before it "
+        "becomes hex.",
         "报文不直接发送：每个字节写成两个大写十六进制字符，组成的字符串才是线路上的报文体；"
-        "长度头按十六进制字符数计，即原报文字节数的两倍。"
-        "我方也接受小写字符。报文鉴别码针对转换前的原报文计算。",
+        "长度头按十六进制字符数计，即原报文字节数的两倍。我方也接受小写字符。"
+        "报文鉴别码针对转换前的原报文计算。",
     )
 
 
@@ -60,9 +59,8 @@ class Writing(NamedTuple):
 def _types(page: Page, facts: Facts) -> None:
     page.section(Both("How each type is written", "各类型的写法"))
     page.say(
-        "The tables of messages name type, character set or packing, length prefix and filling. "
-        "These are all that this "
-        "dialect uses:",
+        "The tables of messages name type, character set or packing, length prefix and filling. These "
+        "are all that this dialect uses:",
         "各报文表的格式栏写明类型、字符集或压缩方式、长度前缀和填充方式。本接口用到的如下：",
     )
     used = list(_used(facts))
@@ -144,11 +142,9 @@ def _filling(form: Form) -> Both:
 
 def _count_words(page: Page) -> None:
     page.say(
-        "A length prefix stands before its value and does not count itself. A fixed field always has "
-        "its full "
-        "length; a field with a length prefix has no filling, and its length in the tables is the "
-        "greatest that is "
-        "accepted.",
+        "A length prefix stands before its value and does not count itself. A fixed field always has its "
+        "full length; a field with a length prefix has no filling, and its length in the tables is the "
+        "greatest that is accepted.",
         "长度前缀位于值之前，不含其自身。定长域总是占满长度；带长度前缀的域不填充，"
         "表中长度为可接受的最大值。",
     )

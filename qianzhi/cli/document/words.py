@@ -48,9 +48,8 @@ ENCODINGS_LONG = {
         "GBK：ASCII 字符一个字节，汉字两个字节；长度按字节计",
     ),
     "gb18030": Both(
-        "GB18030: one byte for an ASCII character, two or four for others; lengths count bytes, and "
-        "a character is "
-        "never cut",
+        "GB18030: one byte for an ASCII character, two or four for others; lengths count bytes, and a "
+        "character is never cut",
         "GB18030：ASCII 字符一个字节，其他字符两个或四个字节；长度按字节计，不截断半个汉字",
     ),
     "utf-8": Both(
@@ -69,14 +68,14 @@ ENCODINGS_LONG = {
         "one byte for each character, EBCDIC (code page 500)", "每个字符一个字节，EBCDIC（代码页 500）"
     ),
     "nibbles": Both(
-        "its digits stand directly behind those of the part before, two digits in each byte of the "
-        "whole field",
+        "its digits stand directly behind those of the part before, two digits in each byte of the whole "
+        "field",
         "其数字紧接前一部分的数字，整个域每字节两位数字",
     ),
     "raw": Both("the bytes themselves", "字节本身，不作转换"),
     "hex": Both(
-        "two upper-case hex digits for each byte; the length in the tables counts the bytes that "
-        "they stand for",
+        "two upper-case hex digits for each byte; the length in the tables counts the bytes that they "
+        "stand for",
         "每个字节写成两个大写十六进制字符；表中长度按所代表的字节计",
     ),
 }
@@ -185,6 +184,14 @@ ORIGINALS = {
     "date": Both("business date of the original", "原交易营业日期"),
     "amount_fen": Both("amount of the original, which must be the same", "原交易金额，必须一致"),
 }
+COMPARED = {
+    "date": Both("business date that is compared", "所核对的营业日期"),
+    "amount_fen": Both(
+        "sum of the approved recharges and payments, reversed ones included",
+        "成功充值缴费的总金额，含后来冲正的",
+    ),
+}
+OUR_TOTAL = Both("our sum of the approved recharges and payments", "我方成功充值缴费总金额")
 # … and in an answer.
 GIVEN = {
     "order": Both(
