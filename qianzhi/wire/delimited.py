@@ -12,7 +12,7 @@ from typing import Any
 
 from qianzhi.wire.errors import EncodeError, Reason, RemoteProtocolError
 from qianzhi.wire.items import Item, Message, Span
-from qianzhi.wire.text_parts import Part, Section, checked_table, entries_stated, entry_table, too_many
+from qianzhi.wire.text_parts import Part, Section, Table, entries_stated, entry_tables, too_many
 
 Cell = tuple[int, int]  # where a column starts and stops
 Split = Callable[[bytes, int, int], list[Cell]]
@@ -55,6 +55,7 @@ def delimited_section(path: str, parts: tuple[Part, ...], delimiter: str, split:
     """
     glue = delimiter.encode("ascii")
     counts = {part.counted_by for part in parts if part.counted_by}
+    whole, entries = Table(path, parts), entry_tables(parts)
     fewest = sum(1 for part in parts if not part.group)
 
     def cells_of(body: bytes, start: int, stop: int) -> list[Cell]:
@@ -72,15 +73,15 @@ def delimited_section(path: str, parts: tuple[Part, ...], delimiter: str, split:
         cells.close(parts[-1].item.about.path if parts else path)
 
     def encode(value: Any) -> bytes | None:
-        table = checked_table(path, parts, value)
+        table = whole.checked(value)
         columns: list[bytes] = []
         for part in parts:
             if part.group:
-                for entry in table[part.name]:
-                    entry = entry_table(part, entry)
-                    columns += [_column(item, entry.get(item.name), delimiter) for item in part.group]
+                for one in table[part.name]:
+                    entry = entries[part.name].checked(one)
+                    columns += [write_column(item, entry.get(item.name), delimiter) for item in part.group]
             else:
-                columns.append(_column(part.item, table.get(part.name), delimiter))
+                columns.append(write_column(part.item, table.get(part.name), delimiter))
         return glue.join(columns) if columns else None
 
     def walk(body: bytes, start: int, stop: int, spans: list[Span]) -> None:
@@ -168,12 +169,10 @@ def _walk_list(part: Part, body: bytes, cells: Cells, counts: Message, spans: li
         number += 1
 
 
-def _column(item: Item, value: Any, *delimiters: str) -> bytes:
+def write_column(item: Item, value: Any, *delimiters: str) -> bytes:
+    """Return a column's bytes; raises EncodeError for a value that a delimiter would cut in two."""
     data = item.bare(value)
     for delimiter in delimiters if value.__class__ is str else ():
         if delimiter in value:
             raise EncodeError(item.about.path, "a value without the delimiter", "one with it")
     return data
-
-
-write_column = _column

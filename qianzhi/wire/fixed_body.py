@@ -10,12 +10,13 @@ from typing import Any
 
 from qianzhi.wire.errors import Reason, RemoteProtocolError
 from qianzhi.wire.items import Message, Span
-from qianzhi.wire.text_parts import Part, Section, checked_table, entries_stated, entry_table, too_many
+from qianzhi.wire.text_parts import Part, Section, Table, entries_stated, entry_tables, too_many
 
 
 def fixed_section(path: str, parts: tuple[Part, ...]) -> Section:
     """Lay parts by width; `path` is where they stand in the message, empty at the top."""
     counts = {part.counted_by for part in parts if part.counted_by}
+    whole, entries = Table(path, parts), entry_tables(parts)
 
     def fill(body: bytes, start: int, stop: int, into: Message) -> None:
         at = start
@@ -29,12 +30,12 @@ def fixed_section(path: str, parts: tuple[Part, ...]) -> Section:
         _check_end(path, at, stop)
 
     def encode(value: Any) -> bytes:
-        table = checked_table(path, parts, value)
+        table = whole.checked(value)
         pieces: list[bytes] = []
         for part in parts:
             if part.group:
-                for entry in table[part.name]:
-                    entry = entry_table(part, entry)
+                for one in table[part.name]:
+                    entry = entries[part.name].checked(one)
                     pieces += [item.encode(entry.get(item.name)) for item in part.group]
             else:
                 pieces.append(part.item.encode(table.get(part.name)))

@@ -15,9 +15,10 @@ from qianzhi.wire.errors import EncodeError, Reason, RemoteProtocolError
 from qianzhi.wire.items import FieldView, Message, Side, mask_bytes
 from qianzhi.wire.paths import get_path
 from qianzhi.wire.rows import is_digits
-from qianzhi.wire.text_message import Body, fault_view, too_long
-from qianzhi.wire.text_parts import Part, Section, checked_table, entry_table, too_many
+from qianzhi.wire.text_message import fault_view
+from qianzhi.wire.text_parts import Part, Section, Table, entry_tables, too_many
 from qianzhi.wire.text_paths import BODY, UNREAD, UNREAD_PATH, paths_of, sensitive_of, width_of
+from qianzhi.wire.text_shape import Body, too_long
 
 PAIR, EQUALS = b"&", b"="
 _PLAIN = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
@@ -200,7 +201,7 @@ class PairsCodec:
         return [unread]
 
     def _written(self, section: Section, path: str, value: Any) -> list[bytes]:
-        table = checked_table(path, section.parts, value)
+        table = Table(path, section.parts).checked(value)
         pairs: list[bytes] = []
         for part in section.parts:
             data = self._bare(part, table.get(part.name))
@@ -214,8 +215,9 @@ class PairsCodec:
             return part.item.bare(value)
         between = self._shape.inner[part.item.about.path].between
         entries: list[bytes] = []
-        for entry in value or []:
-            table = entry_table(part, entry)
+        entry = entry_tables((part,))[part.name]
+        for one in value or []:
+            table = entry.checked(one)
             columns = [write_column(item, table.get(item.name), *between) for item in part.group]
             entries.append(between[1].encode("ascii").join(columns))
         return between[0].encode("ascii").join(entries)

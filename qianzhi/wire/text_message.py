@@ -9,66 +9,16 @@ In a message the parts of header and trailer stand at the top, those of the body
 be answered as such.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from qianzhi.wire.errors import EncodeError, Reason, RemoteProtocolError, shown
 from qianzhi.wire.items import FieldView, Item, Message, Side, Span, mask_bytes, view
 from qianzhi.wire.paths import get_path
 from qianzhi.wire.rows import is_digits
-from qianzhi.wire.text_parts import BLANKS, Section
 from qianzhi.wire.text_paths import BODY, UNREAD, UNREAD_PATH, paths_of, sensitive_of, width_of
+from qianzhi.wire.text_shape import Regions, Shape, body_region, sizes_of, too_long
 
-ANYTHING = "*"
 NOT_READABLE = "Not readable from here 无法解析"
-
-Region = tuple[int, int]
-
-
-class Regions(NamedTuple):
-    """Where header, body and trailer stand; a body of no columns at all is None."""
-
-    header: Region
-    body: Region | None
-    trailer: Region
-
-
-@dataclass(frozen=True)
-class Body:
-    """One of the bodies: `when` pairs a part of the header with the values it may have.
-
-    An empty value means a blank part, `*` any that is not blank.
-    """
-
-    name: str
-    title: str
-    when: tuple[tuple[str, tuple[str, ...]], ...]
-    section: Section
-
-    def fits(self, header: Message) -> bool:
-        """Tell whether the header calls for this body."""
-        return all(_allows(values, header.get(name)) for name, values in self.when)
-
-
-@dataclass(frozen=True)
-class Shape:
-    """A dialect of text messages, compiled.
-
-    `cut` finds the regions and raises RemoteProtocolError; `glue` stands between them, `ending` behind.
-    """
-
-    header: Section
-    bodies: tuple[Body, ...]
-    trailer: Section
-    cut: Callable[[bytes], Regions]
-    glue: bytes
-    ending: bytes
-    bytes_max: int
-
-    def body_of(self, header: Message) -> Body | None:
-        """Return the first body that the header calls for."""
-        return next((body for body in self.bodies if body.fits(header)), None)
 
 
 class TextCodec:
@@ -128,7 +78,7 @@ class TextCodec:
         """Compare what the header says about sizes with what came."""
         for part in self._computed:
             stated = message.get(part.name)
-            found = _sizes(body, regions)[part.computed]
+            found = sizes_of(body, regions)[part.computed]
             if stated is None or not is_digits(stated) or int(stated) != found:
                 path = part.item.about.path
                 raise RemoteProtocolError(
@@ -156,17 +106,21 @@ class TextCodec:
         body = self._encode_body(message)
         end = shape.trailer.encode(trailer)
         if self._computed:
-            for part in self._computed:
-                header[part.name] = "0" * (part.item.width or 1)
-            head = shape.header.encode(header) or b""
-            whole = len(self._joined(head, body, end))
-            sizes = {"total_bytes": whole, "body_bytes": len(body or b"")}
-            for part in self._computed:
-                header[part.name] = f"{sizes[part.computed]:0{part.item.width or 1}d}"
+            self._compute(header, body, end)
         data = self._joined(shape.header.encode(header), body, end)
         if len(data) > shape.bytes_max:
             raise EncodeError("message", f"at most {shape.bytes_max} bytes", str(len(data)))
         return data
+
+    def _compute(self, header: Message, body: bytes | None, end: bytes | None) -> None:
+        """Write the sizes into the header; a size itself always has the same number of digits."""
+        for part in self._computed:
+            header[part.name] = "0" * (part.item.width or 1)
+        size = self._shape.header.size
+        head = bytes(size) if size is not None else self._shape.header.encode(header)
+        sizes = {"total_bytes": len(self._joined(head, body, end)), "body_bytes": len(body or b"")}
+        for part in self._computed:
+            header[part.name] = f"{sizes[part.computed]:0{part.item.width or 1}d}"
 
     def _encode_body(self, message: Message) -> bytes | None:
         value = message.get(BODY, {})
@@ -215,11 +169,28 @@ class TextCodec:
 
     def covered(self, body: bytes, path: str, side: Side) -> bytes:
         """Return the bytes before or after the value at a path, delimiters and all; raises EncodeError."""
-        walked = self._walk(body)
-        for span in walked.spans:
+        for span in self._spans_for(body, path):
             if span.path == path:
                 return body[: span.start] if side == "before" else body[span.stop :]
         raise EncodeError(path, "a part of this message", "none")
+
+    def _spans_for(self, body: bytes, path: str) -> list[Span]:
+        """Return where values stand, among them that of the path: a MAC is in header or trailer, and then the
+        rest need not be looked at."""
+        shape = self._shape
+        spans: list[Span] = []
+        name = path.partition(".")[0]
+        if name == BODY:
+            return self._walk(body).spans
+        try:
+            regions = self._cut(body)
+            section, region = shape.header, regions.header
+            if name in shape.trailer.names:
+                section, region = shape.trailer, regions.trailer
+            section.walk(body, *region, spans)
+        except RemoteProtocolError:
+            return []
+        return spans
 
     def measure(self, buffer: bytes) -> int | None:
         """Return the size of the message at the head of the buffer, by its ending or by what its header says.
@@ -347,34 +318,6 @@ class Walked(NamedTuple):
     spans: list[Span]
     fault: RemoteProtocolError | None
     safe: int
-
-
-def _allows(values: tuple[str, ...], found: Any) -> bool:
-    blank = not isinstance(found, str) or not found.strip(BLANKS)
-    if blank:
-        return "" in values
-    return ANYTHING in values or found in values
-
-
-def _sizes(body: bytes, regions: Regions) -> dict[str, int]:
-    inner = regions.body or (0, 0)
-    return {"total_bytes": len(body), "body_bytes": inner[1] - inner[0]}
-
-
-def body_region(section: Section, regions: Regions) -> Region:
-    """Return where a body stands; raises RemoteProtocolError when it has columns and none came."""
-    if regions.body is not None:
-        return regions.body
-    at = regions.header[1]
-    if section.columns_min:
-        raise section.parts[0].item.about.error(at, "a column", "none", Reason.MISSING)
-    return at, at
-
-
-def too_long(bytes_max: int, found: int) -> RemoteProtocolError:
-    """Return the error of a message over the dialect's limit."""
-    expected = f"at most {bytes_max} bytes"
-    return RemoteProtocolError("message", 0, expected, str(found), Reason.LENGTH_TOO_LARGE)
 
 
 def fault_view(error: RemoteProtocolError, size: int) -> FieldView:

@@ -234,19 +234,35 @@ def too_many(part: Part, at: int) -> RemoteProtocolError:
     return part.item.about.error(at, expected, "more", Reason.LENGTH_TOO_LARGE)
 
 
-def checked_table(path: str, parts: tuple[Part, ...], value: Any) -> Message:
-    """Return a table to be encoded, its counts filled in; raises EncodeError for what does not belong
-    there."""
-    if value.__class__ is not dict:
-        raise EncodeError(path or "message", "a table of parts", shown(value, "secret"))
-    unknown = value.keys() - {part.name for part in parts}
-    if unknown:
-        raise EncodeError(f"{path}.{min(map(str, unknown))}".lstrip("."), "a known part", "an unknown name")
-    table: Message = value
-    for part in parts:
-        if part.group:
-            table = _counted(part, table, {one.name: one for one in parts})
-    return table
+class Table:
+    """What may stand in a table that is to be encoded; made once for each section and each list."""
+
+    def __init__(self, path: str, parts: tuple[Part, ...]) -> None:
+        self._path = path
+        self._parts = {part.name: part for part in parts}
+        self._lists = [part for part in parts if part.group]
+
+    def checked(self, value: Any) -> Message:
+        """Return the table, its counts filled in; raises EncodeError for what does not belong there."""
+        path = self._path
+        if value.__class__ is not dict:
+            raise EncodeError(path or "message", "a table of parts", shown(value, "secret"))
+        table: Message = value
+        for name in table:
+            if name not in self._parts:
+                raise EncodeError(f"{path}.{name}".lstrip("."), "a known part", "an unknown name")
+        for part in self._lists:
+            table = _counted(part, table, self._parts)
+        return table
+
+
+def entry_tables(parts: tuple[Part, ...]) -> dict[str, Table]:
+    """Return what may stand in an entry of each list among the parts."""
+    return {
+        part.name: Table(part.item.about.path, tuple(Part(item) for item in part.group))
+        for part in parts
+        if part.group
+    }
 
 
 def _counted(part: Part, table: Message, parts: dict[str, Part]) -> Message:
@@ -271,8 +287,3 @@ def _counted(part: Part, table: Message, parts: dict[str, Part]) -> Message:
             path = parts[part.counted_by].item.about.path
             raise EncodeError(path, f"the number of {part.name} ({len(entries)})", shown(stated))
     return table
-
-
-def entry_table(part: Part, entry: Any) -> Message:
-    """Return an entry to be encoded; raises EncodeError for what does not belong in it."""
-    return checked_table(part.item.about.path, tuple(Part(item) for item in part.group), entry)

@@ -15,9 +15,10 @@ from qianzhi.wire.items import About, Item
 from qianzhi.wire.pairs import Inner, PairsCodec, PairsShape
 from qianzhi.wire.rows import ENCODINGS, PADDINGS, PREFIXES, TYPES
 from qianzhi.wire.spec import Table
-from qianzhi.wire.text_message import Body, Region, Regions, Shape, TextCodec
+from qianzhi.wire.text_message import TextCodec
 from qianzhi.wire.text_parts import Part, Section, column_part, fixed_part
 from qianzhi.wire.text_paths import BODY, UNREAD
+from qianzhi.wire.text_shape import Body, Region, Regions, Shape
 
 CHARSETS = ("gbk", "gb18030", "utf-8", "ascii")
 ENDINGS = {"": b"", "\n": b"\n", "\r\n": b"\r\n"}
