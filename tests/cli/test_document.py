@@ -12,10 +12,13 @@ from Crypto.Cipher import DES
 
 from frontends.mapping_rows import split_row, values_of
 from frontends.profile import load_profile
+from qianzhi.cli.chosen import Chosen
 from qianzhi.cli.document.document import written
 from qianzhi.cli.document.facts import gather
 from qianzhi.cli.document.html import to_html
 from qianzhi.cli.document.line_samples import delivery_spec
+from qianzhi.cli.documenting import docs_command
+from qianzhi.cli.output import CommandError
 from qianzhi.domain.results import Result
 from qianzhi.wire.codec import get_path
 from qianzhi.wire.framing import FrameReader
@@ -300,3 +303,29 @@ def test_html_is_one_page_that_needs_nothing_else(bank, language):
     assert page.count('<code class="language-hex">') == text.count("```hex")
     assert not re.search(r"(src|href)=\"(?!#)|@import|url\(|<script", page)
     assert page.count('href="#') == 13
+
+
+# -- the command ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("form", "start"), [("md", "# 杭州银行专线"), ("html", "<!doctype html>")])
+def test_the_command_prints_the_document(capsys, form, start):
+    docs_command(Chosen(CONFIG), "hz_citic", form, "zh")
+    printed = capsys.readouterr().out
+    assert printed.startswith(start)
+    assert printed.rstrip("\n") == (text_of("hz_citic", "zh") if form == "md" else
+                                    to_html(text_of("hz_citic", "zh"), "zh")).rstrip("\n")  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("bank", "form", "language", "said"),
+    [
+        ("nowhere", "md", "en", "no bank 'nowhere'"),
+        ("../icbc", "md", "en", "no bank"),
+        ("icbc", "pdf", "en", "no format 'pdf'"),
+        ("icbc", "md", "fr", "no language 'fr'"),
+    ],
+)
+def test_the_command_says_what_there_is_not(bank, form, language, said):
+    with pytest.raises(CommandError, match=said):
+        docs_command(Chosen(CONFIG), bank, form, language)
