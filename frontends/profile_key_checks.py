@@ -1,6 +1,6 @@
 """What can be wrong with a bank's keys and MACs: references, lengths, places, and gaps in the protection.
 
-Key references are resolved here, so this is not pure; no key ever stands in a problem.
+Key references are resolved here, which may read files; no key ever stands in a problem.
 """
 
 from collections.abc import Iterator
