@@ -25,7 +25,7 @@ BUILD = ROOT / "build" / "fuzz"
 SECONDS_PER_INPUT_MAX = 5
 MEGABYTES_MAX = 1024
 FOUND = "found-"  # how the names of inputs begin that once broke something; they stay
-KEPT_BYTES_MAX = 48_000  # per parser
+KEPT_BYTES_MAX = 12_000  # per parser
 
 
 class Run(NamedTuple):
