@@ -46,15 +46,34 @@ def test_the_worked_values_of_twenty_bytes(algorithm, key, mac):
     assert made(algorithm, key, TWENTY) == mac
 
 
-def test_a_pos_mac_by_its_steps():
+@pytest.mark.parametrize(
+    ("key", "once", "mixed"),
+    [(MAK1, "EFDD3B2FA8839DAF", "DFE50B1798BBAC97"), (MAK2, "65714E46D1BAFCBC", "55497E7EE182CD84")],
+)
+def test_a_pos_mac_by_its_steps(key, once, mixed):
     """The steps by psec, from the folded block that the worked example prints."""
     folded = b"191A1B1C08080818"
-    once = psec.des.encrypt_tdes_ecb(MAK1, folded[:8])
-    assert once.hex().upper() == "EFDD3B2FA8839DAF"
-    mixed = psec.tools.xor(once, folded[8:])
-    assert mixed.hex().upper() == "DFE50B1798BBAC97"
-    assert psec.des.encrypt_tdes_ecb(MAK1, mixed).hex().upper() == made("pos_ecb", MAK1, TWENTY)
-    assert made("pos_ecb", MAK1, b"") == made("pos_ecb", MAK1, bytes(16))
+    first = psec.des.encrypt_tdes_ecb(key, folded[:8])
+    assert first.hex().upper() == once
+    second = psec.tools.xor(first, folded[8:])
+    assert second.hex().upper() == mixed
+    assert psec.des.encrypt_tdes_ecb(key, second).hex().upper() == made("pos_ecb", key, TWENTY)
+    assert made("pos_ecb", key, b"") == made("pos_ecb", key, bytes(16))
+
+
+@pytest.mark.parametrize(
+    ("key", "text", "mac"),
+    [
+        ("51490E75F192EF91", "0800 0517160726 000535 2000000000000000 101 0844190440", "FFAB6DBF1136E560"),
+        (
+            "BF94BF2304D59E9E1C45640131320BE6",
+            "0800 0517094653 000522 1600000000000000 101 0844190440",
+            "ED5F4AE9F793F2D9",
+        ),
+    ],
+)
+def test_the_whole_macs_of_two_captured_deliveries(key, text, mac):
+    assert made("by_length", bytes.fromhex(key), text.encode()) == mac
 
 
 def test_the_published_sm4_values():
