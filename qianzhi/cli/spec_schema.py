@@ -190,6 +190,7 @@ TEXT_PART = table(
     | simple(ALL_PREFIXES, ENCODINGS, TYPES)
     | {
         "tag": text("the name on the wire, in pairs; how it is shown in dumps"),
+        "unit": one_of(text_spec.UNITS, "what the prefix counts"),
         "clip": flag("cut a text that is too long, at a whole character"),
         "computed": one_of(text_spec.COMPUTED, "the codec writes and checks this size"),
         "layout": one_of(("simple", "repeat")),
