@@ -276,3 +276,16 @@ def test_the_tables_rows_load_from_a_spec():
         if row.prefix != "rest":
             tree = {"kind": "iso8583", "name": "x", "fields": {"2": table_of(row)}}
             assert load_codec(tree, "x.toml")[1] == [], row
+
+
+def test_an_error_shows_no_more_digits_of_packed_fields_than_of_text():
+    packed = make_simple(ABOUT, "value", Simple("n", "bcd", "fixed", "none", 16, 16))
+    with pytest.raises(RemoteProtocolError) as caught:
+        packed.decode(bytes.fromhex("62255616203451AF"), 0, 8)
+    assert caught.value.found == "6225"
+
+
+def test_of_secret_bytes_in_hex_not_even_the_ends_are_shown():
+    item = make_simple(About("value", "2", "t", 2, "pan"), "value", Simple("b", "hex", "fixed", "none", 8, 8))
+    data = item.encode(bytes.fromhex("6225561620345170"))
+    assert mask_bytes(data, "pan", item.charset) == b"*" * 16

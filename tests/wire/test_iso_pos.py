@@ -150,3 +150,54 @@ def test_what_a_mac_covers_begins_with_the_message_type(pos):
     assert pos.covered(body, "entry_mode", "after") == b"ABCDEFGH"
     with pytest.raises(EncodeError):
         pos.covered(body, "pan", "before")
+
+
+# -- packed parts, and what their neighbours must not show --
+
+
+def packed_field(encoding, *parts):
+    rows = [{"name": name, "title": "", "type": "n", "length": size, **more} for name, size, more in parts]
+    length = sum(size for _, size, _ in parts)
+    field = {"name": "own", "title": "", "layout": "parts", "encoding": encoding, "length": length}
+    tree = {"kind": "iso8583", "name": "x", "fields": {"60": {**field, "parts": rows}}}
+    codec, problems = load_codec(tree, "x.toml")
+    assert problems == []
+    return codec
+
+
+def test_a_filler_in_front_moves_every_part_by_half_a_byte():
+    codec = packed_field("bcd", ("a", 1, {}), ("b", 2, {}))
+    body = codec.encode({"mti": "0200", "own": {"a": "1", "b": "23"}})
+    assert body[12:].hex() == "0123"
+    assert {view.path: (view.offset, view.length) for view in codec.describe(body)}["own.b"] == (13, 1)
+    with pytest.raises(RemoteProtocolError) as caught:
+        codec.decode(body[:12] + b"\x01\xa3")
+    assert (caught.value.field, caught.value.offset) == ("own.b", 13)
+
+
+def test_a_secret_among_packed_parts_hides_them_all():
+    codec = packed_field("bcd_left", ("a", 3, {}), ("b", 3, {"sensitive": "secret"}))
+    body = codec.encode({"mti": "0200", "own": {"a": "123", "b": "456"}})
+    assert body[12:].hex() == "123456"
+    assert codec.mask(body)[12:] == b"***"
+    assert "4" not in "".join(view.value for view in codec.describe(body) if view.path.startswith("own"))
+
+
+def test_a_secret_part_of_a_header_is_starred():
+    part = {"name": "card", "title": "", "type": "n", "length": 16, "sensitive": "pan"}
+    field = {"name": "x", "title": "", "type": "n", "length": 4}
+    codec, problems = load_codec(
+        {**POS, "header_parts": [part], "defaults": {"mti": "ascii"}, "fields": {"2": field}}, "x.toml"
+    )
+    assert problems == []
+    body = codec.encode({"header": {"card": "6225561620345170"}, "mti": "0200", "x": "1234"})
+    assert codec.mask(body) == b"622556******5170" + body[16:]
+    assert codec.describe(codec.mask(body)) == codec.describe(body)
+
+
+def test_a_message_with_a_field_that_takes_the_rest_shows_no_end():
+    field = {"name": "x", "title": "", "type": "n", "prefix": "rest", "length": 9}
+    codec, problems = load_codec({"kind": "iso8583", "name": "x", "fields": {"2": field}}, "x.toml")
+    assert problems == []
+    with pytest.raises(RemoteProtocolError, match="end"):
+        codec.measure(b"0200")

@@ -165,7 +165,11 @@ def test_a_bitmap_announces_only_what_the_dialect_has():
         codec.decode(b"0200" + bytes.fromhex("C000000000000000") + b"0" * 20)
     assert (caught.value.number, caught.value.reason) == (1, Reason.FORBIDDEN)
     assert load_codec({**one, "fields": {"66": field}}, "x.toml")[1]
-    two = ours("ascii", "binary", {"2": field})
+    two, problems = load_codec({**one, "bitmaps_max": 2}, "x.toml")
+    assert problems == []
+    with pytest.raises(RemoteProtocolError) as caught:
+        two.decode(b"0200" + bytes.fromhex("8000000000000000" + "8" + "0" * 31))
+    assert caught.value.number == 65
     with pytest.raises(RemoteProtocolError) as caught:
         two.decode(b"0200" + bytes.fromhex("8000000000000000" + "0" * 15 + "1"))
     assert caught.value.number == 128
