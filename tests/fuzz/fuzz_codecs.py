@@ -7,10 +7,11 @@ no secret is in a mask, a dump or an error.
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from qianzhi.wire.codec import Codec, Message
-from qianzhi.wire.errors import RemoteProtocolError
+from qianzhi.wire.codec import Codec, Message, Side
+from qianzhi.wire.errors import EncodeError, RemoteProtocolError
 
 ERROR_CHARACTERS_MAX = 400
+SIDES: tuple[Side, Side] = ("before", "after")
 UNREAD_PATH = "body.unread"
 SECRET_CHARACTERS_MIN = 8  # shorter ones occur by chance
 
@@ -21,6 +22,7 @@ def codec_check(codec: Codec) -> Callable[[bytes], None]:
     def check(data: bytes) -> None:
         masked = codec.mask(data)
         assert len(masked) == len(data), "a mask keeps the length"
+        check_covered(codec, data)
         try:
             message = codec.decode(data)
         except RemoteProtocolError as error:
@@ -101,6 +103,16 @@ def _forms(value: Any) -> tuple[bytes | None, str]:
         return value, value.hex().upper()
     text = str(value)
     return (text.encode("ascii") if text.isascii() else None), text
+
+
+def check_covered(codec: Codec, data: bytes) -> None:
+    """What a MAC covers is a stretch of the message, or the declared error."""
+    for side in SIDES:
+        try:
+            part = codec.covered(data, "mac", side)
+        except EncodeError:
+            continue
+        assert part in data, "a MAC covers what is not there"
 
 
 def check_measure(codec: Codec, data: bytes) -> None:
