@@ -170,7 +170,11 @@ def _field_steps(facts: Facts, mac: MacSpec) -> list[Both]:
 
 
 def _byte_steps(facts: Facts, mac: MacSpec) -> list[Both]:
-    side = Both("before", "之前") if mac.covers == "before" else Both("after", "之后")
+    side = {
+        "before": Both("before", "之前"),
+        "after": Both("after", "之后"),
+        "around": Both("before and after", "前后"),
+    }[mac.covers]
     start = (
         Both("the message type", "消息类型")
         if facts.spec.kind == "iso8583"
@@ -186,8 +190,13 @@ def _byte_steps(facts: Facts, mac: MacSpec) -> list[Both]:
         span = Both(
             f"from {start.en} to the last byte before {label}", f"从{start.zh}起到 {label} 之前的最后一个字节"
         )
-    else:
+    elif mac.covers == "after":
         span = Both(f"from the first byte after {label} to the end", f"从 {label} 之后第一个字节到报文结束")
+    else:
+        span = Both(
+            f"from {start.en} to the end, without those of {label} itself, which leave no gap",
+            f"从{start.zh}到报文结束，去掉 {label} 自身的字节，前后直接相接",
+        )
     return [
         Both(
             "Write the whole message with its MAC still blank; lengths (and a bitmap) as they will be.",

@@ -41,7 +41,7 @@ def codes(page: Page, facts: Facts) -> None:
             joined([MEANINGS[one] for one in meant], "; or ", "；或"),
             _final(facts, value, meant),
             _again(facts, value, meant),
-            joined(dict.fromkeys(ADVICE[_kind_of(one)] for one in meant), " ", ""),
+            joined(dict.fromkeys(ADVICE[_kind_of(facts, value, meant, one)] for one in meant), " ", ""),
         ]
         rows.append([*cells, code(" / ".join(said))] if texts else cells)
     heads = [
@@ -62,8 +62,10 @@ def codes(page: Page, facts: Facts) -> None:
         page.say("Texts are given in Chinese, for people; they may change.", "文字说明仅供阅读，可能调整。")
 
 
-def _kind_of(result: Result) -> Advice:
-    return ADVICE_OF.get(result, "refused")
+def _kind_of(facts: Facts, value: str, meant: list[Result], result: Result) -> Advice:
+    kind = ADVICE_OF.get(result, "refused")
+    waiting = kind in ("later", "hours")
+    return "anew" if waiting and not _invites(facts, value, meant) else kind
 
 
 ADVICE_OF: dict[Result, Advice] = {

@@ -23,6 +23,8 @@ code, pre { font-family: "SF Mono", Menlo, Consolas, "DejaVu Sans Mono", "Noto S
   monospace; }
 code { font-size: .88em; background: #f3f5f7; padding: .08em .3em; border-radius: 3px;
   overflow-wrap: anywhere; }
+td code { overflow-wrap: normal; }
+td:last-child code { overflow-wrap: anywhere; }
 pre { background: #f6f8f9; border: 1px solid #e3e8ec; border-radius: 4px; padding: .8rem 1rem;
   overflow-x: auto;
   font-size: .82rem; line-height: 1.45; }
