@@ -6,6 +6,9 @@ from rich.table import Table
 from simulators.report import Histogram, Report
 
 FIGURES = ("sent", "approved", "refused", "reversed")
+COLUMNS_MAX = 6  # of banks side by side
+AROUND_LINES = 7  # of the live table: title, heads, rules, all banks together
+CAPTION_LINES = 2
 NARROW_COLUMNS = 96  # below this the columns stand one blank apart
 CAPTION = (
     "Some requests are wrong on purpose (unknown phones, bad amounts,\n"
@@ -27,14 +30,22 @@ class Rates:
         return (sent - before_sent) * 1_000_000 // passed_us if passed_us > 0 else 0
 
 
-def live_table(rows: list[tuple[Report, int, int]], title: str, width: int = 80) -> Table:
-    """Return the table of (report, rate, in flight) rows, with a row for all banks together."""
+def live_table(rows: list[tuple[Report, int, int]], title: str, width: int = 80, height: int = 0) -> Table:
+    """Return the table of (report, rate, in flight) rows, with a row for all banks together.
+
+    On a terminal that is too low first the caption goes, then the last banks; all together always stand.
+    """
     table = _table(
         title, ("bank", "per s", *FIGURES, "in\nflight", "no\nanswer", "p50\nms", "p99\nms"), width
     )
-    table.caption, table.caption_justify = CAPTION, "left"
-    for report, rate, in_flight in rows:
+    room = height - AROUND_LINES if height else len(rows) + CAPTION_LINES
+    if len(rows) + CAPTION_LINES <= room:
+        table.caption, table.caption_justify = CAPTION, "left"
+    shown = rows if len(rows) <= room else rows[: max(1, room - 1)]
+    for report, rate, in_flight in shown:
         table.add_row(report.bank, str(rate), *_figures(report), str(in_flight), *_end(report))
+    if len(shown) < len(rows):
+        table.add_row(f"{len(rows) - len(shown)} more")
     if len(rows) > 1:
         table.add_section()
         whole = _whole([report for report, _, _ in rows])
@@ -53,15 +64,26 @@ def final_table(reports: list[Report]) -> Table:
 
 
 def refusals_table(reports: list[Report]) -> Table:
-    """Return refusals by their reasons, the commonest first: one row per reason, one column per bank."""
-    table = _table("", ("refused because", *(report.bank for report in reports)), 80)
+    """Return refusals by their reasons, the commonest first: one row per reason, one column per bank.
+
+    Of more banks than columns fit, each row says all together and lists who had them.
+    """
+    many = len(reports) > COLUMNS_MAX
+    columns = ("all", "of them") if many else tuple(report.bank for report in reports)
+    table = _table("", ("refused because", *columns), 80)
+    if many:
+        table.columns[-1].justify, table.columns[-1].no_wrap = "left", False
     sums: dict[str, int] = {}
     for report in reports:
         for name, n in report.refused.items():
             sums[name] = sums.get(name, 0) + n
     for name in sorted(sums, key=lambda name: (-sums[name], name)):
         words = name.lower().replace("_", " ")
-        table.add_row(words, *(str(report.refused.get(name, 0)) for report in reports))
+        counts = [(report.bank, report.refused.get(name, 0)) for report in reports]
+        if many:
+            table.add_row(words, str(sums[name]), ", ".join(f"{bank} {n}" for bank, n in counts if n))
+        else:
+            table.add_row(words, *(str(n) for _, n in counts))
     return table
 
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 PLAIN_SECONDS = 5.0  # how often a view without a terminal says a line
 SETTLE_SECONDS = 30
+BANKS_IN_A_LINE = 3
 
 OnLook = Callable[[list["Look"]], None]
 
@@ -97,7 +98,9 @@ def live_view(title: str) -> Iterator[OnLook]:
 
     here = console()
     with Live(console=here, refresh_per_second=4, transient=True) as live:
-        yield lambda looks: live.update(live_table([(*look,) for look in looks], title, here.width))
+        yield lambda looks: live.update(
+            live_table([(*look,) for look in looks], title, here.width, here.height)
+        )
 
 
 class PlainView:
@@ -111,7 +114,11 @@ class PlainView:
         if clock.monotonic_seconds() < self._next:
             return
         self._next += PLAIN_SECONDS
-        say("  ".join(plain_words(look) for look in looks))
+        say(
+            "  ".join(plain_words(look) for look in looks)
+            if len(looks) <= BANKS_IN_A_LINE
+            else words_of_all(looks)
+        )
 
 
 def plain_words(look: "Look") -> str:
@@ -120,6 +127,16 @@ def plain_words(look: "Look") -> str:
     p99_ms = report.latency.quantile_us(990) / 1000
     return (
         f"{report.bank}: {look.rate}/s, {report.sent} sent, {report.approved} approved, p99 {p99_ms:.1f} ms"
+    )
+
+
+def words_of_all(looks: "list[Look]") -> str:
+    """Write many banks' looks in one short line: all together, and the slowest."""
+    sent, approved = (sum(getattr(look.report, name) for look in looks) for name in ("sent", "approved"))
+    slowest = max(looks, key=lambda look: look.report.latency.quantile_us(990)).report
+    return (
+        f"{len(looks)} banks: {sum(look.rate for look in looks)}/s, {sent} sent, {approved} approved; "
+        f"the slowest, {slowest.bank}, p99 {slowest.latency.quantile_us(990) / 1000:.1f} ms"
     )
 
 

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
 Status = dict[str, Any]
 
+BUSIEST_MAX = 3
+
 
 def status_command(chosen: "Chosen", as_json: bool) -> None:
     """Show every daemon's status; a daemon that does not answer makes the exit code 3."""
@@ -76,17 +78,18 @@ def line_words(status: Status) -> list[str]:
 
 
 def node_words(status: Status) -> list[str]:
-    """Say which peers are away, and what each bank had answered and has under way."""
+    """Say which peers are away, what was answered to the banks, and what the busiest have under way."""
     away = [name for name, peer in status["peers"].items() if not peer["up"]]
     draining = [name for name, peer in status["peers"].items() if peer["up"] and peer["draining"]]
-    banks = [
-        f"{name} {bank.get('ok', 0)} answered, {bank.get('in_flight', 0)} in flight"
-        for name, bank in status.get("banks", {}).items()
-    ]
+    banks = status.get("banks", {})
+    busiest = sorted(banks, key=lambda name: -banks[name].get("in_flight", 0))[:BUSIEST_MAX]
+    answered, in_flight = (sum(bank.get(what, 0) for bank in banks.values()) for what in ("ok", "in_flight"))
+    under_way = [f"{name} {banks[name]['in_flight']}" for name in busiest if banks[name].get("in_flight")]
     return [
         f"AWAY: {', '.join(away)}" if away else f"{counted(len(status['peers']), 'peer')} up",
         f"draining: {', '.join(draining)}" if draining else "",
-        *banks,
+        f"{counted(len(banks), 'bank')}: {answered} answered, {in_flight} in flight"
+        + (f" ({', '.join(under_way)})" if under_way else ""),
     ]
 
 

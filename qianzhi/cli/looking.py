@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import Iterator
 from dataclasses import asdict, replace
+from textwrap import wrap
 from typing import TYPE_CHECKING
 
 from qianzhi.cli.output import (
@@ -44,8 +45,11 @@ def check_command(chosen: "Chosen", as_json: bool) -> None:
             "no daemon starts before it is mended",
         )
     if not as_json:
-        banks = ", ".join(found.profiles)
-        say(f"{found.site.file}: site {found.site.name!r} with banks {banks} is valid")
+        site = found.site
+        sizes = {"bank": found.profiles, "node": site.nodes, "bridge": site.bridges}
+        words = ", ".join(counted(len(each), noun) for noun, each in sizes.items())
+        say(f"{site.file}: site {site.name!r} is valid: {words}")
+        say("\n".join(wrap(", ".join(found.profiles), 76, initial_indent="    ", subsequent_indent="    ")))
 
 
 def core_url(checked: "Checked", site: "Site") -> str:

@@ -94,9 +94,10 @@ def plain(cell: object) -> str:
 
 
 def show_problems(problems: Sequence[Any]) -> None:
-    """Print configuration problems as a table: file, key, found, expected."""
-    rows = [(problem.file, problem.key, problem.found, problem.expected) for problem in problems]
-    show_table(("file", "key", "found", "expected"), rows)
+    """Print configuration problems, a table for each file: key, found, expected."""
+    for file in dict.fromkeys(problem.file for problem in problems):
+        rows = [(each.key, each.found, each.expected) for each in problems if each.file == file]
+        show_table((f"{file}: key", "found", "expected"), rows)
 
 
 def end(failure: CommandError) -> NoReturn:

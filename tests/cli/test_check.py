@@ -116,3 +116,15 @@ def test_a_site_in_which_nobody_is_named_is_told_and_nothing_more(config: Path) 
         encoding="utf-8",
     )
     assert {"groups", "nodes", "bridges", "site.key"} == {problem.key for problem in check(config).problems}
+
+
+def test_problems_are_told_file_by_file_and_a_valid_site_in_few_words(config: Path) -> None:
+    found = qianzhi(config, "check")
+    assert found.returncode == 0
+    assert max(map(len, found.stdout.splitlines())) <= 80
+    assert "is valid: 17 banks, 2 nodes, 1 bridge" in found.stdout
+    for file, old, new, _ in PLANTED[:6]:
+        plant(config, file, old, new)
+    told = qianzhi(config, "check").stdout
+    for file in ("config/site.toml", "config/banks/hz_citic.toml"):
+        assert told.count(f"{file}: key") == 1

@@ -36,9 +36,16 @@ def test_a_healthy_front_node_and_bridge() -> None:
         "x | running | 7 | 1 min 5 s | signed on; 1 connection; 2 in flight; "
         "key with check value EDB64FF7; nodes node1, node2 up"
     )
-    assert words(NODE) == "x | running | 8 | 5 s | 2 peers up; icbc 20 answered, 1 in flight"
+    assert words(NODE) == "x | running | 8 | 5 s | 2 peers up; 1 bank: 20 answered, 1 in flight (icbc 1)"
     bridge = {"state": "running", "pid": 9, "uptime_seconds": 0, "settled": 4, "waiting": [1, 2], "peers": []}
     assert words(bridge) == "x | running | 9 | 0 s | 4 settled; 3 waiting for 2 writers; nodes none linked"
+
+
+def test_many_banks_are_summed_up_with_the_busiest() -> None:
+    banks = {f"bank{n}": {"in_flight": n % 5, "ok": 10} for n in range(17)}
+    told = words({**NODE, "banks": banks})
+    assert told.endswith("17 banks: 170 answered, 31 in flight (bank4 4, bank9 4, bank14 4)")
+    assert words({**NODE, "banks": {}}).endswith("0 banks: 0 answered, 0 in flight")
 
 
 def test_what_is_wrong_is_said() -> None:

@@ -64,6 +64,26 @@ def test_tables_have_a_row_for_each_bank() -> None:
 
 
 @pytest.mark.parametrize("width", [80, 120])
+@pytest.mark.parametrize("height", [24, 40])
+def test_seventeen_banks_fit_a_terminal(width: int, height: int) -> None:
+    refused = {"NO_SUCH_PHONE": 99_999, "ORIGINAL_REFUSED": 5}
+    reports = [Report(f"unionpay_web{n}", sent=99_999, refused=refused) for n in range(10, 27)]
+    console = Console(width=width, file=io.StringIO(), record=True)
+    console.print(live_table([(report, 1000, 500) for report in reports], "now", width, height))
+    lines = console.export_text().splitlines()
+    assert len(lines) <= height
+    assert max(map(len, lines)) <= width
+    assert any(line.split()[:2] == ["all", "17000"] for line in lines)
+    assert ("more" in "".join(lines)) == (len(reports) > height - 7)
+    console.print(final_table(reports))
+    console.print(refusals_table(reports))
+    text = console.export_text()
+    assert max(map(len, text.splitlines())) <= width
+    assert "unionpay_web26 99999" in " ".join(text.split())
+    assert "…" not in text
+
+
+@pytest.mark.parametrize("width", [80, 120])
 def test_tables_fit_a_terminal_even_after_a_long_run(width: int) -> None:
     refused = {"NO_SUCH_PHONE": 99_999, "ORIGINAL_REFUSED": 5}
     reports = [
