@@ -99,6 +99,7 @@ class Flights:
         self._tickets = 0
         self._by_ticket: dict[int, Flight] = {}
         self._by_content: dict[Content, Flight] = {}
+        self._by_source: dict[Hashable, set[int]] = {}  # tickets; short connections come and go often
         self._money: Counter[Key] = Counter()
         self._held: list[tuple[int, int]] = []
         self._held_ordinary: set[int] = set()
@@ -148,12 +149,16 @@ class Flights:
         self._by_content[content_of(flight.request)] = flight
         if flight.request.kind in MONEY_KINDS:
             self._money[flight.key] += 1
-        self.waiting += 1
+        self._wait(arrival, flight)
         return flight
 
     def join(self, flight: Flight, arrival: Arrival) -> None:
         """Let a repeat wait for the same answer."""
         flight.arrivals.append(arrival)
+        self._wait(arrival, flight)
+
+    def _wait(self, arrival: Arrival, flight: Flight) -> None:
+        self._by_source.setdefault(arrival.source, set()).add(flight.ticket)
         self.waiting += 1
 
     def find(self, ticket: int) -> Flight | None:
@@ -170,10 +175,17 @@ class Flights:
                 del self._money[flight.key]
         self._held_ordinary.discard(flight.ticket)
         self.waiting -= len(flight.arrivals)
+        for arrival in flight.arrivals:
+            tickets = self._by_source.get(arrival.source)
+            if tickets is not None:
+                tickets.discard(flight.ticket)
+                if not tickets:
+                    del self._by_source[arrival.source]
 
     def leave(self, source: Hashable) -> None:
         """Forget who waits on a closed connection; their flights go on and only the answers are dropped."""
-        for flight in self._by_ticket.values():
+        for ticket in self._by_source.pop(source, ()):
+            flight = self._by_ticket[ticket]
             kept = [arrival for arrival in flight.arrivals if arrival.source != source]
             self.waiting -= len(flight.arrivals) - len(kept)
             flight.arrivals[:] = kept

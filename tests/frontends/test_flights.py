@@ -1,0 +1,44 @@
+"""Who waits for which answer: joined, gone, ended, in any order, and never counted wrongly."""
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from frontends.flights import Arrival, Flights
+from qianzhi.domain.requests import Kind, Request
+
+STEPS = st.lists(
+    st.tuples(st.sampled_from(["ask", "leave", "end"]), st.integers(1, 4), st.integers(1, 4)), max_size=60
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(STEPS)
+def test_those_who_wait_are_counted_and_those_who_left_hear_nothing(steps):
+    flights, waiting, open_ones = Flights(1000), set(), {}
+    for name, source, serial in steps:
+        request = Request(Kind.RECHARGE, "s", 20261122, str(serial), "b", "1", "13800000000", 5)
+        if name == "ask":
+            arrival = Arrival(source, {"n": len(waiting)}, request, None, 0)
+            flight = flights.same(request)
+            if flight is None:
+                open_ones[serial] = flights.open(arrival, request, "t", 1)
+            else:
+                flights.join(flight, arrival)
+            waiting.add((source, serial, id(arrival)))
+            open_ones.setdefault("kept", []).append(arrival)  # so that no id comes twice
+        elif name == "leave":
+            flights.leave(source)
+            waiting = {one for one in waiting if one[0] != source}
+        elif serial in open_ones:
+            flights.end(open_ones.pop(serial))
+            waiting = {one for one in waiting if one[1] != serial}
+        found = {
+            (arrival.source, int(arrival.request.serial), id(arrival))
+            for key, flight in open_ones.items()
+            if key != "kept"
+            for arrival in flight.arrivals
+        }
+        assert found == waiting
+        assert flights.waiting == len(waiting)
+        assert len(flights) == len([key for key in open_ones if key != "kept"])
+        assert set(flights._by_source) == {source for source, _, _ in waiting}
