@@ -39,6 +39,7 @@ class Dialect:
         self._serial_width = _serial_width(profile)
         self._quotes = _quotes_of(profile)
         self._amounts = _amounts_of(profile)
+        self._code = getter(profile.table.reply.result)
 
     # -- serials
 
@@ -105,8 +106,7 @@ class Dialect:
         """
         if self.profile.mac is None or not self.profile.mac_required(message):
             return True
-        code = self.mapping.reply_of(message).code
-        if self.mapping.results.result_of(code) in NO_MAC_RESULTS:
+        if self.mapping.results.result_of(str(self._code(message) or "")) in NO_MAC_RESULTS:
             return True
         return any(is_signed(self.profile.mac, message, self.codec, key, frame) for key in keys)
 

@@ -91,8 +91,10 @@ class PairsBankCodec:
 
     def decode(self, data: bytes) -> Message:
         """Read the pairs in any order; raises BankCodecError."""
+        if not data.isascii():
+            raise BankCodecError("a byte that is not percent-encoded")
         found: dict[str, str] = {}
-        for pair in data.decode("ascii", "replace").split("&"):
+        for pair in data.decode("ascii").split("&"):
             key, equals, value = pair.partition("=")
             if not equals or key in found:
                 raise BankCodecError("a pair that is none, or a name twice")
