@@ -99,7 +99,7 @@ def sign(table: "MacSpec", message: Message, codec: BankCodec, key: bytes) -> No
         data = field_text(table, message, codec)
     else:
         _put(table, message, codec, b"0" * FORM_SIZES[table.form])
-        data = codec.covered(codec.encode(message), table.field, table.covers)
+        data = _around(codec, codec.encode(message), table)
     _put(table, message, codec, written(table, key, data))
 
 
@@ -116,10 +116,16 @@ def is_signed(table: "MacSpec", message: Message, codec: BankCodec, key: bytes, 
         if table.covers == "fields":
             data = field_text(table, message, codec)
         else:
-            data = codec.covered(frame, table.field, table.covers)
+            data = _around(codec, frame, table)
     except BankCodecError:
         return False
     return same_mac(found, written(table, key, data))
+
+
+def _around(codec: BankCodec, frame: bytes, table: "MacSpec") -> bytes:
+    """Return the bytes of a message that its MAC covers: before it, after it, or both."""
+    sides = ("before", "after") if table.covers == "around" else (table.covers,)
+    return b"".join([codec.covered(frame, table.field, side) for side in sides])
 
 
 def carries(table: "MacSpec", message: Message) -> bool:

@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 
 from qianzhi.runtime.table import table
 from qianzhi.wire.algorithms import DIGESTS, KEY_BYTES, MAC_BYTES, authenticate, expected_key
-from qianzhi.wire.codec import Codec
+from qianzhi.wire.codec import Codec, Side
 from qianzhi.wire.des import BLOCK_BYTES
 from qianzhi.wire.errors import EncodeError, MacError
 from qianzhi.wire.items import Message
@@ -27,13 +27,22 @@ DEFAULT_LIST = "default"
 NO_KEY = MacKey(b"")
 
 
+# Which bytes around a MAC it covers, where it does not cover listed fields.
+SIDES: dict[str, tuple[Side, ...]] = {
+    "before": ("before",),
+    "after": ("after",),
+    "around": ("before", "after"),
+}
+
+
 @table
 class MacSpec:
     """How a dialect's MAC is made.
 
     algorithm    a row of `algorithms`; a digest (md5, sha1, sha256, sm3) says by `key_place` where the key's
                  bytes enter: after the data, before it, or not at all, and then it proves nothing
-    covers       "fields": those of `lists`; "before", "after": all bytes of the message on that side of it
+    covers       "fields": those of `lists`; "before", "after": all bytes of the message on that side of it;
+                 "around": all but its own
     lists        paths in their order, by the value at `choose_by` (the message type), else `default`; with an
                  empty list such messages carry no MAC, which is all that a list says where bytes are covered
     field        where it stands
@@ -60,7 +69,7 @@ class MacSpec:
         "sm3",
     ]
     key_place: Literal["before", "after", "none"] = "after"
-    covers: Literal["fields", "before", "after"] = "fields"
+    covers: Literal["fields", "before", "after", "around"] = "fields"
     lists: dict[str, list[str]] = dataclasses.field(default_factory=dict)
     field: str = "mac"
     form: Literal[
@@ -140,7 +149,8 @@ def mac_input(spec: MacSpec, message: Message, codec: Codec, body: bytes = b"") 
     with a blank MAC.  Raises EncodeError when that cannot be done; for a decoded message that never happens.
     """
     if spec.covers != "fields":
-        return codec.covered(body or codec.encode(_blanked(spec, message, codec)), spec.field, spec.covers)
+        body = body or codec.encode(_blanked(spec, message, codec))
+        return b"".join([codec.covered(body, spec.field, side) for side in SIDES[spec.covers]])
     select = SELECTIONS[spec.selection]
     texts: list[bytes] = []
     for path in fields_of(spec, message):

@@ -1,18 +1,19 @@
 """What a shipped profile's MAC protects: whoever holds no key can change nothing that money depends on.
 
-Tried on bytes, not on tables: in every request that must carry a MAC each value that the platform takes is changed,
-one at a time, and the message must then be refused.
+Tried on bytes, not on tables: in every request that must carry a MAC each value that the platform takes is
+changed, one at a time, and the message must then be refused; so must an answer with another result.
 """
 
 import copy
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from frontends.mapping_rows import split_row, values_of
 from frontends.profile import load_profile
 from qianzhi.cli.sample_requests import message_of, request_of
-from qianzhi.cli.vector_making import Bench
+from qianzhi.cli.vector_making import Bench, answers
 from qianzhi.wire.errors import MacError
 from qianzhi.wire.mac import verify_mac
 from qianzhi.wire.mackey import MacKey
@@ -58,7 +59,25 @@ def test_no_value_of_a_request_can_be_changed_without_the_key(name: str) -> None
     assert open_values == []
 
 
-def change(message: dict, path: str) -> dict | None:
+@pytest.mark.parametrize("name", BANKS)
+def test_no_result_of_an_answer_can_be_changed_without_the_key(name: str) -> None:
+    profile, problems = load_profile(CONFIG, name)
+    assert profile is not None, problems
+    assert profile.mac is not None
+    bench = Bench(profile)
+    key = MacKey(bench.mac_key)
+    for vector in answers(bench):
+        message = profile.codec.decode(vector.body)
+        assert profile.mac_required(message), vector.name
+        verify_mac(profile.mac, message, profile.codec, [key], vector.body)
+        changed = change(message, profile.table.reply.result)
+        assert changed is not None
+        body = profile.codec.encode(changed)
+        with pytest.raises(MacError):
+            verify_mac(profile.mac, profile.codec.decode(body), profile.codec, [key], body)
+
+
+def change(message: dict[str, Any], path: str) -> dict[str, Any] | None:
     """The message with another value at a path, of the same form; None where there is nothing to change."""
     value = get_path(message, path)
     if not isinstance(value, str) or not value:

@@ -110,6 +110,20 @@ def _source(facts: Facts) -> Both:
     return SOURCES[facts.profile.session.keys]
 
 
+ON_THE_WIRE = Both("as they stand on the wire, filling included", "在线路上的内容，含填充字符")
+AS_TEXT = {
+    "xml": Both(
+        "as text in the character set of the message, with `&`, `<` and `>` as they are",
+        "按报文字符集编码的文本，`&`、`<`、`>` 不作转义",
+    ),
+    "pairs": Both(
+        "in the character set of the message, before percent-encoding",
+        "按报文字符集编码的文本，不作百分号转义",
+    ),
+    "delimited": Both("as they stand on the wire", "在线路上的内容"),
+}
+
+
 def _field_steps(facts: Facts, mac: MacSpec) -> list[Both]:
     before = (
         (Both("name and equals sign", "名称和等号"))
@@ -118,7 +132,9 @@ def _field_steps(facts: Facts, mac: MacSpec) -> list[Both]:
     )
     listed = {path for paths in mac.lists.values() for path in paths}
     labels = [facts.label(path) for path in mac.with_prefix]
-    if not labels:
+    if facts.spec.kind in ("xml", "delimited"):
+        which = Both("", "")  # nothing stands before a value there
+    elif not labels:
         which = Both(f", without {before.en}", f"，不含{before.zh}")
     elif listed <= set(mac.with_prefix):
         which = Both(f", each with its {before.en}", f"，均含{before.zh}")
@@ -128,11 +144,11 @@ def _field_steps(facts: Facts, mac: MacSpec) -> list[Both]:
             f", without {before.en}, but with it for {names.en}",
             f"，不含{before.zh}，但 {names.zh} 含{before.zh}",
         )
+    form = AS_TEXT.get(facts.spec.kind, ON_THE_WIRE)
     steps = [
         Both(
-            "Take the fields of the message's list (below), in the order of the list, as they stand on "
-            f"the wire{which.en}.",
-            f"按下表中该报文的清单次序，取各字段在线路上的内容{which.zh}。",
+            f"Take the fields of the message's list (below), in the order of the list, {form.en}{which.en}.",
+            f"按下表中该报文的清单次序，取各字段{form.zh}{which.zh}。",
         )
     ]
     if mac.take:
