@@ -168,7 +168,8 @@ def _used(facts: Facts) -> Iterator[Writing]:
 
 def wire_bytes(facts: Facts, one: Writing) -> bytes:
     """Return a field as it stands in its sample, with its prefix; empty where only the message says it."""
-    if get_path(one.sample.message, one.field.path) is not None:
+    printed = facts.spec.kind != "pairs"  # there a value is percent-encoded on the wire alone
+    if printed and get_path(one.sample.message, one.field.path) is not None:
         try:
             return facts.profile.codec.field_bytes(one.field.path, one.sample.message, True) or b""
         except EncodeError:
