@@ -51,10 +51,10 @@ def ccb_request():
 
 
 def bocom_answer():
-    """An inquiry's answer: a header of 88 bytes, whose last field digests the body between bars."""
+    """An inquiry's answer between bars, behind a header of 88 bytes whose last field digests all the rest."""
     body = "成功|18200001234|张三|6100|2|B1|202609|3000|50|B2|202610|3000|50".encode("gbk")
-    digest = hashlib.md5(body + LONG).hexdigest().upper()  # noqa: S324 - the dialect's
     head = b"%06d" % (88 + len(body)) + b"404003" + b"0301  " + b"20261122101530" + b"0000" + b"R1".ljust(20)
+    digest = hashlib.md5(head + body + LONG).hexdigest().upper()  # noqa: S324 - the dialect's
     wanted = {"reference": "R1", "body.total": "6100", "body.bills.1.number": "B2", "digest": digest}
     return head + digest.encode() + body, LONG, wanted
 
@@ -62,8 +62,8 @@ def bocom_answer():
 def bocom_payment():
     """Amounts stand behind blanks."""
     body = b"18200001234    " + b"        5000" + b"6225561620345170   " + b"B1".ljust(20) + b"0"
-    digest = hashlib.md5(body + LONG).hexdigest().upper()  # noqa: S324 - the dialect's
     head = b"%06d" % (88 + len(body)) + b"404101" + b"0301  " + b"20261122101530" + b"    " + b"R1".ljust(20)
+    digest = hashlib.md5(head + body + LONG).hexdigest().upper()  # noqa: S324 - the dialect's
     wanted = {"result": None, "body.amount": "5000", "body.card": "6225561620345170", "digest": digest}
     return head + digest.encode() + body, LONG, wanted
 
