@@ -173,7 +173,7 @@ def send(
         str,
         typer.Argument(
             metavar="WHAT",
-            help="owed, recharge, pay, status, reverse, sign-on, sign-off, echo, key-exchange",
+            help="owed, recharge, pay, status, reverse, totals, sign-on, sign-off, echo, key-exchange",
         ),
     ],
     phone: Annotated[str, typer.Option(help="The phone, 11 digits.")] = "",
