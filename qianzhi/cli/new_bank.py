@@ -5,6 +5,7 @@ can say it.  Everything is worked out before the first file is written.
 """
 
 import hashlib
+import itertools
 import json
 import re
 import tomllib
@@ -96,13 +97,19 @@ def refuse_numbers(chosen: "Chosen", wish: Wish) -> None:
         raise CommandError(USAGE, "--number gives one number twice", "each once")
 
 
-def number_line(config: Path, wish: Wish) -> str:
-    """Return the line of bank numbers; one that nobody claims stands in for what was not given."""
-    if wish.numbers:
-        return f"numbers = [{', '.join(map(quoted, wish.numbers))}]"
+def numbers_of(config: Path, like: "Profile", wish: Wish) -> list[str]:
+    """Return the new bank's numbers: those given, and where the other has more in use, some nobody claims."""
+    parted = any(rows.numbers for rows in like.table.transactions.values())
+    wanted = len(like.numbers) if parted else 1
     claimed = claimed_numbers(config)
-    free = next(number for number in map(str, FREE_NUMBERS) if number not in claimed)
-    return f"numbers = [{quoted(free)}]   # {TO_DO}: the number that the bank was given"
+    free = (number for number in map(str, FREE_NUMBERS) if number not in claimed)
+    return [*wish.numbers, *itertools.islice(free, max(0, wanted - len(wish.numbers)))]
+
+
+def number_line(key: str, numbers: list[str], given: int) -> str:
+    """Return a line of bank numbers, marked where one stands in for what was not given."""
+    mark = f"   # {TO_DO}: the numbers that the bank was given" if given < len(numbers) else ""
+    return f"{key} = [{', '.join(map(quoted, numbers))}]{mark}"
 
 
 def claimed_numbers(config: Path) -> dict[str, Path]:
@@ -121,6 +128,7 @@ def claimed_numbers(config: Path) -> dict[str, Path]:
 
 def profile_text(config: Path, like: "Profile", wish: Wish) -> str:
     """Return the new profile: the other one's text with everything of its own changed and marked."""
+    numbers = numbers_of(config, like, wish)
     title = wish.title or f"{wish.name} ({TO_DO}: the bank's full name)"
     text = without_head(Path(like.file).read_text(encoding="utf-8"))
     text = with_values(
@@ -130,13 +138,20 @@ def profile_text(config: Path, like: "Profile", wish: Wish) -> str:
             "title": [f"title = {quoted(title)}"],
             "pattern": pattern_lines(like),
             "pattern_zh": [],
-            "numbers": [number_line(config, wish)],
+            "numbers": [number_line("numbers", numbers, len(wish.numbers))],
             "space": [
                 f"space = {quoted(wish.name)}   # serials are unique within it; never changed once in use"
             ],
         },
     )
     text = with_values(text, "keys", key_lines(like, wish.name))
+    new = dict(zip(like.numbers, numbers, strict=False))
+    for name, rows in like.table.transactions.items():
+        if rows.numbers:
+            own = [new.get(number, numbers[0]) for number in rows.numbers]
+            text = with_values(
+                text, f"transactions.{name}", {"numbers": [number_line("numbers", own, len(own))]}
+            )
     if wish.own_spec and not like.table.spec:
         text = with_own_spec(text, like, wish.name)
     schema = "#:schema ../schemas/bank.json\n"

@@ -29,7 +29,7 @@ def qianzhi(config: Path, *words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=config.parent, capture_output=True, text=True, timeout=60, check=False)
 
 
-@pytest.mark.parametrize("like", ["hz_citic", "icbc"])
+@pytest.mark.parametrize("like", ["hz_citic", "icbc", "psbc", "lianlian", "nb_ccb", "bocom"])
 def test_a_copy_is_valid_and_shares_nothing_that_must_not_be_shared(config: Path, like: str) -> None:
     before = (config / "site.toml").read_text(encoding="utf-8")
     done = qianzhi(
@@ -71,6 +71,19 @@ def test_each_new_bank_has_ports_and_a_number_of_its_own(config: Path) -> None:
     assert site.banks["three"].listen == "127.0.0.1:18801"
     assert site.banks["three"].metrics_port == 18802
     assert site.banks["one"].control
+
+
+def test_a_bank_of_several_numbers_keeps_them_apart(config: Path) -> None:
+    assert qianzhi(config, "new-bank", "river", "--like", "boc", "--number", "0998").returncode == 0
+    found = check(config)
+    assert found.problems == []
+    new, old = found.profiles["river"], found.profiles["boc"]
+    assert len(new.numbers) == len(old.numbers) > 1
+    assert new.numbers[0] == "0998"
+    assert not set(new.numbers) & set(old.numbers)
+    for name, rows in old.table.transactions.items():
+        places = [old.numbers.index(number) for number in rows.numbers]
+        assert [new.numbers.index(number) for number in new.table.transactions[name].numbers] == places
 
 
 def test_the_spec_may_stand_in_the_banks_own_file(config: Path) -> None:
