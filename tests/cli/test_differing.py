@@ -2,11 +2,14 @@
 
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
+from typer.testing import CliRunner
+
+from qianzhi.cli.main import app
+from qianzhi.cli.output import CommandError
 
 ROOT = Path(__file__).parents[2]
 
@@ -19,10 +22,21 @@ def config(tmp_path: Path) -> Path:
     return tmp_path / "config"
 
 
-def diff(config: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    """Run the command in the folder that holds `config`."""
-    command = [sys.executable, "-m", "qianzhi.cli.main", "diff-profile", *words]
-    return subprocess.run(command, cwd=config.parent, capture_output=True, text=True, timeout=60, check=False)
+class Done(NamedTuple):
+    """How a command ended."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def diff(config: Path, *words: str) -> Done:
+    """Run the command in this process."""
+    found = CliRunner().invoke(app, ["--config", str(config), "diff-profile", *words])
+    if isinstance(found.exception, CommandError):
+        return Done(found.exception.code, found.stdout, found.exception.what)
+    assert isinstance(found.exception, SystemExit | None), found.exception
+    return Done(found.exit_code, found.stdout, found.stderr)
 
 
 def change(path: Path, old: str, new: str) -> None:
@@ -75,7 +89,7 @@ def test_specs_are_compared_by_path_and_not_by_order(config: Path) -> None:
     assert told["pan: length"] == (19, 20)
     assert told.keys() == {"pan: length", "settlement_amount"}
     assert told["settlement_amount"][1] is None
-    assert diff(config, "cups", "config/specs/cups.toml").returncode == 0
+    assert diff(config, "cups", str(config / "specs/cups.toml")).returncode == 0
 
 
 def test_banks_of_two_kinds_can_be_compared(config: Path) -> None:

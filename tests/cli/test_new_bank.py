@@ -2,14 +2,16 @@
 
 import json
 import shutil
-import subprocess
-import sys
 import tomllib
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
+from typer.testing import CliRunner
 
 from qianzhi.cli.checks import check
+from qianzhi.cli.main import app
+from qianzhi.cli.output import CommandError
 from qianzhi.cli.toml_text import under, with_values
 from qianzhi.link.site import load_site
 
@@ -23,10 +25,22 @@ def config(tmp_path: Path) -> Path:
     return tmp_path / "config"
 
 
-def qianzhi(config: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    """Run the command in the folder that holds `config`."""
-    command = [sys.executable, "-m", "qianzhi.cli.main", *words]
-    return subprocess.run(command, cwd=config.parent, capture_output=True, text=True, timeout=60, check=False)
+class Done(NamedTuple):
+    """How a command ended."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def qianzhi(config: Path, *words: str) -> Done:
+    """Run the command in this process, with the vectors beside `config`."""
+    vectors = ["--vectors", str(config.parent / "tests/vectors")]
+    found = CliRunner().invoke(app, ["--config", str(config), *words, *vectors])
+    if isinstance(found.exception, CommandError):
+        return Done(found.exception.code, found.stdout, found.exception.what)
+    assert found.exception is None, found.exception
+    return Done(found.exit_code, found.stdout, found.stderr)
 
 
 @pytest.mark.parametrize("like", ["hz_citic", "icbc", "psbc", "lianlian", "nb_ccb", "bocom"])
