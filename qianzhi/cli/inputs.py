@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from frontends.mapping import Sort
 from qianzhi.cli.output import USAGE, CommandError
 from qianzhi.wire.errors import RemoteProtocolError
 from qianzhi.wire.framing import FrameReader
@@ -113,9 +114,12 @@ def charset_of(profile: "Profile") -> str:
 def best(profile: "Profile", data: bytes, typed: bool) -> Reading:
     """Return the reading that leaves least unread; hex goes before the same characters taken as bytes."""
     readings: list[Reading] = []
-    for parts in forms(data, typed and not charset_of(profile)):
+    as_hex = from_hex(data) is not None
+    for parts, decoded in forms(data, typed and not charset_of(profile)):
         for framed in (True, False):
             reading = read_parts(profile, parts, framed)
+            if reading is not None and as_hex and not decoded and not is_known(profile, reading):
+                continue  # almost any text is a message of some dialect of fixed fields
             if reading is not None and not reading.unread:
                 return reading
             if reading is not None:
@@ -123,23 +127,36 @@ def best(profile: "Profile", data: bytes, typed: bool) -> Reading:
     return min(readings, key=lambda reading: reading.unread)
 
 
-def forms(data: bytes, only_hex: bool) -> Iterator[list[bytes]]:
-    """Yield what the input may stand for, as pieces that each hold whole messages."""
+def is_known(profile: "Profile", reading: Reading) -> bool:
+    """Tell whether everything read is a message that the profile has a name for."""
+    try:
+        messages = [profile.codec.decode(piece.body) for piece in reading.pieces if piece.body]
+    except RemoteProtocolError:
+        return False
+    mapping = profile.mapping
+    return all(
+        mapping.sort_of(each) is Sort.ANSWER or mapping.transaction_of(each) or mapping.management_of(each)
+        for each in messages
+    )
+
+
+def forms(data: bytes, only_hex: bool) -> Iterator[tuple[list[bytes], bool]]:
+    """Yield what the input may stand for, as pieces that hold whole messages, and whether it was hex."""
     lines = [line for line in data.splitlines() if line.strip()][:PIECES_MAX]
     whole = from_hex(data)
     if whole is not None:
-        yield [whole]
+        yield [whole], True
         each = [from_hex(line) for line in lines]
         known = [part for part in each if part is not None]
         if len(lines) > 1 and len(known) == len(lines):
-            yield known
+            yield known, True
     if whole is None or not only_hex:
-        yield [data]
+        yield [data], False
         ending = data.rstrip(b"\r\n")
         if ending != data:
-            yield [ending]
+            yield [ending], False
         if len(lines) > 1:
-            yield lines
+            yield lines, False
 
 
 def from_hex(data: bytes) -> bytes | None:
@@ -176,18 +193,30 @@ def views_of(profile: "Profile", body: bytes) -> list[FieldView]:
     are no fault, nor is a header that was left away.
     """
     views = profile.codec.describe(body)
-    if b"*" in body or any(view.tag == UNREADABLE for view in views):
+    if any(view.tag == UNREADABLE for view in views):
         return views
     try:
         profile.codec.decode(body)
     except RemoteProtocolError as error:
-        if error.field.partition(".")[0] != "header" or any(view.path.startswith("header") for view in views):
+        if not is_starred(views, body, error) and not lacks_header(views, error):
             text = f"expected {error.expected}, found {error.found}"
             left = max(len(body) - error.offset, 0)
             views.append(
                 FieldView(error.field, UNREADABLE, "Not readable 无法解析", error.offset, left, text)
             )
     return views
+
+
+def is_starred(views: list[FieldView], body: bytes, error: RemoteProtocolError) -> bool:
+    """Tell whether it is stars in place of a secret that cannot be read, in the field itself or somewhere."""
+    own = [body[view.offset : view.offset + view.length] for view in views if view.path == error.field]
+    return b"*" in (b"".join(own) if own else body)
+
+
+def lacks_header(views: list[FieldView], error: RemoteProtocolError) -> bool:
+    """Tell whether it is a header that cannot be read, of a message that was given without one."""
+    shown = any(view.path.startswith("header") for view in views)
+    return error.field.partition(".")[0] == "header" and not shown
 
 
 def cut(profile: "Profile", data: bytes, start: int) -> tuple[list[Piece], str, int]:

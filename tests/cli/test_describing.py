@@ -134,3 +134,48 @@ def test_nonsense_emptiness_and_unknown_banks_are_named(line: tuple, xml: object
     with pytest.raises(CommandError, match="no bank 'nobody'"):
         profile_of(Chosen(ROOT / "config"), "nobody", placed=False)
     assert read_messages(xml, "nonsense, typed").unread
+
+
+BANKS = sorted(path.stem for path in (ROOT / "config/banks").glob("*.toml"))
+
+
+@pytest.mark.parametrize("bank", BANKS)
+def test_the_vectors_of_every_bank_come_apart_from_wire_and_frame_in_any_form(
+    bank: str, tmp_path: Path
+) -> None:
+    profile = profile_of(Chosen(ROOT / "config"), bank)
+    rows = json.loads((ROOT / f"tests/vectors/{bank}/requests.json").read_text(encoding="utf-8"))
+    wires, frames = [row["wire"] for row in rows], [row["frame"] for row in rows]
+    file = tmp_path / "messages"
+    file.write_bytes(bytes.fromhex(wires[0]))
+    for text, expected in [
+        (wires[0], frames[:1]),
+        (frames[0], frames[:1]),
+        (str(file), frames[:1]),
+        ("\n".join(frames), frames),
+    ]:
+        reading = read_messages(profile, text)
+        assert [piece.body.hex().upper() for piece in reading.pieces] == expected
+        assert not reading.unread, (bank, text[:40])
+    for row in rows:
+        phone = row["request"].get("phone", "no phone")
+        told = " ".join(
+            view.value for piece in read_messages(profile, row["wire"]).pieces for view in piece.views
+        )
+        assert phone not in told
+    if profile.frame.kind != "none":
+        together = read_messages(profile, "".join(wires))
+        assert [piece.body.hex().upper() for piece in together.pieces] == frames
+
+
+@pytest.mark.parametrize("bank", BANKS)
+def test_a_broken_message_is_shown_as_far_as_it_goes_and_its_fault_named(bank: str) -> None:
+    profile = profile_of(Chosen(ROOT / "config"), bank)
+    rows = json.loads((ROOT / f"tests/vectors/{bank}/broken.json").read_text(encoding="utf-8"))
+    for row in rows:
+        if "error" not in row or not row.get("frame"):
+            continue
+        found = read_messages(profile, row["frame"])
+        if row["frame"].isdigit() or row["name"].endswith(("twice", "nul_behind", "one_byte_more")):
+            continue  # such hex may be text as well, and such bytes several messages
+        assert found.unread or found.fault, row["name"]
