@@ -61,6 +61,7 @@ KEYS = [
 ]
 
 MACS = [
+    ("protection without a MAC", "ccb", "[mac]", "[hours]", "protection.required", "a table [mac]"),
     ("no MAC", "ccb", "[mac]", "[hours]", "mac", "exactly where session.keys"),
     ("MAC without keys", "ccb", 'keys = "static"', 'keys = "none"', "mac", "exactly where session.keys"),
     ("unknown algorithm", "ccb", 'algorithm = "md5"', 'algorithm = "md6"', "mac.algorithm", "md5"),
@@ -227,6 +228,22 @@ DELIVERIES = [
         "both or neither",
     ),
     ("key message in an answer", "wenzhou", 'form = "slots"', 'form = "cups"', "delivery.form", "'slots'"),
+    (
+        "key message at an unknown path",
+        "hz_citic",
+        "[session]",
+        '[delivery]\nsingle = "keys"\n\n[session]',
+        "delivery.single",
+        "a path",
+    ),
+    (
+        "keys in an answer to nobody",
+        "icbc",
+        'keys = "static"',
+        'keys = "ours"\ndelivery = "answer"',
+        "management",
+        "in whose answer",
+    ),
     ("form of nobody's", "wenzhou", 'form = "slots"', 'form = "post"', "delivery.form", "cups"),
     (
         "answer for keys of theirs",
