@@ -34,7 +34,7 @@ help:  ## show this list
 
 setup: $(VENV)/.dev  ## make .venv/ with everything that run, test and check need
 
-run: $(VENV)/.run  ## bring the whole path up in the foreground with two simulated banks; Ctrl-C ends it
+run: $(VENV)/.run  ## bring the whole path up in the foreground with simulated banks; Ctrl-C ends it
 	@exec $(BIN)/qianzhi run --traffic
 
 demo: $(VENV)/.run  ## a bounded run that proves itself: DEMO_SECONDS=20 DEMO_RATE=100 DEMO_KILL=node|front|bridge

@@ -7,6 +7,7 @@ from simulators.report import Histogram, Report
 
 FIGURES = ("sent", "approved", "refused", "reversed")
 COLUMNS_MAX = 6  # of banks side by side
+MOST_MAX = 2
 AROUND_LINES = 7  # of the live table: title, heads, rules, all banks together
 CAPTION_LINES = 2
 NARROW_COLUMNS = 96  # below this the columns stand one blank apart
@@ -66,13 +67,13 @@ def final_table(reports: list[Report]) -> Table:
 def refusals_table(reports: list[Report]) -> Table:
     """Return refusals by their reasons, the commonest first: one row per reason, one column per bank.
 
-    Of more banks than columns fit, each row says all together and lists who had them.
+    Of more banks than columns fit, each row says all together and who had most.
     """
     many = len(reports) > COLUMNS_MAX
-    columns = ("all", "of them") if many else tuple(report.bank for report in reports)
+    columns = ("all", "most at") if many else tuple(report.bank for report in reports)
     table = _table("", ("refused because", *columns), 80)
     if many:
-        table.columns[-1].justify, table.columns[-1].no_wrap = "left", False
+        table.columns[-1].justify = "left"
     sums: dict[str, int] = {}
     for report in reports:
         for name, n in report.refused.items():
@@ -81,7 +82,8 @@ def refusals_table(reports: list[Report]) -> Table:
         words = name.lower().replace("_", " ")
         counts = [(report.bank, report.refused.get(name, 0)) for report in reports]
         if many:
-            table.add_row(words, str(sums[name]), ", ".join(f"{bank} {n}" for bank, n in counts if n))
+            most = sorted((one for one in counts if one[1]), key=lambda one: -one[1])[:MOST_MAX]
+            table.add_row(words, str(sums[name]), ", ".join(f"{bank} {n}" for bank, n in most))
         else:
             table.add_row(words, *(str(n) for _, n in counts))
     return table
