@@ -1,66 +1,34 @@
 """Broken vectors of a bank, derived by rule from good ones: the same defects for every dialect.
 
 A defect is a row: a name, and a function from a good message to a broken one (None where the dialect has no
-such thing).  Some spoil bytes; some spoil a value and write the message anew, with a right MAC, so that it
-is the value that is judged.
+such thing).
 """
 
-import copy
 import re
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple
 
 from msgspec.structs import replace
 
-from frontends.mapping_rows import split_row, values_of
+from frontends.mapping_rows import values_of
 from qianzhi.cli.sample_requests import message_of, request_of
-from qianzhi.cli.vector_making import Bench, Vector
-from qianzhi.wire.paths import get_path, put_path
-from simulators.codecs import BankCodecError
+from qianzhi.cli.vector_kinds import OF_KIND
+from qianzhi.cli.vector_spoiling import (
+    BAD_CHARACTER,
+    NUL,
+    Good,
+    Spoil,
+    cut,
+    first_byte,
+    flipped,
+    good_of,
+    more,
+    no_digit,
+    with_mac,
+    written,
+)
+from qianzhi.wire.paths import get_path
 
-if TYPE_CHECKING:
-    from qianzhi.wire.items import FieldView
-
-Message = dict[str, Any]
-
-BAD_CHARACTER = b"\xff"  # no character in any of our charsets
-NUL = b"\0"
-
-
-class Good(NamedTuple):
-    """A good message: its vector, its values, and where each of its values stands."""
-
-    bench: Bench
-    vector: Vector
-    message: Message
-    views: "dict[str, FieldView]"
-    paths: dict[str, str]  # of the request's fields
-
-    @property
-    def body(self) -> bytes:
-        """Its bytes."""
-        return self.vector.body
-
-    def at(self, field: str) -> "FieldView | None":
-        """Return where a field of the request stands in the bytes."""
-        return self.views.get(self.paths.get(field, ""))
-
-    def value(self, field: str) -> str:
-        """Return a field of the request as the message has it, empty for none."""
-        found = get_path(self.message, self.paths[field]) if field in self.paths else None
-        return found if isinstance(found, str) else ""
-
-
-Spoil = Callable[[Good], bytes | None]
-
-
-def good_of(bench: Bench, vector: Vector, message: Message) -> Good:
-    """Take a good message apart."""
-    views = {view.path: view for view in bench.profile.codec.describe(vector.body)}
-    rows = bench.profile.table.transactions[vector.what.partition(".")[2]]
-    taken = {**bench.profile.table.request.take, **rows.take}
-    paths = {field: split_row(values_of(row)[0])[0] for field, row in taken.items()}
-    return Good(bench, vector, message, views, paths)
+__all__ = ["FOR_THE_CORE", "broken", "broken_wire", "good_of"]
 
 
 def broken(good: Good) -> Iterator[tuple[str, bytes]]:
@@ -93,100 +61,6 @@ def broken_wire(good: Good) -> Iterator[tuple[str, bytes]]:
     ):
         yield "length_too_large", (b"\xff" if spec.kind == "binary" else b"\x99") * spec.size + rest
     yield "frame_not_whole", header + rest[: len(rest) // 2]
-
-
-# Bytes
-
-
-def cut(keep: Callable[[int], int]) -> Spoil:
-    """Return a defect that keeps only so many bytes."""
-    return lambda good: good.body[: keep(len(good.body))]
-
-
-def more(tail: bytes) -> Spoil:
-    """Return a defect that puts bytes behind the end."""
-    return lambda good: good.body + tail
-
-
-def first_byte(field: str, byte: bytes) -> Spoil:
-    """Return a defect in the first byte of a field's value."""
-
-    def spoil(good: Good) -> bytes | None:
-        view = good.at(field)
-        return (
-            good.body[: view.offset] + byte + good.body[view.offset + 1 :] if view and view.length else None
-        )
-
-    return spoil
-
-
-def no_digit(field: str) -> Spoil:
-    """Return a defect that puts a letter, or two nibbles that are no digits, where a field begins."""
-
-    def spoil(good: Good) -> bytes | None:
-        view = good.at(field)
-        packed = view is not None and not good.body[view.offset : view.offset + view.length].isalnum()
-        return first_byte(field, b"\xfa" if packed else b"A")(good)
-
-    return spoil
-
-
-def replaced(old: bytes, new: bytes) -> Spoil:
-    """Return a defect that writes other bytes for the first place of some."""
-    return lambda good: good.body.replace(old, new, 1)
-
-
-def with_mac(change: Callable[[Any], Any]) -> Spoil:
-    """Return a defect that writes another MAC; None takes it out."""
-
-    def spoil(good: Good) -> bytes | None:
-        mac = good.bench.profile.mac
-        if mac is None or not good.vector.mac_key:
-            return None
-        message = good.bench.bank.decode(good.body)
-        value = change(get_path(message, mac.field))
-        if value is None:
-            drop(message, mac.field)
-        else:
-            put_path(message, mac.field, value)
-        try:
-            return good.bench.bank.encode(message)
-        except (BankCodecError, ValueError):
-            return None
-
-    return spoil
-
-
-def flipped(mac: str | bytes) -> str | bytes:
-    """Return a MAC with another first character or byte."""
-    if isinstance(mac, bytes):
-        return bytes([mac[0] ^ 1]) + mac[1:]
-    return ("1" if mac.startswith("0") else "0") + mac[1:]
-
-
-# Values, with a right MAC
-
-
-def written(good: Good, changes: Message) -> bytes | None:
-    """Write the message anew with other values (None takes one out); None for what it cannot carry."""
-    message = copy.deepcopy(good.message)
-    for path, value in changes.items():
-        if value is None:
-            drop(message, path)
-        else:
-            put_path(message, path, value)
-    try:
-        return good.bench.by_bank(message)
-    except (BankCodecError, ValueError):
-        return None
-
-
-def drop(message: Message, path: str) -> None:
-    """Take a value out of a message."""
-    *steps, last = path.split(".")
-    for step in steps:
-        message = message.get(step, {})
-    message.pop(last, None)
 
 
 def other_value(field: str, change: Callable[[str], str]) -> Spoil:
@@ -283,127 +157,3 @@ DEFECTS: dict[str, Spoil] = {
     "no_date": without("date"),
 }
 FOR_THE_CORE = frozenset({"zero_amount"})  # a request that can be read, and that the core refuses for good
-
-
-# What only one kind of message can have
-
-
-def bitmap_bit(good: Good) -> bytes | None:
-    """Set the bit of a field that the spec does not have."""
-    view = good.views.get("bitmap")
-    known = {int(number) for number in good.bench.profile.spec["fields"]}
-    free = [number for number in range(2, 65) if number not in known]
-    if view is None or not free:
-        return None
-    as_hex = good.bench.profile.spec.get("bitmap") == "hex"
-    place = good.body[view.offset : view.offset + view.length]
-    bits = bytearray(bytes.fromhex(place.decode("ascii")) if as_hex else place)
-    bits[(free[-1] - 1) // 8] |= 0x80 >> (free[-1] - 1) % 8
-    new = bits.hex().upper().encode("ascii") if as_hex else bytes(bits)
-    return good.body[: view.offset] + new + good.body[view.offset + view.length :]
-
-
-def bitmap_empty(good: Good) -> bytes | None:
-    """Clear every bit, so that all fields are bytes too many."""
-    view = good.views.get("bitmap")
-    if view is None:
-        return None
-    blank = (b"0" if good.bench.profile.spec.get("bitmap") == "hex" else NUL) * view.length
-    return good.body[: view.offset] + blank + good.body[view.offset + view.length :]
-
-
-def bad_prefix(good: Good) -> bytes | None:
-    """Spoil the length that stands before the first field that has one."""
-    for field in good.bench.profile.spec["fields"].values():
-        view = good.views.get(field.get("name", ""))
-        if view is not None and field.get("prefix", "fixed") not in ("fixed", "rest"):
-            return good.body[: view.offset - 1] + BAD_CHARACTER + good.body[view.offset :]
-    return None
-
-
-def bad_type(good: Good) -> bytes | None:
-    """Spoil the message type."""
-    view = good.views.get("mti")
-    return good.body[: view.offset] + b"\xfa" + good.body[view.offset + 1 :] if view else None
-
-
-def xml_root(good: Good) -> str:
-    """Return the name of the document's root element."""
-    return str(good.bench.profile.spec.get("root", ""))
-
-
-def before_end(text: bytes) -> Spoil:
-    """Return a defect that puts something before the root's end tag."""
-
-    def spoil(good: Good) -> bytes | None:
-        end = b"</" + xml_root(good).encode("ascii")
-        return good.body.replace(end, text + end, 1)
-
-    return spoil
-
-
-def doctype(good: Good) -> bytes | None:
-    """Put a document type with an entity before the root element."""
-    start = b"<" + xml_root(good).encode("ascii")
-    return good.body.replace(start, b'<!DOCTYPE x [<!ENTITY a "b">]>' + start, 1)
-
-
-def other_root(good: Good) -> bytes | None:
-    """Give the document another root element."""
-    return good.body.replace(xml_root(good).encode("ascii"), b"Other")
-
-
-def delimiter_of(good: Good) -> bytes:
-    """Return the character between the columns."""
-    return str(good.bench.profile.spec.get("delimiter", "|")).encode("ascii")
-
-
-def another_column(good: Good) -> bytes | None:
-    """Put one column too many in front."""
-    return delimiter_of(good) + good.body
-
-
-def column_gone(good: Good) -> bytes | None:
-    """Take the first delimiter away, so that two columns become one."""
-    return good.body.replace(delimiter_of(good), b"", 1)
-
-
-def pair_twice(good: Good) -> bytes | None:
-    """Say the first name and value once more."""
-    return good.body + b"&" + good.body.split(b"&", 1)[0]
-
-
-def bad_size(good: Good) -> bytes | None:
-    """State another size than the message has, where its header states one."""
-    for part in good.bench.profile.spec.get("header", []):
-        view = good.views.get(part["name"]) if part.get("computed") else None
-        if view is not None:
-            return good.body[: view.offset] + b"9" * view.length + good.body[view.offset + view.length :]
-    return None
-
-
-OF_KIND: dict[str, dict[str, Spoil]] = {
-    "iso8583": {
-        "unknown_bit": bitmap_bit,
-        "no_bits": bitmap_empty,
-        "bad_length_prefix": bad_prefix,
-        "bad_message_type": bad_type,
-    },
-    "xml": {
-        "end_tag_missing": replaced(b"</", b"<"),
-        "unknown_element": before_end(b"<Unknown>1</Unknown>"),
-        "text_between": before_end(b"text"),
-        "unknown_entity": before_end(b"&nothing;"),
-        "document_type": doctype,
-        "other_root": other_root,
-    },
-    "fixed": {"wrong_size": bad_size},
-    "delimited": {"column_more": another_column, "column_less": column_gone, "wrong_size": bad_size},
-    "pairs": {
-        "pair_twice": pair_twice,
-        "unknown_name": more(b"&unknown=1"),
-        "name_alone": more(b"&alone"),
-        "bad_percent": more(b"%G1"),
-        "nothing_between": replaced(b"&", b"&&"),
-    },
-}
