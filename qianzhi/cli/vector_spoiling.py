@@ -1,7 +1,7 @@
 """A good message taken apart, and the ways to spoil it that the defects of every dialect are made of.
 
-Some spoil bytes; some spoil a value and write the message anew, with a right MAC, so that it is the value that
-is judged.
+Some spoil bytes; some spoil a value and write the message anew, with a right MAC, so that the value
+is what is judged.
 """
 
 import copy

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from frontends.mapping import Sort
 from qianzhi.cli.document.page import Both
-from qianzhi.cli.document.samples import NOW, serial_of
 from qianzhi.cli.document.testkeys import MATERIAL, mac_key_bytes
+from qianzhi.cli.sample_requests import NOW, serial_of
 from qianzhi.domain.results import Result
 from qianzhi.wire.codec import Message
 from qianzhi.wire.keys import (

@@ -13,19 +13,16 @@ import msgspec
 
 from frontends.front import TO_BANK, Frame
 from frontends.front_core import make_processor
-from frontends.mapping import Content, Mapping
-from frontends.mapping_rows import split_row, values_of
-from frontends.mapping_tables import MappingTables
 from frontends.session_rows import NOTHING_SAVED
 from qianzhi.cli.document.page import Both
 from qianzhi.cli.document.testkeys import printed_keys
+from qianzhi.cli.sample_requests import NOW, TODAY, message_of, serial_of
 from qianzhi.domain.requests import Bill, Kind, Reply, Request
 from qianzhi.domain.results import Result
 from qianzhi.link.events import Hello
 from qianzhi.link.hop import Hop, HopLimits
 from qianzhi.link.messages import Answer, Status
 from qianzhi.runtime.effects import Effects, Send, Store
-from qianzhi.runtime.now import Now
 from qianzhi.wire.framing import frame
 from qianzhi.wire.mac import make_mac
 from qianzhi.wire.mackey import MacKey
@@ -33,8 +30,6 @@ from qianzhi.wire.mackey import MacKey
 if TYPE_CHECKING:
     from frontends.profile import Profile
 
-NOW = Now(1_000_000, 1_795_312_800_000_000)  # 2026-11-22 10:00:00 in Shanghai
-TODAY = 20261122
 NODE = "node"
 PHONE = "13800000001"
 ORDER = "202611220001"
@@ -209,31 +204,6 @@ def request_of(profile: "Profile", name: str, number: int) -> Request:
         profile.name,
         **{"bank_number": bank_number, **{key: values[key] for key in values if key in taken}},
     )
-
-
-def serial_of(rows: str | list[str], number: int) -> str:
-    """Return a serial as long as its rows want it: zeros and the number, or date and number where there
-    is room.
-    """
-    width = sum(int(split_row(row)[1].partition(":")[2] or 12) for row in values_of(rows) if row)
-    return f"{TODAY}{number:0{width - 8}d}" if width >= 14 else f"{number:0{width}d}"
-
-
-def message_of(profile: "Profile", name: str, request: Request) -> dict[str, Any]:
-    """Return the message with which the bank asks in this very transaction, one of several of its kind
-    perhaps.
-    """
-    table = profile.table
-    tables = MappingTables(
-        request=table.request,
-        reply=table.reply,
-        match=table.match,
-        transactions={name: table.transactions[name]},
-        bills=table.bills,
-    )
-    content = Content(profile.space, profile.name, tuple(profile.numbers), profile.limits.amount_fen_max)
-    mapping = Mapping(tables, content, profile.results, profile.mapping.zone)
-    return mapping.request_message(request, NOW)
 
 
 def approved(request: Request) -> Reply:
