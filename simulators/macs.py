@@ -113,10 +113,8 @@ def is_signed(table: "MacSpec", message: Message, codec: BankCodec, key: bytes, 
     if not isinstance(found, bytes):
         return False
     try:
-        if table.covers == "fields":
-            data = field_text(table, message, codec)
-        else:
-            data = _around(codec, frame, table)
+        by_fields = table.covers == "fields"
+        data = field_text(table, message, codec) if by_fields else _around(codec, frame, table)
     except BankCodecError:
         return False
     return same_mac(found, written(table, key, data))

@@ -184,8 +184,11 @@ class IsoBankCodec:
     def field(self, path: str, message: Message, *, with_prefix: bool = False) -> bytes | None:
         """Return a value as it stands on the wire, None when it is absent."""
         value = value_at(message, path)
-        if value is None or path == "mti":
-            return None if value is None else str(value).encode("ascii")
+        if value is None:
+            return None
+        if path == "mti":
+            form = str(self._spec["t"]["data_enc"])
+            return bytes.fromhex(value) if form == "b" else str(value).encode(form)
         first, *rest = path.split(".")
         cell = inner_cell(self._column(first).cell, rest)
         return cell.write(value) if with_prefix else cell.bare(value)

@@ -48,6 +48,10 @@ def agree(platform: Codec, bank: BankCodec, message: Tree) -> None:
     ours = bank.encode(message)
     assert ours == theirs
     assert bank.decode(theirs) == platform.decode(ours)
+    for path in message.keys() - {"header", "body"}:
+        assert bank.field(path, message) == platform.field_bytes(path, message, False)
+        prefixed = bank.field(path, message, with_prefix=True)
+        assert prefixed == platform.field_bytes(path, message, True)
 
 
 def value_of(data: st.DataObject, row: Tree, charset: str = "ascii") -> Any:

@@ -2,15 +2,20 @@
 
 from pathlib import Path
 from random import Random  # noqa: TID251 - the tests bring the seeds
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
 
 from frontends.profile import Profile, load_profile, resolve_keys
+from qianzhi.domain.results import Result
 from qianzhi.runtime.now import Now
+from qianzhi.wire.keys import Delivered, build_delivery
+from qianzhi.wire.paths import get_path, put_path
 from simulators.bank import BankModel
 from simulators.bank_line import BankLine
 from simulators.codecs import bank_codec
+from simulators.line import Incoming, Outgoing
 from simulators.line_world import LineWorld
 from simulators.plans import Identity
 from simulators.record import Debit
@@ -132,3 +137,69 @@ def test_a_line_without_a_session_is_ready_as_it_stands_and_says_nothing_of_itse
     world.run(5)
     assert world.line.state is State.READY
     assert world.line.deadline is None
+
+
+def begun(name: str, seed: int = 1) -> tuple[TestedWorld, list[Outgoing]]:
+    """Return a bank that has just connected, and what it says first; the wire carries nothing."""
+    world = TestedWorld(name, seed=seed, rate=0)
+    world.faults = 1000
+    world.start()
+    return world, world.line.on_connected(world.now)
+
+
+def answer_to(world: TestedWorld, frame: bytes, result: Result) -> dict[str, Any]:
+    asked = world.profile.codec.decode(frame)
+    return world.profile.mapping.refusal_message(asked, result, world.now)
+
+
+ANSWERED = [name for name in KEYED if profile_of(name).session.delivery == "answer"]
+
+
+@pytest.mark.parametrize("name", ANSWERED)
+def test_a_key_in_an_answer_is_used_only_with_its_check_value(name: str) -> None:
+    master = resolve_keys(profile_of(name), CONFIG, production=False)["master"]
+    key = bytes.fromhex("1A2A3D4C5E6E708091A2B3C4D5E6F708")[: profile_of(name).session.key_bytes]
+    table = profile_of(name).table.delivery
+    told = [Delivered(key, purpose) for purpose in (("mac", "pin") if table.pin_key else ("mac",))]
+    for path in [table.mac_check, table.mac_key, *([table.pin_check] if table.pin_key else [])]:
+        world, (sign_on,) = begun(name)
+        answer = answer_to(world, sign_on.frame, Result.APPROVED)
+        answer = build_delivery(table, answer, world.profile.codec, master, *told)
+        right = get_path(answer, path)
+        flipped = bytes([right[0] ^ 0x40]) + right[1:] if isinstance(right, bytes) else swapped(right)
+        put_path(answer, path, flipped)
+        assert world.line.on_frames([Incoming(world.profile.codec.encode(answer))], world.now) == ([], [])
+        assert (world.line.ready, world.line.take_key(), world.line.bad) == (False, None, 1)
+        again = world.line.on_time(world.now.after(6_000_000))
+        answer = answer_to(world, again[0].frame, Result.APPROVED)
+        answer = build_delivery(table, answer, world.profile.codec, master, *told)
+        world.line.on_frames([Incoming(world.profile.codec.encode(answer))], world.now)
+        assert (world.line.ready, world.line.take_key()) == (True, key)
+
+
+def swapped(text: str) -> str:
+    return ("0" if text[0] != "0" else "1") + text[1:]
+
+
+THEIRS = [name for name in KEYED if profile_of(name).session.keys == "theirs"]
+
+
+@pytest.mark.parametrize("name", THEIRS)
+def test_a_key_of_the_banks_is_said_again_unchanged_and_used_from_the_approved_answer_on(name: str) -> None:
+    world, (sign_on,) = begun(name)
+    codec, line, later = world.profile.codec, world.line, world.now.after(6_000_000)
+    answer = answer_to(world, sign_on.frame, Result.APPROVED)
+    _, (delivery,) = line.on_frames([Incoming(codec.encode(answer), 0)], world.now)
+    assert line.session.key is None
+    (again,) = line.on_time(later)
+    assert again.frame == delivery.frame
+    answer = answer_to(world, delivery.frame, Result.BAD_MAC)
+    assert line.on_frames([Incoming(codec.encode(answer), 0)], later) == ([], [])
+    assert (line.ready, line.take_key(), line.session.key) == (False, None, None)
+    (other,) = line.on_time(later.after(6_000_000))
+    path = world.profile.table.delivery.mac_key
+    assert get_path(codec.decode(other.frame), path) != get_path(codec.decode(again.frame), path)
+    answer = answer_to(world, other.frame, Result.APPROVED)
+    line.on_frames([Incoming(codec.encode(answer), 0)], later)
+    assert line.ready
+    assert line.take_key() == line.session.key is not None

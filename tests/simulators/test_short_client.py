@@ -1,4 +1,4 @@
-"""A bank on short connections, on a reactor that is played: one frame each, several at once, habits by seed."""
+"""A bank on short connections, on a reactor that is played: one frame each, and several at once."""
 
 from pathlib import Path
 from random import Random  # noqa: TID251 - the tests bring the seeds
