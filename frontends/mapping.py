@@ -13,7 +13,7 @@ from datetime import UTC, tzinfo
 from enum import Enum
 from typing import Any, NamedTuple
 
-from frontends.mapping_parts import Bills, Content, Refusal, Transaction
+from frontends.mapping_parts import RESULT_TEXT, Bills, Content, Refusal, Transaction
 from frontends.mapping_rows import (
     Chooser,
     Message,
@@ -165,16 +165,16 @@ class Mapping:
         """Return the answer to `message`; `request` is None where the message never became one."""
         moment = moment_of_second(now.wall_us // SECOND_US, self.zone)
         answer = self._echo(message, moment)
-        transaction = self._by_name.get(self._chooser.find(message)) if request is not None else None
-        for put, constant in transaction.answer if transaction else self._constants:
+        transaction = self._by_name.get(self._chooser.find(message))
+        known = transaction if request is not None else None
+        for put, constant in known.answer if known else self._constants:
             put(answer, constant)
         self._result[1](answer, self.results.code_of(reply.result))
-        if transaction is not None and request is not None:
-            approved = reply.result is Result.APPROVED
-            for row in transaction.give:
-                row.write(answer, self._source(row.field, request, reply), moment)
-            if self._bills and transaction.kind is Kind.OWED and approved:
-                self._bills.write(answer, reply.bills, moment)
+        # Of a message that never became a request only the code's meaning can be told.
+        for row in known.give if known else transaction.words if transaction else ():
+            row.write(answer, self._source(row.field, request, reply), moment)
+        if self._bills and known and known.kind is Kind.OWED and reply.result is Result.APPROVED:
+            self._bills.write(answer, reply.bills, moment)
         return answer
 
     def refusal_message(self, message: Message, result: Result, now: Now) -> Message:
@@ -196,11 +196,11 @@ class Mapping:
                 put(answer, row.transform.write(value, moment, None))
         return answer
 
-    def _source(self, name: str, request: Request, reply: Reply) -> Any:
+    def _source(self, name: str, request: Request | None, reply: Reply) -> Any:
         """Return what a give row is to write, None when it has no meaning here."""
         if name == "now":
             return name
-        if name == "result_text":
+        if name == RESULT_TEXT:
             return self.results.text_of(reply.result)
         if name.startswith("request."):
             return getattr(request, name.partition(".")[2])

@@ -11,6 +11,8 @@ from frontends.transforms import FieldError, Moment
 from qianzhi.domain.requests import MONEY_KINDS, Bill, Key, Kind
 from qianzhi.domain.results import Result
 
+RESULT_TEXT = "result_text"  # the source of a give row: the meaning of the code, in words
+
 
 class Refusal(NamedTuple):
     """Why a message is no request that can be forwarded.
@@ -63,6 +65,7 @@ class Transaction:
             for path, _, value in (need.partition("=") for need in needs if need not in read)
         ]
         self.give = [_give_row(path, text) for path, text in {**tables.reply.give, **rows.give}.items()]
+        self.words = [row for row in self.give if row.field == RESULT_TEXT]
         constants = {**tables.reply.set, **rows.answer}
         self.answer = [(putter(path), value) for path, value in constants.items()]
         said = {**tables.request.set, **written(rows.when), **rows.set}
