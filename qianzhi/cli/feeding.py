@@ -149,6 +149,9 @@ def show_result(result: "TrafficResult") -> None:
     print_table(final_table(reports))
     if any(report.unanswered for report in reports):
         say("unanswered: not answered in time at first, settled by repeat, query or reversal")
+    for report in reports:
+        for day, word in sorted(report.totals.items()):
+            say(f"totals of {report.bank}, {day}: {word}")
     if any(report.refused for report in reports):
         say("")
         print_table(refusals_table(reports))

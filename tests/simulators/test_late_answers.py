@@ -14,6 +14,8 @@ from qianzhi.domain.requests import Kind, Reply, Request
 from qianzhi.domain.results import Result
 from qianzhi.runtime.effects import Effects
 from qianzhi.runtime.now import SECOND_US, Now
+from qianzhi.wire.mac import make_mac
+from qianzhi.wire.mackey import MacKey
 from simulators.bank import BankModel
 from simulators.bank_line import BankLine
 from simulators.codecs import bank_codec
@@ -185,7 +187,7 @@ def test_a_core_that_pays_twice_is_found_out_however_late_its_answers_are(name: 
 
 
 def request_of(profile: Profile, amount_fen: int = 50_00) -> Request:
-    serial = "000077" if profile.name == "hz_citic" else "20260701000000000077"
+    serial = "000077" if profile.name in ("hz_citic", "wenzhou") else "20260701000000000077"
     number = profile.numbers[0]
     return Request(
         Kind.RECHARGE, profile.space, 20260701, serial, profile.name, number, "13800000001", amount_fen
@@ -263,3 +265,15 @@ def test_a_document_that_the_bank_has_settled_otherwise_is_not_sent_again() -> N
     world.run(20)
     world.carry(world.bank.on_time(world.now))
     assert len(world.kept or ()) == 0  # every serial is settled, and so is every document
+
+
+def test_an_answer_that_repeats_no_amount_is_to_the_last_message_and_doubted() -> None:
+    """A refusal of what never became a request need not say how much was asked."""
+    line, front, request = rig("wenzhou")
+    (out,) = line.carry([Ask(1, request, START.wall_us)], START)
+    mapping, codec, mac = front.profile.mapping, front.profile.codec, front.profile.mac
+    answer = mapping.refusal_message(codec.decode(out.frame), Result.FORMAT, START)
+    assert mac is not None
+    make_mac(mac, answer, codec, MacKey(KEY))
+    (heard,), _ = line.on_frames([Incoming(codec.encode(answer))], START)
+    assert (heard.ticket, heard.result, heard.sure) == (1, Result.FORMAT, False)
