@@ -13,11 +13,11 @@ from frontends.transform_parts import (
     string_of,
     width_of,
 )
-from qianzhi.domain.dates import as_date, nearest_year
+from qianzhi.domain.dates import as_date, date_of
 
 
 def _mmdd(argument: str) -> Transform:
-    """Month and day at the head of a time stamp of `argument` digits; the year is the nearest one."""
+    """Month and day at the head of a time stamp of `argument` digits; the year is that of `dates.date_of`."""
     width = width_of(argument)
     if width < 4:
         raise ValueError("a width of at least the date's 4 digits, such as mmdd:10")
@@ -27,7 +27,7 @@ def _mmdd(argument: str) -> Transform:
         if len(text) != width or not is_digits(text):
             raise FieldError(f"{width} digits that begin with month and day")
         try:
-            return nearest_year(text[:4], moment.today)
+            return date_of(text[:4], moment.today)
         except ValueError as error:
             raise FieldError("a month and day that exist") from error
 

@@ -1,11 +1,13 @@
 """Business dates: whole numbers YYYYMMDD in the site's time zone, worked out from the wall time that is
 given.
 
-The source of each rule is the money rule it serves: MMDD means the nearest year; a date closes at a set
-time of the next day.
+The source of each rule is the money rule it serves: MMDD means a date that a bank can still ask about; a date
+closes at a set time of the next day.
 """
 
 from datetime import UTC, date, datetime, timedelta, tzinfo
+
+AHEAD_DAYS_MAX = 30  # a month and day further ahead than this is last year's
 
 
 def local_datetime(wall_us: int, zone: tzinfo) -> datetime:
@@ -28,24 +30,25 @@ def as_date(number: int) -> date:
     return date(number // 10_000, number // 100 % 100, number % 100)
 
 
-def nearest_year(mmdd: str, today: int) -> int:
-    """Return the date with this month and day that lies nearest to `today` (YYYYMMDD).
+def date_of(mmdd: str, today: int) -> int:
+    """Return the latest date with this month and day that is at most AHEAD_DAYS_MAX days after `today`.
 
-    29 February counts in leap years only.  Raises ValueError when no such day exists near today.
+    So it reaches eleven months back: a bank that asks after a recharge of half a year ago must not hear of a
+    date to come.  It reaches a month ahead, lest a clock of ours that is some days late takes a bank's today for
+    last year's.  29 February counts in leap years only.  Raises ValueError when no such day exists.
     """
     if len(mmdd) != 4 or not (mmdd.isascii() and mmdd.isdigit()):
         raise ValueError("a month and day is four digits")
     here = as_date(today)
-    found: list[tuple[int, int]] = []
-    for year in (here.year - 1, here.year, here.year + 1):
+    for year in (here.year + 1, here.year, here.year - 1):
         number = year * 10_000 + int(mmdd)
         try:
-            found.append((abs((as_date(number) - here).days), number))
+            ahead = (as_date(number) - here).days
         except ValueError:
             continue
-    if not found:
-        raise ValueError("no such month and day in the years around today")
-    return min(found)[1]
+        if ahead <= AHEAD_DAYS_MAX:
+            return number
+    raise ValueError("no such month and day in the year before today")
 
 
 def days_between(first: int, second: int) -> int:

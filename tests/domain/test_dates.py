@@ -25,18 +25,22 @@ def test_business_date_is_the_sites_calendar_day_not_utcs():
         ("1122", 20261122, 20261122),
         ("1231", 20270101, 20261231),
         ("0101", 20261231, 20270101),
-        ("0229", 20270105, 20280229),
+        ("0229", 20280205, 20280229),
         ("0229", 20240301, 20240229),
+        ("0501", 20261122, 20260501),  # half a year ago, and not five months ahead
+        ("1222", 20261122, 20261222),
+        ("1223", 20261122, 20251223),
+        ("1230", 20261122, 20251230),
     ],
 )
-def test_month_and_day_means_the_nearest_year(mmdd, today, expected):
-    assert dates.nearest_year(mmdd, today) == expected
+def test_month_and_day_means_a_date_that_a_bank_can_ask_about(mmdd, today, expected):
+    assert dates.date_of(mmdd, today) == expected
 
 
 @pytest.mark.parametrize("bad", ["", "1", "13 1", "1332", "0230", "+101", "一二三四", "0229"])
 def test_no_such_month_and_day_is_refused(bad):
     with pytest.raises(ValueError, match=r"month and day"):
-        dates.nearest_year(bad, 20260601)
+        dates.date_of(bad, 20260601)
 
 
 def test_a_date_closes_at_noon_of_the_next_day():

@@ -280,7 +280,7 @@ def test_unproved_messages_never_block_a_key(bank):
     assert not bank.blocks_first(Refusal(Result.FORMAT, "", "", key, Kind.STATUS))
 
 
-def test_dates_around_new_year_mean_the_nearest_one():
+def test_dates_around_new_year_mean_the_days_around_today():
     bank = profile_of("hz_citic")
     new_year = Now(0, 1_798_732_805_000_000)  # 2027-01-01 00:00:05 in Shanghai
     for date in (20261231, 20270101, 20270102):

@@ -10,7 +10,7 @@ from fuzz_codecs import ERROR_CHARACTERS_MAX, check_error
 
 from crm_bridge.gateway_checks import refusal
 from crm_bridge.journal_totals import Tally
-from qianzhi.domain.dates import nearest_year
+from qianzhi.domain.dates import date_of
 from qianzhi.domain.money import fen_from_yuan, yuan_from_fen
 from qianzhi.domain.requests import Key, Kind, Reply, Request
 from qianzhi.domain.results import Result
@@ -328,7 +328,7 @@ def check_texts(data: bytes) -> None:
         fen = None
     assert fen is None or fen_from_yuan(yuan_from_fen(fen)) == fen
     try:
-        date = nearest_year(text, 20261117)
+        date = date_of(text, 20261117)
     except ValueError:
         date = None
     assert date is None or f"{date:08d}"[4:] == text

@@ -244,8 +244,8 @@ TRANSFORMS = {
     "number_bare": Both("number of up to {0} digits, no leading zeros", "最多 {0} 位的数字，不补 0"),
     "count": NOTHING,
     "mmdd": Both(
-        "its first four digits are month and day; the year is the nearest one",
-        "前四位为月日，年份取最近的一年",
+        "its first four digits are month and day, of a date from eleven months ago to one month ahead",
+        "前四位为月日，指此前十一个月至此后一个月之间的日期",
     ),
     "date8": Both("YYYYMMDD", "年月日 YYYYMMDD"),
     "date6": Both("YYMMDD", "年月日 YYMMDD"),
