@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from frontends.flights import Arrival, Flight
 from frontends.front import Frame, Outbox
-from frontends.mapping_rows import Message
+from frontends.mapping_rows import Message, getter, putter, split_row
 from frontends.seal import Seal
 from qianzhi.domain.requests import Reply, Request
 from qianzhi.domain.results import Result
@@ -39,6 +39,7 @@ class Replies:
         self._queued = profile.transport.kind == "queue"
         self._ends = self._queued or profile.transport.connection == "short"
         self._has_header = "header.reject_code" in profile.codec.paths()
+        self._told_to_anybody = [(getter(path), putter(path)) for path in _paths_told_to_anybody(profile)]
         self._times: dict[str, list[int]] = {}
 
     def take_times(self) -> dict[str, list[int]]:
@@ -134,7 +135,36 @@ class Replies:
 
     def _write(self, arrival: Arrival, reply: Reply, now: Now) -> bytes:
         answer = self._profile.mapping.reply_message(arrival.message, arrival.request, reply, now)
+        unproved = arrival.request is None and arrival.mac_key is None
+        if unproved and self._profile.mac_required(answer):
+            answer = self._without_words_of_a_stranger(answer)
         return self._seal.encode(answer, arrival.mac_key, now)
+
+    def _without_words_of_a_stranger(self, answer: Message) -> Message:
+        """Return what of an answer may stand under our MAC though nobody proved that the bank asked.
+
+        A stranger who chose the fields of an answer could have them signed by us, and where a MAC joins
+        fields without telling their lengths, the same bytes can be laid out as another answer: an approval.
+        """
+        bare: Message = {}
+        for get, put in self._told_to_anybody:
+            value = get(answer)
+            if value is not None:
+                put(bare, value)
+        return bare
+
+
+def _paths_told_to_anybody(profile: "Profile") -> list[str]:
+    """Return what makes an answer one: its match fields, its result, what says that it carries a MAC, and
+    headers, which no MAC covers.
+    """
+    table = profile.table
+    paths = [split_row(text)[0] for text in table.match.keys]
+    paths += [*table.match.answer, *table.reply.set, table.reply.result, "charset"]
+    paths += [path for when in table.protection.required for path in when]
+    paths += [table.mac.choose_by] if table.mac is not None else []
+    echoed = [*table.reply.echo, *table.reply.copy]
+    return list(dict.fromkeys([*paths, *(path for path in echoed if path.partition(".")[0] == "header")]))
 
 
 def kind_name(request: Request | None) -> str:
