@@ -20,8 +20,15 @@ CHARSETS = {"gbk": "gbk", "gb2312": "gbk", "gb18030": "gb18030", "utf-8": "utf-8
 DEPTH_MAX = 16
 TEXT_SHOWN = 64
 
-_DECLARATION = re.compile(rb"\A<\?xml\s[^>]{0,200}?\?>")
-_ENCODING = re.compile(rb"encoding\s*=\s*[\"']([A-Za-z0-9._-]{1,40})[\"']")
+# The whole of XML's own rule: what only looks like a declaration could name one charset to us and another to
+# somebody else, and would be shown in dumps, whatever it says.
+_DECLARED = (
+    rb"<\?xml\s{1,9}version\s?=\s?(?:\"1\.[0-9]\"|'1\.[0-9]')"
+    rb"(?:\s{1,9}encoding\s?=\s?(?:\"[A-Za-z][A-Za-z0-9._-]{0,39}\"|'[A-Za-z][A-Za-z0-9._-]{0,39}'))?"
+    rb"(?:\s{1,9}standalone\s?=\s?(?:\"(?:yes|no)\"|'(?:yes|no)'))?\s{0,9}\?>"
+)
+_DECLARATION = re.compile(rb"\A" + _DECLARED)
+_ENCODING = re.compile(rb"encoding\s?=\s?[\"']([A-Za-z0-9._-]{1,40})[\"']")
 _LEAF = re.compile(rb"<([A-Za-z_][A-Za-z0-9_.-]*)>([^<]*)</\1>")
 _TAG = re.compile(rb"</?([A-Za-z_][A-Za-z0-9_.-]*)\s*/?>")
 
@@ -270,7 +277,7 @@ def _plain_pattern(names: set[bytes], leaves: set[bytes]) -> re.Pattern[bytes]:
     any_name, leaf = b"|".join(sorted(names)), b"|".join(sorted(leaves))
     # No two of these can match the same bytes, so that a body that does not match is found out in one pass.
     pieces = (rb"\s", rb"<(%b)>[^<\s][^<]*</\1>" % leaf, rb"</?(?:%b)>" % any_name, rb"<(?:%b)/>" % any_name)
-    return re.compile(rb"(?:<\?xml\s[^>]{0,200}\?>)?(?:%b)*" % b"|".join(pieces))
+    return re.compile(rb"(?:%b)?(?:%b)*" % (_DECLARED, b"|".join(pieces)))
 
 
 def _masked(text: bytes, kind: str) -> bytes:

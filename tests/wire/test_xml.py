@@ -356,3 +356,20 @@ def test_a_dialect_without_a_declaration(xml_tree):
     other = codec.encode({**message, "charset": "UTF-8"})
     assert other.startswith(b'<?xml version="1.0" encoding="UTF-8"?>')
     assert codec.decode(other) == {**message, "charset": "UTF-8"}
+
+
+@pytest.mark.parametrize(
+    "declaration",
+    [
+        b'<?xml version="1.0" encoding="UTF- 8"?>',
+        b'<?xml version="1.0" encoding="GBK" encoding="UTF-8"?>',
+        b'<?xml version="1.0" phone="13800001234"?>',
+        b'<?xml encoding="UTF-8" version="1.0"?>',
+        b'<?xml version="1.0" encoding="UTF-8\'?>',
+    ],
+)
+def test_what_only_looks_like_a_declaration_is_refused_and_not_shown(xml, declaration):
+    body = declaration + b"<Message></Message>"
+    with pytest.raises(RemoteProtocolError):
+        xml.decode(body)
+    assert b"13800001234" not in xml.mask(body)
