@@ -19,7 +19,7 @@ KEY = bytes.fromhex("0123456789ABCDEF1133557799BBDDFF")
 
 
 def line(bench, name):
-    """A line with a key that the test knows, and a genuine recharge of the bank, as readers of the line have it."""
+    """A line with a key that the test knows, and a genuine recharge of the bank."""
     made = bench(name)
     if made.profile.session.keys != "static":
         key = KEY[: min(KEY_BYTES[made.profile.mac.algorithm])]
