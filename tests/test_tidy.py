@@ -2,6 +2,7 @@
 
 import ast
 import configparser
+import itertools
 import re
 import statistics
 from collections.abc import Iterator
@@ -19,6 +20,8 @@ DAEMON_LINES_MAX = 150
 CONNECTION_LINES_MAX = 300
 CRASHPOINTS_MAX = 25
 BANK_LINES_MAX = 80
+BANK_FILES_MAX = 5
+SHARED_LINES_MAX = 5
 
 type_of_function = (ast.FunctionDef, ast.AsyncFunctionDef)
 
@@ -238,12 +241,44 @@ def test_folders_hold_what_they_are_for() -> None:
     assert not python_files("config", "supervisor.d"), "data only"
     assert not list((ROOT / "tests").rglob("__init__.py")), "tests are no package"
     assert not (ROOT / "qianzhi/__init__.py").read_bytes(), "an empty one"
-    thick = [
-        path
-        for path in python_files("frontends/banks")
-        if len(path.read_text(encoding="utf-8").splitlines()) > BANK_LINES_MAX
+
+
+def banks_that_repeat_themselves(folder: Path) -> Iterator[str]:
+    """What is wrong with the code that banks have of their own: too many files, too long, or one in another.
+
+    Lines are compared without their indentation; a pair shares those that stand in both, blank ones apart.
+    """
+    files = sorted(path for path in folder.rglob("*.py") if path.name != "__init__.py")
+    texts = {path.name: path.read_text(encoding="utf-8").splitlines() for path in files}
+    if len(files) > BANK_FILES_MAX:
+        yield f"{len(files)} files, at most {BANK_FILES_MAX}"
+    for name, lines in texts.items():
+        if len(lines) > BANK_LINES_MAX:
+            yield f"{name}: {len(lines)} lines, at most {BANK_LINES_MAX}"
+    distinct = {name: {line.strip() for line in lines} - {""} for name, lines in texts.items()}
+    for (one, ours), (other, theirs) in itertools.combinations(distinct.items(), 2):
+        if len(ours & theirs) > SHARED_LINES_MAX:
+            yield f"{one} and {other} share {len(ours & theirs)} lines"
+
+
+def test_the_banks_code_does_not_repeat_itself() -> None:
+    wrong = list(banks_that_repeat_themselves(ROOT / "frontends/banks"))
+    assert not wrong, "\n".join(wrong)
+
+
+def test_code_of_banks_that_repeats_itself_is_seen(tmp_path: Path) -> None:
+    lines = [f"a{number} = {number}" for number in range(6)]
+    (tmp_path / "one.py").write_text("\n".join(["x = 1", *lines]), encoding="utf-8")
+    (tmp_path / "two.py").write_text("\n\n    ".join(["y = 2", *lines[1:]]), encoding="utf-8")
+    assert not list(banks_that_repeat_themselves(tmp_path))
+    (tmp_path / "three.py").write_text("\n".join([*reversed(lines), *["z = 3"] * 75]), encoding="utf-8")
+    assert list(banks_that_repeat_themselves(tmp_path)) == [
+        "three.py: 81 lines, at most 80",
+        "one.py and three.py share 6 lines",
     ]
-    assert not thick, thick
+    for number in range(3):
+        (tmp_path / f"more{number}.py").touch()
+    assert "6 files, at most 5" in list(banks_that_repeat_themselves(tmp_path))
 
 
 @pytest.mark.parametrize("lock", ["requirements.lock", "requirements-dev.lock"])

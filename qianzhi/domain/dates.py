@@ -34,8 +34,8 @@ def date_of(mmdd: str, today: int) -> int:
     """Return the latest date with this month and day that is at most AHEAD_DAYS_MAX days after `today`.
 
     So it reaches eleven months back: a bank that asks after a recharge of half a year ago must not hear of a
-    date to come.  It reaches a month ahead, lest a clock of ours that is some days late takes a bank's today for
-    last year's.  29 February counts in leap years only.  Raises ValueError when no such day exists.
+    date to come.  It reaches a month ahead, lest a clock of ours that is some days late takes a bank's today
+    for last year's.  29 February counts in leap years only.  Raises ValueError when no such day exists.
     """
     if len(mmdd) != 4 or not (mmdd.isascii() and mmdd.isdigit()):
         raise ValueError("a month and day is four digits")

@@ -194,7 +194,7 @@ def _length(one: etree._Element, row: ClassRow, where: str, notes: list[str]) ->
     length = min(max(stated, 1), room, LENGTH_MAX)
     if length != stated:
         notes.append(f"{where}: the length {one.get('length', '')[:8]!r} became {length}")
-    return length
+    return row.size(length) if row.size else length
 
 
 def _id(one: etree._Element) -> int:

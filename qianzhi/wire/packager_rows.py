@@ -1,22 +1,31 @@
 """What the field classes of a packager description mean, by name, and what field numbers usually hold."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 
 class ClassRow(NamedTuple):
     """A field class: type, encoding (`packed` for digits whose filler the field's `pad` places), prefix, and
-    what the prefix counts where it is not the usual; `note` says what differs."""
+    what the prefix counts where it is not the usual; `note` says what differs, `size` how many bytes a
+    stated length takes where it is not that many."""
 
     type: str
     encoding: str
     prefix: str = ""
     unit: str = ""
     note: str = ""
+    size: Callable[[int], int] | None = None
+
+
+def _signed_bytes(length: int) -> int:
+    """A sign of one byte, and the digits behind it packed: a length of 9 is 5 bytes."""
+    return 1 + length // 2
 
 
 _F = "an odd number of digits is filled with F there and with 0 here"
 _EBCDIC_HEX = "bytes written as EBCDIC hex digits are read as text"
 _SIGNED = "sign and packed digits are read as bytes"
+_EVEN = "the length of an odd number of digits is one more there"
 
 CLASSES: dict[str, ClassRow] = {
     "IF_CHAR": ClassRow("ans", "ascii"),
@@ -35,10 +44,10 @@ CLASSES: dict[str, ClassRow] = {
     "IFA_LLLLBINARY": ClassRow("b", "raw", "LLLL"),
     "IFA_LLABINARY": ClassRow("b", "hex", "LL", "bytes"),
     "IFA_LLLABINARY": ClassRow("b", "hex", "LLL", "bytes"),
-    "IFA_LLBNUM": ClassRow("n", "packed", "LL"),
+    "IFA_LLBNUM": ClassRow("n", "packed", "LL", note=_EVEN),
     "IFB_NUMERIC": ClassRow("n", "packed"),
     "IFB_FNUMERIC": ClassRow("n", "bcd_left", note=_F),
-    "IFB_AMOUNT": ClassRow("b", "raw", note=_SIGNED),
+    "IFB_AMOUNT": ClassRow("b", "raw", note=_SIGNED, size=_signed_bytes),
     "IFB_LLNUM": ClassRow("n", "packed", "LL_bcd"),
     "IFB_LLLNUM": ClassRow("n", "packed", "LLL_bcd"),
     "IFB_FLLNUM": ClassRow("n", "bcd_left", "LL_bcd", note=_F),

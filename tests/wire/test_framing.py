@@ -1,11 +1,14 @@
 """Cutting a stream into frames, however it was split, and refusing headers that lie."""
 
+from itertools import product
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from qianzhi.wire.errors import EncodeError, Reason, RemoteProtocolError
 from qianzhi.wire.framing import FrameReader, FrameSpec, frame
+from simulators.framing import Cutter, FramingError, framed
 
 CUPS = FrameSpec(kind="ascii", size=4, frame_bytes_max=1892, heartbeat="zero_length")
 SPECS = [
@@ -44,6 +47,29 @@ def test_frames_survive_any_splitting_of_the_stream(spec, bodies, cuts):
     received += reader.receive_data(stream[at:])
     assert received == bodies
     assert not reader.partial
+
+
+@pytest.mark.parametrize("heartbeat", ["", "zero_length"])
+@pytest.mark.parametrize("inclusive", [False, True])
+@pytest.mark.parametrize(("kind", "size"), list(product(["ascii", "binary", "bcd"], range(1, 9))))
+def test_every_header_counts_as_it_says_and_the_banks_count_alike(kind, size, inclusive, heartbeat):
+    """Every kind in every size, with and without itself; the simulators have a framing of their own."""
+    spec = FrameSpec(kind=kind, size=size, inclusive=inclusive, heartbeat=heartbeat, frame_bytes_max=70_000)
+    most = {"ascii": 10**size, "binary": 256**size, "bcd": 100**size}[kind] - 1
+    for body in (b"x" * length for length in (1, 2, 5, 9, 90, 254, 999, 9_000, 65_535)):
+        count = len(body) + (size if inclusive else 0)
+        if count > most:
+            with pytest.raises(EncodeError):
+                frame(spec, body)
+            with pytest.raises(FramingError):
+                framed(spec, body)
+            continue
+        whole = frame(spec, body)
+        digits = {"ascii": whole[:size], "bcd": whole[:size].hex()}.get(kind)
+        assert (int(digits) if digits else int.from_bytes(whole[:size], "big")) == count
+        assert whole[size:] == body
+        assert framed(spec, body) == whole
+        assert FrameReader(spec).receive_data(whole * 2) == Cutter(spec).receive(whole * 2) == [body] * 2
 
 
 def test_a_frame_is_as_the_public_descriptions_draw_it():

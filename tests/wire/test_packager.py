@@ -102,6 +102,16 @@ def test_a_class_reads_and_writes_what_its_name_says(kind, value, wire):
     assert codec.encode({"mti": "0200", "any": value})[12:] == wire
 
 
+def test_a_signed_amount_of_packed_digits_takes_the_bytes_that_it_takes():
+    """One byte of sign and eight digits in four: five, though the description says nine characters."""
+    xml = description(field(28, "FEE", 9, "IFB_AMOUNT"), field(41, "TERMINAL", 8, "IF_CHAR"))
+    _, codec, notes = imported(xml)
+    body = codec.encode({"mti": "0200", "fee": b"C\x00\x00\x12\x34", "terminal": "12345678"})
+    assert body.endswith(b"C\x00\x00\x12\x3412345678")
+    assert codec.decode(body)["terminal"] == "12345678"
+    assert any("field 28: sign" in note for note in notes)
+
+
 def test_subfields_in_a_row_become_parts_as_deep_as_they_go():
     inner = group(3, "INNER", 20, "IFA_LLCHAR", field(2, "B", 2, "IF_CHAR"), field(1, "A", 1, "IFA_NUMERIC"))
     xml = description(group(48, "PRIVATE", 99, "IFA_LLLCHAR", field(1, "KIND", 2, "IF_CHAR"), inner))
