@@ -53,7 +53,7 @@ def _exchanged(profile: "Profile", master: bytes, saved: Saved, now: Now) -> Exc
     made_bytes = rules.key_bytes if rules.keys == "ours" else 0
     purposes = ("mac", "pin") if spec.form == "slots" and spec.pin_key else ("mac",)
     keys = LineKeys(profile.name, master, made_bytes, rules.key_grace_seconds, purposes)
-    keys.restore(saved.keys, now)
+    keys.restore(saved.keys, now, saved.retired)
     if made_bytes and rules.delivery == "message":
         delivery = Delivery(rules, keys, master, profile.mapping, profile.codec, spec, now)
         return Exchanged(keys, delivery=delivery)

@@ -287,8 +287,8 @@ class Session:
             return
         if self._delivery is not None:
             self._delivery.on_proved(now)
-        rows = self._keys.promote(now)
-        shown = rows[0].check_value.hex().upper()
+        current, rows = self._keys.promote(now)
+        shown = current.check_value.hex().upper()
         self._store(rows, lambda now, out: out.note("key_installed", now.wall_us, check_value=shown), out)
 
     # Helpers

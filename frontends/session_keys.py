@@ -8,12 +8,14 @@ Pure: randomness is given (`add_random`), rows are stored before a key is told, 
 A key is proved by a message that stands under it, or by the answer to its delivery.  Until then the one
 before it stays current: the other side may never have heard of the new one.  Whoever has lost an answer asks
 again, and is told the pending key again, so that it has either that one or the current one, and both verify.
+A key of the other side's that has passed away is never taken again: a delivery can be repeated by whoever has
+heard it, and the reason for a new key may be that the old one is known.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
-from frontends.session_rows import KeyRow, Slot
+from frontends.session_rows import KeyRow, RetiredRow, Slot
 from qianzhi.runtime.now import SECOND_US, Now
 from qianzhi.wire.errors import KeyCheckError
 from qianzhi.wire.keys import CHECK_BYTES, Delivered, check_value, is_weak, unwrap, with_parity, wrap
@@ -67,9 +69,12 @@ class LineKeys:
         self._rows: dict[Slot, KeyRow] = {}
         self._keys: dict[Slot, MacKey] = {}
         self._until_us: dict[Slot, int] = {}
+        self._retired: set[bytes] = set()
 
-    def restore(self, rows: list[KeyRow], now: Now) -> None:
+    def restore(self, rows: list[KeyRow], now: Now, retired: Iterable[bytes] = ()) -> None:
         """Take up the keys that the store kept; a passing key has only what is left of its grace.
+
+        `retired` are the check values of keys that must not come back.
 
         Raises KeyCheckError when a row's check value does not fit: the master key is another one by now.
         """
@@ -77,6 +82,7 @@ class LineKeys:
             self._set(row, MacKey(self._opened(row)))
             ago_us = max(0, now.wall_us - row.since_us)
             self._until_us[row.slot] = now.mono_us - ago_us + self._grace_us
+        self._retired.update(retired)
 
     def candidates(self, now: Now) -> list[MacKey]:
         """Return current and pending, and those that pass away within their grace."""
@@ -137,28 +143,40 @@ class LineKeys:
             return []
         return self._offer(zip(self._purposes, parts, strict=True), now)
 
-    def take(self, delivered: Iterable[Delivered], now: Now) -> list[KeyRow]:
+    def take(self, delivered: Sequence[Delivered], now: Now) -> list[KeyRow]:
         """Take the keys that the other side made as pending; return rows to be stored before it is answered.
 
         A MAC key that stands in force, or waits already, is left where it is: a delivery was repeated.
+        Raises KeyCheckError for one that has passed away.
         """
+        if any(check_value(one.key)[:CHECK_BYTES] in self._retired for one in delivered):
+            raise KeyCheckError("the delivered key has been retired")
         known = {self._keys[slot].material for slot in ("current", "pending") if slot in self._keys}
         new = [(one.purpose, one.key) for one in delivered if one.purpose != "mac" or one.key not in known]
         return self._offer(new, now)
 
-    def promote(self, now: Now) -> list[KeyRow]:
-        """Make the pending key current, the one before it previous for the grace; return rows to be stored.
+    def promote(self, now: Now) -> tuple[KeyRow, list[KeyRow | RetiredRow]]:
+        """Make the pending key current, the one before it previous for the grace; return its row, and all
+        rows to be stored.
 
         Nothing need wait for them: until they are stored a restart would find the key pending, and verify.
         """
         row, key = self._rows.pop("pending"), self._keys.pop("pending")
-        rows = [row._replace(slot="current", since_us=now.wall_us), KeyRow(self._line, "pending")]
+        current = row._replace(slot="current", since_us=now.wall_us)
+        gone: list[KeyRow] = []
         if "current" in self._rows:
-            rows.append(self._pass_away("current", "previous", now))
+            gone.append(self._pass_away("current", "previous", now))
         if "superseded" in self._rows:
-            rows.append(self._pass_away("superseded", "superseded", now))
-        self._set(rows[0], key)
-        return rows
+            gone.append(self._pass_away("superseded", "superseded", now))
+        self._set(current, key)
+        return current, [current, KeyRow(self._line, "pending"), *gone, *self._retire(gone, now)]
+
+    def _retire(self, gone: list[KeyRow], now: Now) -> list[RetiredRow]:
+        """Let keys of the other side's never come back; ours are random and need no memory."""
+        if self._key_bytes:
+            return []
+        self._retired.update(row.check_value for row in gone)
+        return [RetiredRow(self._line, row.check_value, now.wall_us) for row in gone]
 
     def _offer(self, parts: Iterable[tuple[str, bytes]], now: Now) -> list[KeyRow]:
         rows = []

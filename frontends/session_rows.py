@@ -34,13 +34,22 @@ class LeaseRow(NamedTuple):
     leased_until: int
 
 
+class RetiredRow(NamedTuple):
+    """The check value of a key that another one has followed, and since when (wall)."""
+
+    line: str
+    check_value: bytes
+    retired_us: int
+
+
 class Saved(NamedTuple):
     """What the store kept of one line."""
 
     keys: list[KeyRow]
     signed_on: bool
     leased_until: int
+    retired: frozenset[bytes] = frozenset()
 
 
-SessionRow = KeyRow | SignOnRow | LeaseRow
+SessionRow = KeyRow | SignOnRow | LeaseRow | RetiredRow
 NOTHING_SAVED = Saved([], False, 0)

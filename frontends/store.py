@@ -1,8 +1,9 @@
-"""The rows that must survive a restart of a front-end: wrapped working keys, sign-on state, leased serials.
+"""The rows that must survive a restart of a front-end: wrapped working keys and which were retired,
+sign-on state, leased serials.
 
 One SQLite file per front (WAL, synchronous=FULL).  `write` and `load` block; the shell calls `write` in a
 thread of its own and tells the core `on_stored` afterwards.  No clear key ever comes here: the caller hands
-over keys that are wrapped under the line's master key.  Python's own sqlite3 is enough for three tables, and
+over keys that are wrapped under the line's master key.  Python's own sqlite3 is enough for four tables, and
 a site has many fronts: without another library each of them starts with a quarter less work.
 """
 
@@ -11,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from frontends.session_rows import KeyRow, Saved, SessionRow, SignOnRow
+from frontends.session_rows import KeyRow, RetiredRow, Saved, SessionRow, SignOnRow
 from qianzhi.runtime.crash import crashpoint
 
 SCHEMA = (
@@ -24,6 +25,9 @@ SCHEMA = (
         changed_us INTEGER NOT NULL)""",
     """CREATE TABLE IF NOT EXISTS serials (
         line TEXT NOT NULL PRIMARY KEY, leased_until INTEGER NOT NULL CHECK (leased_until >= 0))""",
+    """CREATE TABLE IF NOT EXISTS retired_keys (
+        line TEXT NOT NULL, check_value BLOB NOT NULL, retired_us INTEGER NOT NULL,
+        PRIMARY KEY (line, check_value))""",
 )
 # Older files keep the keys in a table that has three slots only.
 HAS_OLD = "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = 'working_keys'"
@@ -37,6 +41,10 @@ DROP_KEY = "DELETE FROM line_keys WHERE line = :line AND slot = :slot"
 KEEP_SIGN_ON = (
     "INSERT INTO lines (line, signed_on, changed_us) VALUES (:line, :signed_on, :changed_us)"
     " ON CONFLICT (line) DO UPDATE SET signed_on = excluded.signed_on, changed_us = excluded.changed_us"
+)
+RETIRE = (
+    "INSERT INTO retired_keys (line, check_value, retired_us)"
+    " VALUES (:line, :check_value, :retired_us) ON CONFLICT DO NOTHING"
 )
 LEASE_FIRST = "INSERT INTO serials (line, leased_until) VALUES (:line, 0) ON CONFLICT DO NOTHING"
 LEASE = "UPDATE serials SET leased_until = :leased_until WHERE line = :line AND leased_until = :leased_from"
@@ -73,7 +81,9 @@ class FrontStore:
             rows = [KeyRow(*row) for row in keys]
             signed_on = scalar(connection, "SELECT signed_on FROM lines WHERE line = ?", line)
             leased = scalar(connection, "SELECT leased_until FROM serials WHERE line = ?", line)
-        return Saved(rows, bool(signed_on), leased)
+            retired = connection.execute("SELECT check_value FROM retired_keys WHERE line = ?", (line,))
+            gone = frozenset(check_value for (check_value,) in retired)
+        return Saved(rows, bool(signed_on), leased, gone)
 
     def write(self, rows: list[SessionRow]) -> None:
         """Write all rows in one transaction; a key row without a key deletes its slot.
@@ -121,6 +131,8 @@ def write_row(connection: sqlite3.Connection, row: SessionRow) -> None:
         connection.execute(KEEP_KEY if row.wrapped else DROP_KEY, row._asdict())
     elif isinstance(row, SignOnRow):
         connection.execute(KEEP_SIGN_ON, row._asdict())
+    elif isinstance(row, RetiredRow):
+        connection.execute(RETIRE, row._asdict())
     else:
         connection.execute(LEASE_FIRST, {"line": row.line})
         if connection.execute(LEASE, row._asdict()).rowcount != 1:

@@ -15,7 +15,7 @@ from frontends.front import DONE, TO_BANK, Frame
 from frontends.front_core import make_processor
 from frontends.mapping import Sort
 from frontends.profile import load_profile, resolve_keys
-from frontends.session_rows import NOTHING_SAVED, KeyRow, LeaseRow, Saved, SignOnRow
+from frontends.session_rows import NOTHING_SAVED, KeyRow, LeaseRow, RetiredRow, Saved, SignOnRow
 from qianzhi.domain.requests import Kind, Reply, Request
 from qianzhi.domain.results import Result
 from qianzhi.link.events import Hello
@@ -111,7 +111,8 @@ class Bench:
         while self.stores:
             token, rows = self.stores.pop(0)
             for row in rows:
-                self.kept[type(row), getattr(row, "slot", "")] = row
+                name = row.check_value if isinstance(row, RetiredRow) else getattr(row, "slot", "")
+                self.kept[type(row), name] = row
             self.top_up()
             self.run(self.core.on_stored(token, self.now))
 
@@ -124,7 +125,8 @@ class Bench:
         keys = [row for row in self.kept.values() if isinstance(row, KeyRow) and row.wrapped]
         sign_on = self.kept.get((SignOnRow, ""))
         lease = self.kept.get((LeaseRow, ""))
-        return Saved(keys, bool(sign_on and sign_on.signed_on), lease.leased_until if lease else 0)
+        retired = frozenset(row.check_value for row in self.kept.values() if isinstance(row, RetiredRow))
+        return Saved(keys, bool(sign_on and sign_on.signed_on), lease.leased_until if lease else 0, retired)
 
     def is_business(self, body):
         if self.profile.name == "hz_citic" and body[41:46] != b"00000":

@@ -251,6 +251,25 @@ def test_a_key_replaced_before_its_use_still_verifies(theirs, bench, edit):
     assert not is_heard(again, source, KEYS[0], "000004")
 
 
+def test_a_delivery_played_again_never_brings_back_a_key_that_was_replaced(theirs, bench):
+    """The bank may have made a new key because the old one is known to somebody."""
+    source = theirs.connect()
+    theirs.manage(source, "sign_on")
+    for number, key in enumerate(KEYS):
+        deliver(theirs, source, key, f"{900_002 + number:06d}")
+        assert is_heard(theirs, source, key, f"{1 + number:06d}")
+    theirs.wait(181)
+    deliver(theirs, source, KEYS[0], "900002")
+    assert last(theirs)["RESPCODE"] == "A0"
+    assert not is_heard(theirs, source, KEYS[0], "000003")
+    again = bench("wenzhou", saved=theirs.saved(), now=theirs.now, profile=theirs.profile)
+    again.node_up()
+    source = again.connect()
+    deliver(again, source, KEYS[0], "900002")
+    assert last(again)["RESPCODE"] == "A0"
+    assert is_heard(again, source, KEYS[1], "000004")
+
+
 @pytest.mark.parametrize(
     "fault", ["check", "weak", "short", "no hex", "not signed on", "missing"], ids=lambda fault: fault
 )

@@ -8,7 +8,7 @@ from queue import SimpleQueue
 
 import pytest
 
-from frontends.session_rows import NOTHING_SAVED, KeyRow, LeaseRow, SessionRow, SignOnRow
+from frontends.session_rows import NOTHING_SAVED, KeyRow, LeaseRow, RetiredRow, SessionRow, SignOnRow
 from frontends.store import FrontStore, LeaseConflictError, StoreError
 from frontends.store_thread import StoreThread
 
@@ -32,6 +32,14 @@ def test_rows_survive_a_restart_and_lines_are_apart(path: Path) -> None:
     assert saved.leased_until == 100
     assert again.load("y") == NOTHING_SAVED
     again.close()
+
+
+def test_a_retired_key_is_remembered_and_may_be_told_twice(path: Path) -> None:
+    store = FrontStore(path)
+    store.write([RetiredRow("x", CHECK, 1)])
+    store.write([RetiredRow("x", CHECK, 2), RetiredRow("y", b"\1\2\3\4", 2)])
+    store.close()
+    assert FrontStore(path).load("x").retired == {CHECK}
 
 
 def test_a_slot_is_replaced_and_emptied(path: Path) -> None:
