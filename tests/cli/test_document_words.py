@@ -6,7 +6,16 @@ import pytest
 
 from frontends.mapping_checks import BILL_COLUMNS, GIVEN, TAKEN
 from frontends.transforms import TRANSFORMS
-from qianzhi.cli.document import arithmetic, authentication, boundaries, results, sequence, specs, words
+from qianzhi.cli.document import (
+    arithmetic,
+    authentication,
+    boundaries,
+    results,
+    sequence,
+    settling,
+    specs,
+    words,
+)
 from qianzhi.cli.document.exchange import PURPOSES, RESULTS
 from qianzhi.cli.document.layouts import LAYOUTS
 from qianzhi.cli.document.opening import KINDS
@@ -14,7 +23,7 @@ from qianzhi.cli.document.page import Both, Page, code, split_title
 from qianzhi.cli.document.samples import REFUSALS
 from qianzhi.cli.document.samples import TITLES as TRANSACTIONS
 from qianzhi.domain.requests import Kind
-from qianzhi.domain.results import Result
+from qianzhi.domain.results import EDGE_RESULTS, Result
 from qianzhi.wire.algorithms import KEY_BYTES
 from qianzhi.wire.codec import MAKERS
 from qianzhi.wire.framing import LENGTHS
@@ -42,7 +51,11 @@ ASKED = set(Kind) - {Kind.BLOCK}
         (KEY_BYTES, arithmetic.ALGORITHM_NAMES),
         (KEY_BYTES, {*arithmetic.STEPS, *arithmetic.DIGEST_NAMES}),
         (Result, results.MEANINGS),
-        (results.ADVICE, results.Advice.__args__),
+        (Result, results.ADVICE),
+        (Result, {*settling.SETTLED, *(Result(number) for number in Result if number in EDGE_RESULTS)}),
+        (settling.Verdict.__args__, results.VERDICTS),
+        (settling.Verdict.__args__, results.VERDICTS_LONG),
+        (settling.LISTENERS, results.LISTENERS),
         (ASKED, PURPOSES),
         (ASKED, RESULTS),
         (ASKED, TRANSACTIONS),

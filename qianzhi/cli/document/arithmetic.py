@@ -43,8 +43,10 @@ def _padded(data: bytes, size: int = BLOCK_BYTES) -> bytes:
 def _filled(data: bytes, size: int = BLOCK_BYTES) -> Step:
     blocks = len(_padded(data, size)) // size
     words = Both(
-        f"the {len(data)} bytes filled with zero bytes to {blocks} blocks of {size}",
-        f"{len(data)} 字节补零字节至 {blocks} 个 {size} 字节分组",
+        f"the {len(data)} bytes filled with zero bytes to {blocks} blocks of {size} (none where they "
+        "fill the "
+        "last block already)",
+        f"{len(data)} 字节补零字节至 {blocks} 个 {size} 字节分组（恰为整数个分组时不补）",
     )
     return Step(words, _padded(data, size))
 

@@ -2,9 +2,10 @@
 hand.
 """
 
+from qianzhi.cli.document.answered import answer_rules
 from qianzhi.cli.document.arithmetic import ALGORITHM_NAMES, DIGEST_NAMES, worked
 from qianzhi.cli.document.facts import Facts
-from qianzhi.cli.document.page import Both, Page, Text, code, joined
+from qianzhi.cli.document.page import NOTHING, Both, Page, Text, code, joined
 from qianzhi.cli.document.samples import Sample
 from qianzhi.wire.algorithms import DIGESTS, expected_key
 from qianzhi.wire.codec import get_path
@@ -65,8 +66,8 @@ def _which(page: Page, facts: Facts, mac: MacSpec) -> None:
                 f"**算法。** {ALGORITHM_NAMES[mac.algorithm].zh}。",
             ),
             Both(
-                f"**Key.** {expected_key(mac.algorithm)}; {_source(facts).en}.",
-                f"**密钥。** {_lengths(mac)}；{_source(facts).zh}。",
+                f"**Key.** {_lengths(facts, mac).en}; {_source(facts).en}.",
+                f"**密钥。** {_lengths(facts, mac).zh}；{_source(facts).zh}。",
             ),
             Both(f"**Place.** {facts.label(mac.field)}.", f"**位置。** {facts.label(mac.field)}。"),
             Both(
@@ -74,26 +75,18 @@ def _which(page: Page, facts: Facts, mac: MacSpec) -> None:
                 "directions.",
                 f"**适用报文。** 双向报文凡符合 {required.zh} 者，均须带正确的 MAC。",
             ),
-            Both(
-                "**Answers.** Check the MAC of our answers too, before you believe them."
-                + (KEYLESS.en if facts.exchanged else ""),
-                "**应答。** 贵方也须先校验我方应答的 MAC 再采信。" + (KEYLESS.zh if facts.exchanged else ""),
-            ),
+            *answer_rules(facts),
         ]
     )
 
 
-KEYLESS = Both(
-    " An answer is made under the key under which its request was right. A refusal that we send while no "
-    "key is in force carries no MAC.",
-    "应答使用其请求验证通过的那把密钥；尚无有效密钥时我方的拒绝应答不带 MAC。",
-)
-
-
-def _lengths(mac: MacSpec) -> str:
-    return (
-        expected_key(mac.algorithm).replace(" or ", " 或 ").replace(" to ", " 至 ").replace(" bytes", " 字节")
-    )
+def _lengths(facts: Facts, mac: MacSpec) -> Both:
+    """Say how long the key is; keys that we make have one length."""
+    rules = facts.profile.session
+    if rules.keys == "ours":
+        return Both(f"{rules.key_bytes} bytes", f"{rules.key_bytes} 字节")
+    words = expected_key(mac.algorithm)
+    return Both(words, words.replace(" or ", " 或 ").replace(" to ", " 至 ").replace(" bytes", " 字节"))
 
 
 SOURCES = {
@@ -213,17 +206,36 @@ def _byte_steps(facts: Facts, mac: MacSpec) -> list[Both]:
             f"from {start.en} to the end, without those of {label} itself, which leave no gap",
             f"从{start.zh}到报文结束，去掉 {label} 自身的字节，前后直接相接",
         )
+    bits = (
+        Both(", the MAC's bit in the bitmap set", "，位图中 MAC 的位已置 1")
+        if facts.spec.kind == "iso8583"
+        else NOTHING
+    )
     return [
         Both(
-            "Write the whole message with its MAC still blank; lengths (and a bitmap) as they will be.",
-            "先按最终形式写出整条报文，MAC 暂留空；长度（及位图）按最终值。",
+            f"Write the whole message with its MAC still blank, everything else as it will be{bits.en}.",
+            f"先按最终形式写出整条报文，MAC 暂留空，其余均为最终值{bits.zh}。",
         ),
         Both(
-            f"Take every byte {side.en} the MAC: {span.en}{inner.en}. The length header of the line is "
-            "not among them.",
-            f"取 MAC {side.zh}的全部字节：{span.zh}{inner.zh}。线路长度头不计在内。",
+            f"Take every byte {side.en} the MAC: {span.en}{inner.en}.{_outside(facts).en}",
+            f"取 MAC {side.zh}的全部字节：{span.zh}{inner.zh}。{_outside(facts).zh}",
         ),
     ]
+
+
+def _outside(facts: Facts) -> Both:
+    """Name what stands before the message and is not among the MAC's bytes."""
+    outside = []
+    if facts.profile.frame.kind not in ("none", "message") and not facts.profile.frame.keep:
+        outside.append(Both("the length header of the line", "线路长度头"))
+    if facts.spec.kind == "iso8583" and any(
+        one.path.startswith("header.") for one in facts.spec.shapes[0].fields
+    ):
+        outside.append(Both("the header before the message type", "消息类型之前的报文头"))
+    if not outside:
+        return NOTHING
+    names = joined(outside, " and ", "和")
+    return Both(f" Without {names.en}.", f"不含{names.zh}。")
 
 
 FORM_WORDS = {
@@ -274,8 +286,8 @@ def _end_steps(facts: Facts, mac: MacSpec) -> list[Both]:
     return [
         *key,
         Both(
-            f"Compute {name.en} over the result, as the worked example shows.",
-            f"对结果计算 {name.zh}，过程见下例。",
+            f"Compute over the result, step by step as in the worked example: {name.en}.",
+            f"对结果按下例逐步计算：{name.zh}。",
         ),
         Both(f"Put into {facts.label(mac.field)}: {form.en}.", f"写入 {facts.label(mac.field)}：{form.zh}。"),
     ]

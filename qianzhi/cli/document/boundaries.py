@@ -1,7 +1,7 @@
 """The chapter on framing: how bytes become messages."""
 
 from qianzhi.cli.document.facts import Facts
-from qianzhi.cli.document.page import Both, Page
+from qianzhi.cli.document.page import Both, Page, code, joined
 from qianzhi.cli.document.samples import Sample
 
 
@@ -17,6 +17,7 @@ def framing(page: Page, facts: Facts) -> None:
     else:
         FRAMES[facts.profile.frame.kind](page, facts)
     page.items(_frame_rules(facts))
+    _borders(page, facts)
 
 
 def _example(facts: Facts) -> Sample:
@@ -99,6 +100,7 @@ def _frame_rules(facts: Facts) -> list[Both]:
         )
     ]
     if spec.kind in LENGTHS:
+        bad = _bad_lengths(facts)
         rules.append(
             Both(
                 "TCP keeps no boundaries: a read may bring half a message or several. Collect bytes, "
@@ -108,9 +110,9 @@ def _frame_rules(facts: Facts) -> list[Both]:
         )
         rules.append(
             Both(
-                "After a length that is no number, is zero where no heartbeat is agreed, or is too "
-                "large, the stream cannot be read any further: we close the connection.",
-                "长度不是数字、为零（未约定心跳时）或超长时，字节流已无法继续解析，我方关闭连接。",
+                f"After a length that is {bad.en} too large, the stream cannot be read any further: we close "
+                "the connection.",
+                f"长度{bad.zh}超长时，字节流已无法继续解析，我方关闭连接。",
             )
         )
     if spec.heartbeat == "zero_length":
@@ -123,6 +125,45 @@ def _frame_rules(facts: Facts) -> list[Both]:
         )
     rules.append(_unreadable(facts))
     return rules
+
+
+def _bad_lengths(facts: Facts) -> Both:
+    """Name the lengths that end a stream, except one that is too large."""
+    kinds = []
+    if facts.profile.frame.kind != "binary":
+        kinds.append(Both("no number", "不是数字"))
+    if not facts.profile.frame.heartbeat:
+        kinds.append(Both("zero", "为零"))
+    return joined([*kinds, Both("", "")], " or ", "或")
+
+
+def _borders(page: Page, facts: Facts) -> None:
+    """Write what broken requests hear, as they heard it on the bench."""
+    if not facts.borders:
+        return
+    page.say(
+        "What can be read but is wrong in its content hears a refusal; what cannot be read does not. So "
+        "each of "
+        "these faults fares in a recharge, with its MAC made anew where that is possible:",
+        "能解析而内容有误的报文得到拒绝应答；无法解析的不作应答。充值报文的下列错误（能重算 MAC 的均已重"
+        "算）处理如下：",
+    )
+    silence = (
+        Both("no answer", "不应答")
+        if facts.queued
+        else Both("no answer; we close the connection", "不应答，关闭连接")
+    )
+    back = Both("sent back with a reject code", "带拒绝码退回")
+    page.table(
+        (Both("fault", "错误"), Both("what you hear", "处理")),
+        [
+            (
+                one.words,
+                back if one.returned else Both(code(one.code), code(one.code)) if one.code else silence,
+            )
+            for one in facts.borders
+        ],
+    )
 
 
 def _unreadable(facts: Facts) -> Both:

@@ -2,132 +2,103 @@
 
 from collections.abc import Sequence
 
-from frontends.profile import UNPROVED
 from qianzhi.cli.document.facts import Facts
-from qianzhi.cli.document.page import Both, Page, Text, code, joined
-from qianzhi.cli.document.results import ADVICE, MEANINGS, Advice
+from qianzhi.cli.document.page import NOTHING, Both, Page, Text, code, joined
+from qianzhi.cli.document.results import LISTENERS, MEANINGS, VERDICTS, VERDICTS_LONG, advice
+from qianzhi.cli.document.settling import (
+    Listener,
+    codes_of,
+    is_general,
+    leaves_free,
+    listeners,
+    verdict,
+)
 from qianzhi.cli.document.words import BILL_COLUMNS, transform_words
 from qianzhi.domain.requests import Kind
 from qianzhi.domain.results import Result
-
-OPEN = frozenset({Result.UNKNOWN, Result.IN_PROCESS})
 
 
 def codes(page: Page, facts: Facts) -> None:
     """Write the chapter of result codes, one row for each code."""
     page.chapter(Both("Result codes", "返回码"))
-    results = facts.profile.table.results
-    page.say(
-        f"The code stands in {facts.label(facts.profile.table.reply.result)} of every answer. *Final*: "
-        "it is settled and does not change. *Open*: nothing may be concluded. *This message*: this "
-        "message was not carried out, but an earlier one with the same serial may have been; send it "
-        "again, or ask.",
-        f"返回码在每条应答的 {facts.label(facts.profile.table.reply.result)} 中。*终态*：已有定论，"
-        "不再改变。*未定*：不得据此下结论。*本条*：本条报文未受理，但先前同一流水的报文可能已处理，"
-        "应重发或查询。",
-    )
-    grouped: dict[str, list[Result]] = {}
-    for name, value in results.codes.items():
-        result = Result[name.upper()]
-        silent = result is Result.UNKNOWN and facts.profile.results.silent_on_unknown
-        if not silent and (result is not Result.TOTALS_DIFFER or facts.names_of(Kind.TOTALS)):
-            grouped.setdefault(value, []).append(result)
+    heard = listeners(facts)
+    _verdicts(page, facts, heard)
+    page.section(Both("The codes", "返回码表"))
     texts = facts.profile.results.texts
     rows: list[Sequence[Text]] = []
-    for value, meant in grouped.items():
+    for value, meant in codes_of(facts).items():
         said = [texts[one.name.lower()] for one in meant if one.name.lower() in texts]
         cells: list[Text] = [
             code(value),
             joined([MEANINGS[one] for one in meant], "; or ", "；或"),
-            _final(facts, value, meant),
-            _again(facts, value, meant),
-            joined(dict.fromkeys(ADVICE[_kind_of(facts, value, meant, one)] for one in meant), " ", ""),
+            *(VERDICTS[verdict(facts, meant, one)] for one in heard),
+            joined(dict.fromkeys(_advice(facts, one) for one in meant), " ", ""),
         ]
         rows.append([*cells, code(" / ".join(said))] if texts else cells)
-    heads = [
-        ("code", "返回码"),
-        ("meaning", "含义"),
-        ("state", "状态"),
-        ("same serial again", "可否重发原流水"),
-        ("what to do", "处理"),
-    ]
-    page.table([Both(*head) for head in [*heads, ("text", "文字")][: len(rows[0])]], rows)
-    page.say(_again_words(facts).en, _again_words(facts).zh)
-    page.say(
-        "A refusal of a status query or reversal itself (its form, its MAC, a busy platform) says "
-        "nothing about its original.",
-        "对状态查询或冲正报文本身的拒绝（格式、MAC、系统忙等）不说明原交易的结果。",
-    )
+    heads = [Both("code", "返回码"), Both("meaning", "含义"), *(LISTENERS[one] for one in heard)]
+    heads += [Both("what to do besides", "其他处理"), Both("text", "文字")]
+    page.table(heads[: len(rows[0])], rows)
     if texts:
         page.say("Texts are given in Chinese, for people; they may change.", "文字说明仅供阅读，可能调整。")
+    _general(page, facts)
 
 
-def _kind_of(facts: Facts, value: str, meant: list[Result], result: Result) -> Advice:
-    kind = ADVICE_OF.get(result, "refused")
-    waiting = kind in ("later", "hours")
-    return "anew" if waiting and not _invites(facts, value, meant) else kind
+def _advice(facts: Facts, result: Result) -> Both:
+    return advice(result, free=leaves_free(facts, result), exchanged=facts.exchanged)
 
 
-ADVICE_OF: dict[Result, Advice] = {
-    Result.APPROVED: "done",
-    Result.UNKNOWN: "open",
-    Result.NOTHING_OWED: "tell",
-    Result.DATE_CLOSED: "closed",
-    Result.TOO_OLD: "closed",
-    Result.IN_PROCESS: "wait",
-    Result.BILL_CHANGED: "ask_bill",
-    Result.BILL_PAID: "ask_bill",
-    Result.NO_SUCH_BILL: "ask_bill",
-    Result.DUPLICATE_SERIAL: "look",
-    Result.AMOUNT_DIFFERS: "look",
-    Result.FORMAT: "mend",
-    Result.UNSUPPORTED: "mend",
-    Result.BAD_MAC: "keys",
-    Result.NOT_SIGNED_ON: "sign_on",
-    Result.BUSY: "later",
-    Result.UNAVAILABLE: "later",
-    Result.NO_ROUTE: "later",
-    Result.CLOSED_HOURS: "hours",
-    Result.TOTALS_DIFFER: "totals",
-    Result.QUARANTINED: "call",
-}
+def _verdicts(page: Page, facts: Facts, heard: Sequence[Listener]) -> None:
+    """Say how the table is read: who hears a code decides what it settles."""
+    again = (
+        Both(
+            "; the same bytes once more under the same message id count", "；以相同消息号再发相同字节也算重发"
+        )
+        if facts.queued
+        else NOTHING
+    )
+    page.say(
+        f"The code stands in {facts.label(facts.profile.table.reply.result)} of every answer. What it "
+        "settles "
+        "depends on what heard it. *Sent once*: a recharge or payment that was sent a single time, whose "
+        "serial was neither repeated nor queried nor reversed before this answer. *Repeat*: the same once "
+        f"more, whether you sent the first copy or only may have{again.en}. *Status query* and "
+        "*reversal*: what the "
+        "answer says of the original. The words in these columns:",
+        f"返回码在每条应答的 {facts.label(facts.profile.table.reply.result)} 中，其结论取决于由哪种报文得到。"
+        "*仅发一次*：充值或缴费只发送过一次，且得到本应答之前该流水未重发、未查询、未冲正。"
+        f"*重发*：同一笔再次发送，不论首次是确已发出还是可能发出{again.zh}。*状态查询*、*冲正*：应答对原"
+        "交易的结论。"
+        "各栏用语：",
+    )
+    page.table(
+        (Both("word", "用语"), Both("what is true, and what you do", "结论与处理")),
+        [(VERDICTS[word], VERDICTS_LONG[word]) for word in VERDICTS],
+    )
+    page.say(
+        "A code that is not in the table is *open*, and so is an answer whose MAC is wrong. Queries of "
+        "what is "
+        "owed and totals settle nothing: whatever they hear, no money moved by them.",
+        "表中没有的返回码、MAC 错误的应答，一律为*未定*。欠费查询和总额核对不涉及资金结论：无论应答什么，"
+        "都不因它们而入账。",
+    )
 
 
-def _final(facts: Facts, value: str, meant: list[Result]) -> Both:
-    if OPEN & set(meant):
-        return Both("open", "未定")
-    if _invites(facts, value, meant) or Result.UNSUPPORTED in meant:
-        return Both("this message", "本条")
-    return Both("final", "终态")
-
-
-def _invites(facts: Facts, value: str, meant: list[Result]) -> bool:
-    """Tell whether the same serial can still be approved after this code."""
-    return value in facts.profile.results.repeat_codes and (not facts.queued or set(meant) <= UNPROVED)
-
-
-def _again(facts: Facts, value: str, meant: list[Result]) -> Both:
-    if OPEN & set(meant) or _invites(facts, value, meant):
-        return Both("yes", "可以")
-    return Both("no", "否")
-
-
-def _again_words(facts: Facts) -> Both:
+def _general(page: Page, facts: Facts) -> None:
+    """Name the codes that can never be an original's result, and say what follows from that."""
+    general = ", ".join(code(value) for value, meant in codes_of(facts).items() if is_general(meant))
+    page.say(
+        f"**General codes** are {general}. They speak of the message that hears them and of nothing "
+        "else, and "
+        "are never the stored result of an original. A repeat, status query or reversal that hears one has "
+        "learnt nothing about the original: mend what is wrong and send it again.",
+        f"**通用码**为 {general}。它们只说明得到它的那条报文本身，绝不会是原交易的结果。重发、查询或冲正得到"
+        "通用码时，对原交易一无所知：纠正问题后再发。",
+    )
     if facts.queued:
-        return Both(
-            "*Same serial again: no* means that the serial is used up: a repeat hears the same refusal, "
-            "or that the serial is blocked, and never an approval; take a new serial for a new try. When "
-            "we are overloaded we do not refuse: your messages wait in the queue.",
-            "*不可重发*表示该流水已作废：重发得到同样的拒绝或“已封锁”，不会再成功；重试须换新流水。"
+        page.say(
+            "When we are overloaded we do not refuse: your messages wait in the queue.",
             "我方过载时不拒绝请求，报文在队列中等待。",
         )
-    return Both(
-        "*Same serial again: yes* means that the very same serial may still be approved. *No* means that "
-        "the serial is used up: a repeat hears the same refusal, or that the serial is blocked, and "
-        "never an approval; take a new serial for a new try.",
-        "*可以重发*表示同一流水仍可成功。*不可*表示该流水已作废：重发得到同样的拒绝或“已封锁”，"
-        "不会再成功；重试须换新流水。",
-    )
 
 
 def limits(page: Page, facts: Facts) -> None:
@@ -139,11 +110,14 @@ def limits(page: Page, facts: Facts) -> None:
         page.say(
             "An approved answer to the query of what is owed lists the open bills in "
             f"{facts.label(bills.path)}, one for each month, oldest first, at most {bills.max}; what is "
-            "left over is listed once these are paid. Without any bill the answer is "
-            f"{facts.code_of(Result.NOTHING_OWED)}. A bill is paid whole: the amount of the payment is "
-            "principal plus late fee, and the bill's serial is quoted.",
+            "left over is listed once these are paid. The total is that of all open bills with their late "
+            "fees, listed or not, and of what the account itself is in arrears; it may be there without "
+            f"any bill. When nothing is owed the answer is {facts.code_of(Result.NOTHING_OWED)}. A bill "
+            "is paid "
+            "whole: the amount of the payment is principal plus late fee, and the bill's serial is quoted.",
             f"欠费查询成功应答在 {facts.label(bills.path)} 中列出未缴账单，每账期一笔，旧账在前，最多 "
-            f"{bills.max} 笔；其余账单待所列账单缴清后再列出。没有欠费时应答 "
+            f"{bills.max} 笔；其余账单待所列账单缴清后再列出。总额为全部未缴账单（含未列出的）连同违约金，"
+            "再加账户本身的欠款，可能有总额而无账单。没有欠费时应答 "
             f"{facts.code_of(Result.NOTHING_OWED)}。账单须整笔缴清：缴费金额等于欠费加违约金，"
             "并引用账单流水。",
         )
@@ -169,7 +143,7 @@ def limits(page: Page, facts: Facts) -> None:
             (
                 Both("our time to answer, seconds", "应答时限，秒"),
                 f"{own.reply_seconds:g}",
-                Both("see above", "见上文"),
+                facts.code_of(Result.UNKNOWN) or Both("silence", "不作应答"),
             ),
             (
                 Both("length of a message, bytes", "报文长度，字节"),

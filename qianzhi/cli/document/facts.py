@@ -2,11 +2,12 @@
 names.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from frontends.mapping_rows import ANYTHING, values_of
 from frontends.mapping_tables import When
+from qianzhi.cli.document.borders import Border, borders
 from qianzhi.cli.document.line_samples import close_line, open_line
 from qianzhi.cli.document.page import Both, code, joined, split_title
 from qianzhi.cli.document.samples import House, Sample, find, money_samples
@@ -20,12 +21,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Facts:
-    """One bank, ready to be described; `keys` are the printed test keys."""
+    """One bank, ready to be described.
+
+    `keys` are the printed test keys, `borders` what broken requests hear.
+    """
 
     profile: "Profile"
     spec: Spec
     samples: list[Sample]
     keys: dict[str, bytes]
+    borders: list[Border] = field(default_factory=list)
 
     @property
     def title(self) -> Both:
@@ -91,6 +96,13 @@ class Facts:
         return rows[0].partition("|")[0] if rows else ""
 
     @property
+    def yearless(self) -> bool:
+        """Whether requests name their business date by month and day alone."""
+        table = self.profile.table
+        rows = [{**table.request.take, **row.take}.get("date", "") for row in table.transactions.values()]
+        return any("|mmdd:" in str(row) for row in rows)
+
+    @property
     def dated(self) -> bool:
         """Whether requests carry a business date of their own."""
         return all(
@@ -104,5 +116,7 @@ def gather(profile: "Profile") -> Facts:
     house = House(profile)
     open_line(house)
     money_samples(house)
+    spec = read_spec(profile.spec)
+    broken = borders(house, spec.label)
     close_line(house)
-    return Facts(profile, read_spec(profile.spec), house.samples, house.keys)
+    return Facts(profile, spec, house.samples, house.keys, broken)

@@ -2,9 +2,13 @@
 
 from frontends.mapping_rows import split_row
 from qianzhi.cli.document.facts import Facts
-from qianzhi.cli.document.page import Both, Page
+from qianzhi.cli.document.page import Both, Page, joined
+from qianzhi.domain.dates import AHEAD_DAYS_MAX
 from qianzhi.domain.requests import Kind
 from qianzhi.domain.results import Result
+
+ATTEMPTS = 5
+WAIT_MORE_SECONDS = 5  # for the way there and back
 
 
 def outcomes(page: Page, facts: Facts) -> None:
@@ -16,166 +20,261 @@ def outcomes(page: Page, facts: Facts) -> None:
     _reversals(page, facts)
 
 
+def wait_seconds(facts: Facts) -> int:
+    """Return how long a bank waits before it counts an answer as missing."""
+    return int(facts.profile.limits.reply_seconds) + WAIT_MORE_SECONDS
+
+
 def _serials(page: Page, facts: Facts) -> None:
-    page.section(Both("Serials", "流水号"))
-    flag = facts.repeat_flag
-    same = f" Set {facts.label(flag)} to `1`." if flag else ""
-    same_zh = f"重发时 {facts.label(flag)} 填 `1`。" if flag else ""
+    page.section(Both("Serials and repeats", "流水号与重发"))
     dated = (
-        Both("your business date", "营业日期")
+        Both("its business date", "营业日期")
         if facts.dated
         else Both("the date on which we receive it", "我方收到的日期")
     )
+    duplicate = facts.code_of(Result.DUPLICATE_SERIAL)
     page.items(
         [
             Both(
-                f"Your serial and {dated.en} together name a recharge or payment; the pair is never used "
+                f"The serial of a recharge or payment and {dated.en} together name it; the pair is "
+                "never used "
                 "for two different ones. Kind, phone, amount, bank number and bill are its content.",
-                f"流水号与{dated.zh}共同标识一笔充值或缴费，不得用于两笔不同的交易。交易种类、号码、"
+                f"充值或缴费的流水号与{dated.zh}共同标识该笔交易，不得用于两笔不同的交易。交易种类、号码、"
                 "金额、银行编号和账单构成其内容。",
             ),
+            _repeat_rule(facts),
             Both(
-                "**Sending the same again is always safe.** The same serial with the same content moves "
-                "money once at most: a repeat hears the answer that is stored for the first (for at "
-                f"least 200 days), or waits for it.{same}" + _own_fields(facts).en,
-                "**重发总是安全的。** 流水号和内容都相同的请求至多入账一次：重发得到首次的应答（至少保存 "
-                "200 天），首次尚在处理则等待其结果。" + same_zh + _own_fields(facts).zh,
-            ),
-            Both(
-                f"The same serial with other content hears {facts.code_of(Result.DUPLICATE_SERIAL)} and "
-                "changes nothing. A repeat of a reversed original hears "
-                f"{facts.code_of(Result.REVERSED)}.",
-                f"流水号相同而内容不同，应答 {facts.code_of(Result.DUPLICATE_SERIAL)}，不产生任何影响。"
-                f"原交易已冲正时，重发应答 {facts.code_of(Result.REVERSED)}。",
+                "**Sending the same again is always safe.** It moves money once at most: a repeat hears the "
+                "answer that is stored for the first (for at least 200 days), or waits for it together with "
+                f"the first. After a reversal it hears {facts.code_of(Result.REVERSED)}. The same "
+                "serial with "
+                f"other content hears {duplicate} and changes nothing.",
+                "**重发总是安全的。** 至多入账一次：重发得到首次所存的应答（至少保存 200 天），首次尚在"
+                "处理则一同"
+                f"等待。已冲正的应答 {facts.code_of(Result.REVERSED)}。流水号相同而内容不同，应答 "
+                f"{duplicate}，"
+                "不产生任何影响。",
             ),
             Both(
                 "**Never send a new serial for the same order** before the old one is settled: that is a "
                 "second recharge.",
                 "**原流水未有定论之前，切勿换新流水重做同一笔业务**，否则就是第二笔充值。",
             ),
+            Both(
+                "Only recharges and payments use serials up. What stands in the serial's place of a query of "
+                "what is owed or of totals, and a status query's or reversal's own serial, claims "
+                "nothing and "
+                "is not kept. But an answer finds its request by the fields of chapter 6.2, so these must "
+                "differ among the requests that wait for an answer at the same time; one count for all "
+                "messages does it.",
+                "只有充值和缴费占用流水号。欠费查询、总额核对的流水号，以及状态查询、冲正自己的流水号，"
+                "均不占用、"
+                "不保存。但应答按第 6.2 节的字段匹配请求，同时等待应答的请求之间这些字段不得全部相同；"
+                "所有报文共用一个计数即可。",
+            ),
         ]
     )
 
 
-def _own_fields(facts: Facts) -> Both:
-    """Say what else a repeat may not change: above all the date, or it is another recharge."""
-    dates = dict.fromkeys(
-        facts.label(split_row(str(row["date"]))[0])
-        for row in (facts.profile.table.transactions[name].take for name in facts.names_of_money())
-        if "date" in row
+def _repeat_rule(facts: Facts) -> Both:
+    """Say what a repeat keeps and what it may change."""
+    flag = facts.repeat_flag
+    flagged = (
+        Both(
+            f" Set {facts.label(flag)} to `1`, or leave it as it was: it changes nothing.",
+            f"{facts.label(flag)} 可填 `1` 也可不变，不影响处理。",
+        )
+        if flag
+        else Both(" There is no repeat flag.", "本接口没有重发标志。")
     )
-    same = ", ".join(dates)
-    flagless = (
-        Both("", "") if facts.repeat_flag else Both(" There is no repeat flag.", "本接口没有重发标志。")
+    resealed = (
+        Both(" The MAC is made anew under the key of the moment.", "报文鉴别码按当前密钥重新计算。")
+        if facts.exchanged
+        else Both("", "")
     )
-    if not same:
-        return flagless
+    keeps = joined(_dates_of_money(facts))
+    kept = (
+        Both(
+            f" Above all keep the business date in {keeps.en}, also after midnight: with another one it is "
+            "another recharge.",
+            f"尤其要保持 {keeps.zh} 中的营业日期不变，跨零点亦然：日期不同就是另一笔充值。",
+        )
+        if keeps.en
+        else Both("", "")
+    )
     return Both(
-        f"{flagless.en} Above all keep {same} as it was, also after midnight: with another business date "
-        "it is another recharge.",
-        f"{flagless.zh}尤其要保持 {same} 不变，跨零点亦然：营业日期不同就是另一笔充值。",
+        "A *repeat* is the same recharge or payment once more: serial, business date and content as "
+        "they were. "
+        f"Everything else may change, such as times.{kept.en}{flagged.en}{resealed.en}",
+        "*重发*是同一笔充值或缴费再次发送：流水号、营业日期和内容不变，其余（如时间）可以变。"
+        f"{kept.zh}{flagged.zh}{resealed.zh}",
     )
+
+
+def _dates_of_money(facts: Facts) -> list[Both]:
+    """Return where the business date stands, with the part of a longer field that is it."""
+    found = {}
+    for name in facts.names_of_money():
+        rows = {**facts.profile.table.request.take, **facts.profile.table.transactions[name].take}
+        if "date" not in rows:
+            continue
+        path, transform = split_row(str(rows["date"]))
+        kind, _, width = transform.partition(":")
+        size = {"mmdd": 4, "date_head": 8}.get(kind, 0)
+        label = facts.label(path)
+        part = size and width and int(width) > size
+        found[path] = (
+            Both(
+                f"{label} (its first {size} digits; the rest may change)",
+                f"{label}（前 {size} 位，其余可变）",
+            )
+            if part
+            else Both(label, label)
+        )
+    return list(found.values())
 
 
 def _no_answer(page: Page, facts: Facts) -> None:
-    limits, results = facts.profile.limits, facts.profile.results
-    page.section(Both("When no answer comes", "未收到应答"))
-    silent = results.silent_on_unknown
-    unknown, going = facts.code_of(Result.UNKNOWN), facts.code_of(Result.IN_PROCESS)
+    page.section(Both("When no answer comes, or an open one", "未收到应答或应答未定"))
+    unknown = facts.code_of(Result.UNKNOWN)
     said = (
-        Both("you hear nothing", "我方不作应答")
-        if silent
-        else Both(f"you hear {unknown}: the outcome is not known", f"应答 {unknown}，表示结果未知")
-    )
-    codes = going if silent else f"{unknown}, {going}"
-    wait = int(limits.reply_seconds) + 5
-    page.say(
-        f"We answer within {limits.reply_seconds:g} s of receiving a request. When we cannot say by then "
-        f"what became of it, {said.en}. Wait {wait} s before you count an answer as missing.",
-        f"我方收到请求后 {limits.reply_seconds:g} 秒内应答；届时仍无定论的，{said.zh}。贵方等待 {wait} "
-        "秒仍无应答，方可视为超时。",
+        Both(f"you hear {unknown}", f"应答 {unknown}")
+        if unknown
+        else Both("you hear nothing", "我方不作应答")
     )
     page.say(
-        f"No answer, a lost connection, the codes {codes} and any code that is not in the table of "
-        "result codes mean the same: **the money may or may not have moved.** Do not tell the customer "
-        "that it failed. Then do one of these:",
-        f"未收到应答、断线、返回码 {codes}、以及返回码表中没有的代码，含义相同：**可能已入账，"
-        "也可能未入账**，不得告知客户失败。此时任选其一：",
+        f"We answer within {facts.profile.limits.reply_seconds:g} s of taking a request in; when we "
+        "cannot say "
+        f"by then what became of it, {said.en}. No answer within {wait_seconds(facts)} s of sending, a lost "
+        "connection, an answer whose MAC is wrong, and every code that chapter 9 calls *open* mean the same: "
+        "**the money may stand or not.** Do not tell the customer that it failed, and do not give the money "
+        "back. Do this, in this order; the column of chapter 9 that belongs to each step says when you are "
+        "done (*stands* or *none*).",
+        f"我方受理请求后 {facts.profile.limits.reply_seconds:g} 秒内应答；届时仍无定论的，{said.zh}。"
+        f"发送后 {wait_seconds(facts)} 秒未收到应答、断线、应答的 MAC 错误，以及第 9 章列为*未定*的返回码，"
+        "含义相同：**可能已入账，也可能未入账。** 不得告知客户失败，也不得退款。按以下次序处理；"
+        "每一步以第 9 章的对应栏为准，得到*已入账*或*未入账*即告结束。",
     )
     page.steps(_ways_out(facts))
 
 
+PAUSES = Both(
+    "at once, then with growing pauses (10 s, 30 s, 1 min, 5 min)",
+    "先立即，再以 10 秒、30 秒、1 分钟、5 分钟逐步加大间隔",
+)
+
+
 def _ways_out(facts: Facts) -> list[Both]:
-    """Return what a bank can do about an open outcome, in steps."""
-    going = facts.code_of(Result.IN_PROCESS)
-    status = bool(facts.names_of(Kind.STATUS))
-    steps = [
-        Both(
-            "Send the same request again, same serial and content"
-            + (f", {facts.label(facts.repeat_flag)} = `1`" if facts.repeat_flag else "")
-            + ". Its answer is final unless it is one of the open codes.",
-            "以相同流水号和内容重发"
-            + (f"，{facts.label(facts.repeat_flag)} 填 `1`" if facts.repeat_flag else "")
-            + "。除结果未知类代码外，其应答即为最终结果。",
-        )
-    ]
-    if status:
-        going_words = f" {going} says that the original is still under way: ask again after some seconds."
+    """Return what a bank does about an open outcome, in its order."""
+    steps = [_send_again(facts)]
+    not_found, missing = facts.code_of(Result.NOT_FOUND), facts.code_of(Result.DUPLICATE_SERIAL)
+    if facts.names_of(Kind.STATUS):
         steps.append(
             Both(
-                f"Or send a status query with the original's serial. {facts.code_of(Result.APPROVED)} "
-                f"says that the money stands; {facts.code_of(Result.NOT_FOUND)} that it does not and "
-                f"never will.{going_words}",
-                f"或发送状态查询，填原流水号。应答 {facts.code_of(Result.APPROVED)} 表示已入账；"
-                f"{facts.code_of(Result.NOT_FOUND)} 表示未入账且以后也不会入账；{going} 表示仍在处理，"
-                "数秒后再查。",
+                f"**Then query its status** (column *status query*), also after {missing}: {PAUSES.en}. "
+                "Asking "
+                f"settles: {not_found} says that it never came, and from then on it can never be "
+                "carried out; "
+                "the order may begin anew under a new serial. Name the original's serial and business date "
+                f"exactly: of a pair that you never used you hear {not_found} too, and the original is as it "
+                "was.",
+                f"**再查询状态**（看*状态查询*栏；重发得到 {missing} 时亦然）：{PAUSES.zh}。查询即定局："
+                f"{not_found} 表示从未收到原交易，此后也不再受理，可换新流水重新办理。原流水号和营业日期"
+                f"必须准确：查询从未使用过的流水也应答 {not_found}，而真正的原交易不受影响。",
             )
         )
     if facts.names_of(Kind.REVERSAL):
         steps.append(
             Both(
-                "Or send a reversal, when you do not want it to stand in any case. "
-                f"{facts.code_of(Result.APPROVED)} says that it is undone, "
-                f"{facts.code_of(Result.NOT_FOUND)} that there is nothing to undo and never will be, "
-                f"{facts.code_of(Result.ORIGINAL_REFUSED)} that the original was refused: in all three "
-                "no money stands.",
-                f"或发送冲正，明确不要该笔交易。应答 {facts.code_of(Result.APPROVED)} 表示已撤回，"
-                f"{facts.code_of(Result.NOT_FOUND)} 表示原交易不存在且以后也不会受理，"
-                f"{facts.code_of(Result.ORIGINAL_REFUSED)} 表示原交易当时已拒绝：三者均表示没有入账。",
+                "**Or reverse it**, in place of 1 or 2, as soon as you do not want it to stand in any case "
+                f"(column *reversal*): {PAUSES.en}. {facts.code_of(Result.APPROVED)} says that it is undone. "
+                "After a reversal send the original no more; a query may follow at any time.",
+                f"**或冲正**，代替第 1、2 步，一旦明确不要该笔交易即可发送（看*冲正*栏）：{PAUSES.zh}。应答 "
+                f"{facts.code_of(Result.APPROVED)} 表示已撤回。发出冲正后不再重发原交易；可随时查询。",
             )
         )
     steps.append(
         Both(
-            "Repeat the query or reversal itself, under new serials of its own, until it has a final "
-            "answer: at once, then with growing pauses (10 s, 30 s, 1 min, 5 min). Leave what is open at "
-            "the end of the day to reconciliation.",
-            "查询或冲正本身未得到定论时，换用自己的新流水继续发送：先立即，再以 10 秒、30 秒、1 分钟、5 "
-            "分钟逐步加大间隔。日终仍无定论的留待对账处理。",
+            "A query or reversal that has no answer itself, or an open one, is sent again in the same way. "
+            "What is still open when the business date closes is left to reconciliation; until then neither "
+            "book it nor give the money back.",
+            "查询或冲正本身无应答或未定时，同样再发。营业日关账时仍未定的留待对账；在此之前不得记账，也"
+            "不得退款。",
         )
     )
     return steps
 
 
+def _send_again(facts: Facts) -> Both:
+    wait = wait_seconds(facts)
+    ways = {
+        "zeromq": Both(
+            "the very same bytes under the same message id, also after a reconnection",
+            "以相同消息号发送完全相同的字节，重连后亦然",
+        ),
+        "rabbitmq": Both("the same body as a new message of the queue", "以队列的新消息发送相同报文"),
+    }
+    way = (
+        ways[facts.profile.engine]
+        if facts.queued
+        else Both("on any connection, as a repeat (8.1)", "在任一连接上重发（见 8.1）")
+    )
+    limit = (
+        Both("", "")
+        if facts.dated
+        else Both(" Not more than two hours after the first.", "距首次发送不得超过两小时。")
+    )
+    return Both(
+        f"**Send the same request again** (column *repeat*): {way.en}; wait {wait} s each time, {ATTEMPTS} "
+        f"times in all.{limit.en}",
+        f"**重发同一请求**（看*重发*栏）：{way.zh}；每次等待 {wait} 秒，共 {ATTEMPTS} 次。{limit.zh}",
+    )
+
+
 def _dates(page: Page, facts: Facts) -> None:
     page.section(Both("Business dates", "营业日期"))
     bad, closed, old = (facts.code_of(one) for one in (Result.BAD_DATE, Result.DATE_CLOSED, Result.TOO_OLD))
+    missing = facts.code_of(Result.NOT_FOUND)
     lines = [
         Both(
-            "A new recharge or payment may be dated yesterday, today or tomorrow; any other date hears "
+            "A business date closes at noon of the next day. A new recharge or payment may be dated today, "
+            f"tomorrow, or yesterday until noon; from noon on yesterday hears {closed}, and any other date "
             f"{bad}.",
-            f"新充值或缴费的营业日期只能是昨日、今日或明日，其他日期应答 {bad}。",
+            "营业日于次日中午关账。新充值或缴费的营业日期可以是今日、明日，中午之前也可以是昨日；中午之"
+            "后昨日应答 "
+            f"{closed}，其他日期应答 {bad}。",
         ),
         Both(
-            "A business date is closed at noon of the next day. After that it takes nothing new and no "
-            f"reversal: {closed}.",
-            f"营业日于次日中午关账，此后不再受理该日的新交易和冲正，应答 {closed}。",
-        ),
-        Both(
-            "A repeat, query or reversal names the original's date, not today's. Past what we keep, the "
-            f"answer is {old}.",
-            f"重发、查询和冲正使用原交易的营业日期，而非当天日期。超过保存期的应答 {old}。",
+            "A repeat, query or reversal names the original's date, not today's. Repeats and queries are "
+            f"answered after the close as before; a reversal of what stands then hears {closed}, and of a "
+            f"serial that we never saw {missing}. Past what we keep, the answer is {old}.",
+            "重发、查询和冲正使用原交易的营业日期，而非当天日期。关账后重发和查询照常应答；冲正已入账的"
+            "交易应答 "
+            f"{closed}，冲正从未收到的流水应答 {missing}。超过保存期的应答 {old}。",
         ),
     ]
+    if facts.names_of(Kind.TOTALS):
+        lines.append(
+            Both(
+                "Totals may be asked of any date up to tomorrow that is kept, closed or not; a later "
+                "one hears "
+                f"{bad}, an older one {old}.",
+                f"总额核对可针对保存期内至明日的任何日期，不论是否关账；更晚的应答 {bad}，更早的应答 {old}。",
+            )
+        )
+    if facts.yearless:
+        lines.append(
+            Both(
+                "A date of month and day means the latest such date that lies at most "
+                f"{AHEAD_DAYS_MAX} days ahead. An original of more than eleven months ago can therefore "
+                "not be "
+                "named any more: neither repeat it nor ask after it nor reverse it; leave it to "
+                "reconciliation.",
+                f"只有月日的日期，指不晚于 {AHEAD_DAYS_MAX} 天之后的最近一个该月日。因此十一个月之前的原"
+                "交易已无法"
+                "指明：不得重发、查询或冲正，留待对账处理。",
+            )
+        )
     if not facts.dated:
         lines.insert(
             0,
@@ -206,9 +305,10 @@ def _reversals(page: Page, facts: Facts) -> None:
                 "冲正不会因余额不足被拒，不足部分记为客户欠费。",
             ),
             Both(
-                "It takes back the whole amount: a different amount hears "
-                f"{facts.code_of(Result.AMOUNT_DIFFERS)}.",
-                f"只能整笔冲正，金额不一致应答 {facts.code_of(Result.AMOUNT_DIFFERS)}。",
+                "It takes back the whole amount. A different amount hears "
+                f"{facts.code_of(Result.AMOUNT_DIFFERS)} and reverses nothing; the right one may follow.",
+                f"只能整笔冲正。金额不一致应答 {facts.code_of(Result.AMOUNT_DIFFERS)}，不产生冲正，"
+                "可再以正确金额发送。",
             ),
             Both(
                 "Reversals and status queries are served at any hour and before everything else.",

@@ -13,6 +13,7 @@ import msgspec
 
 from frontends.front import TO_BANK, Frame
 from frontends.front_core import make_processor
+from frontends.mapping_rows import putter
 from frontends.session_rows import NOTHING_SAVED
 from qianzhi.cli.document.page import Both
 from qianzhi.cli.document.testkeys import printed_keys
@@ -23,6 +24,7 @@ from qianzhi.link.events import Hello
 from qianzhi.link.hop import Hop, HopLimits
 from qianzhi.link.messages import Answer, Status
 from qianzhi.runtime.effects import Effects, Send, Store
+from qianzhi.wire.codec import get_path
 from qianzhi.wire.framing import frame
 from qianzhi.wire.mac import make_mac
 from qianzhi.wire.mackey import MacKey
@@ -39,6 +41,7 @@ COUNT = 7
 BALANCE_FEN = 12345
 CUSTOMER = "张三"
 REFUSED_FROM = 51  # number of the first request that is refused
+BARE_FROM = 91  # and of the first whose MAC is wrong
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,7 @@ PARTS = {
     "answer": Both("answer", "应答"),
     "approved": Both("approved answer", "成功应答"),
     "refusal": Both("refusal", "拒绝应答"),
+    "bare": Both("bare refusal, of a request with a wrong MAC", "简单拒绝应答（请求的 MAC 错误）"),
 }
 
 
@@ -154,6 +158,28 @@ def money_samples(house: House) -> None:
                 body = house.signed(message_of(house.profile, name, request))
             for answer in house.ask(body, reply):
                 house.note(name, part, title, answer, ours=True)
+        if Kind[rows.kind.upper()] is Kind.RECHARGE:
+            _bare_refusal(house, name, title, at + BARE_FROM)
+
+
+def _bare_refusal(house: House, name: str, title: Both, number: int) -> None:
+    """Show what a refusal looks like that comes before the request is understood: its MAC is wrong."""
+    mac = house.profile.mac
+    if mac is None:
+        return
+    message = message_of(house.profile, name, request_of(house.profile, name, number))
+    house.signed(message)
+    right = get_path(message, mac.field)
+    if right is None:
+        return
+    wrong = bytes([right[0] ^ 1]) + right[1:] if isinstance(right, bytes) else _other(str(right))
+    putter(mac.field)(message, wrong)
+    for answer in house.ask(house.profile.codec.encode(message)):
+        house.note(name, "bare", title, answer, ours=True)
+
+
+def _other(text: str) -> str:
+    return ("1" if text[0] == "0" else "0") + text[1:]
 
 
 TITLES = {

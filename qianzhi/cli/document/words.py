@@ -171,8 +171,8 @@ TAKEN = {
     ),
     "bank_number": Both("bank number", "银行编号"),
     "repeat": Both(
-        "repeat flag: 1 when the same serial is sent again, else 0 or absent",
-        "重发标志：同一流水重发填 1，否则填 0 或不填",
+        "repeat flag: 1 when the same serial is sent again, else 0 or no value",
+        "重发标志：同一流水重发填 1，否则填 0 或空",
     ),
     "own_serial": Both("serial of this message itself", "本条报文自己的流水号"),
     "count": Both("number of approved payments of the day", "当日成功缴费充值笔数"),
@@ -256,7 +256,7 @@ TRANSFORMS = {
     "spaces_right": Both("with trailing blanks, {0} characters", "右补空格，共 {0} 位"),
     "tail": Both("its last {0} characters", "取最后 {0} 位"),
     "head": Both("its first {0} characters", "取前 {0} 位"),
-    "clock": Both("local time as {0}", "本地时间 {0}"),
+    "clock": Both("time as {0}", "时间 {0}"),
     "balance": Both("with its sign, C for money that is there, D for a debt", "带符号，C 为有余额，D 为欠款"),
     "response_mti": Both("message type of the answer: third digit plus one", "应答类型：第三位加一"),
 }
