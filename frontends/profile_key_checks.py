@@ -6,13 +6,13 @@ Key references are resolved here, which may read files; no key ever stands in a 
 from collections.abc import Iterator
 from pathlib import Path
 
-from frontends.mapping_rows import ANYTHING, meet, values_of
+from frontends.mapping_rows import ANYTHING, meet, split_row, values_of
 from frontends.mapping_tables import When
 from frontends.profile_tables import BankTable
 from qianzhi.runtime.problems import Problem
 from qianzhi.runtime.secrets import KeyReferenceError, resolve_key
 from qianzhi.wire.codec import Codec
-from qianzhi.wire.keys import CHECK_BYTES, DeliverySpec
+from qianzhi.wire.keys import CHECK_BYTES, DeliverySpec, is_weak
 from qianzhi.wire.mac import DEFAULT_LIST, FORMS, KEY_BYTES, MacSpec, expected_key, spec_faults
 
 Finding = tuple[str, str, str]  # dotted key, found, expected
@@ -21,13 +21,14 @@ MASTER_BYTES = 16
 NEEDED = {"ours": "master", "theirs": "master", "static": "mac"}  # the key of each way to have keys
 EXCHANGED = ("ours", "theirs")
 MOVING = ("recharge", "pay", "status", "reversal")  # asking for a status settles, so it moves money too
+BY_DES = frozenset({"x99", "x919", "by_length", "cbc3des", "pos_ecb"})
 WITHOUT_MAC = ("sign_on", "key_request", "key_delivery")  # messages that bring the key, or ask for it
 
 
 def key_problems(
-    bank: BankTable, codec: Codec | None, file: str, config: Path, *, production: bool
+    bank: BankTable, codec: Codec | None, file: str, config: Path | None, *, production: bool
 ) -> list[Problem]:
-    """Return everything that is wrong with a bank's keys and MACs."""
+    """Return everything that is wrong with a bank's keys and MACs; without `config` no reference is followed."""
     findings = [
         *_reference_findings(bank, config, production=production),
         *_protection_findings(bank, codec),
@@ -40,7 +41,7 @@ def key_problems(
     return [Problem(file, *finding) for finding in findings]
 
 
-def _reference_findings(bank: BankTable, config: Path, *, production: bool) -> Iterator[Finding]:
+def _reference_findings(bank: BankTable, config: Path | None, *, production: bool) -> Iterator[Finding]:
     way = bank.session.keys
     needed = NEEDED.get(way)
     for name, reference in (("master", bank.keys.master), ("mac", bank.keys.mac)):
@@ -50,6 +51,8 @@ def _reference_findings(bank: BankTable, config: Path, *, production: bool) -> I
             continue
         if name != needed:
             yield f"keys.{name}", "a key reference", f"nothing, since session.keys = {way!r} uses none"
+        if config is None:
+            continue
         try:
             key = resolve_key(reference, production=production, base=config)
         except KeyReferenceError as error:
@@ -59,6 +62,8 @@ def _reference_findings(bank: BankTable, config: Path, *, production: bool) -> I
             yield f"keys.{name}", f"a key of {len(key)} bytes", f"{MASTER_BYTES} bytes"
         if name == "mac" and bank.mac and len(key) not in KEY_BYTES[bank.mac.algorithm]:
             yield f"keys.{name}", f"a key of {len(key)} bytes", expected_key(bank.mac.algorithm)
+        elif (name == "master" or (bank.mac and bank.mac.algorithm in BY_DES)) and is_weak(key):
+            yield f"keys.{name}", "a weak key of DES, or two equal halves", "a key made at random"
 
 
 def _protection_findings(bank: BankTable, codec: Codec | None) -> Iterator[Finding]:
@@ -95,10 +100,23 @@ def _gap_findings(bank: BankTable, mac: MacSpec) -> Iterator[Finding]:
         if rows.kind in MOVING and not any(_covers(when, rows.when) for when in bank.protection.required):
             expected = "a row that demands a MAC of this transaction"
             yield "protection.required", f"nothing for transactions.{name}", expected
+        yield from _case_findings(name, {**bank.request.take, **rows.take}, mac)
     for index, when in enumerate(bank.protection.required):
         if not _all_carry(mac, when):
             found = f"no MAC for all that protection.required.{index} means"
             yield "mac.lists", found, "fields for every message that must carry a MAC"
+
+
+def _case_findings(name: str, take: dict[str, str | list[str]], mac: MacSpec) -> Iterator[Finding]:
+    """A selection that makes letters upper-case leaves their case open, and a serial in the other case is
+    another key: the same MAC would serve for a second payment.
+    """
+    for row in (
+        values_of(take.get("serial", [])) if mac.covers == "fields" and mac.selection == "cups" else ()
+    ):
+        if not split_row(row)[1].startswith("digits:"):
+            expected = "digits, since mac.selection = 'cups' does not tell capitals from small letters"
+            yield f"transactions.{name}.take.serial", repr(row), expected
 
 
 def _all_carry(mac: MacSpec, when: When) -> bool:

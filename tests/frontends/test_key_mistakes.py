@@ -49,6 +49,23 @@ KEYS = [
     ),
     ("short master key", "wenzhou", '"test:1023457689BADCEF', '"test:', "keys.master", "16 bytes"),
     ("keys of 8 bytes for X9.19", "wenzhou", "key_bytes = 16", "key_bytes = 8", "session.key_bytes", "16"),
+    (
+        "weak master key",
+        "wenzhou",
+        'master = "test:1023457689BADCEF0132546798ABCDFE"',
+        'master = "test:1023457689BADCEF1023457689BADCEF"',
+        "keys.master",
+        "random",
+    ),
+    ("weak key for X9.9", "boc", '"test:0123456789ABCDEF"', '"test:0101010101010101"', "keys.mac", "random"),
+    (
+        "serial with letters under a MAC that leaves their case open",
+        "wenzhou",
+        '\nserial = "TRACENO|digits:6"\ndate',
+        '\nserial = "TRACENO|word:6"\ndate',
+        "transactions.recharge.take.serial",
+        "small letters",
+    ),
     ("keys of 12 bytes", "wenzhou", "key_bytes = 16", "key_bytes = 12", "session.key_bytes", "8, 16"),
     (
         "key hours without messages",
