@@ -9,6 +9,7 @@ In a message the parts of header and trailer stand at the top, those of the body
 be answered as such.
 """
 
+import re
 from typing import NamedTuple
 
 from qianzhi.wire.errors import EncodeError, Reason, RemoteProtocolError, shown
@@ -18,6 +19,8 @@ from qianzhi.wire.rows import is_digits
 from qianzhi.wire.text_paths import BODY, UNREAD, UNREAD_PATH, paths_of, sensitive_of, width_of
 from qianzhi.wire.text_shape import Regions, Shape, body_region, sizes_of, too_long
 
+WITH_TEXT = frozenset({"gbk", "gb18030", "utf-8"})  # numbers are always ASCII
+_MANY_DIGITS = re.compile(rb"[0-9]{7}")
 NOT_READABLE = "Not readable from here 无法解析"
 
 
@@ -249,16 +252,19 @@ class TextCodec:
         """Return the body with sensitive values starred, of the same length; never raises.
 
         A region that cannot be read is starred whole, and all that follows it: where something has shifted, a
-        secret stands in a harmless place.
+        secret stands in a harmless place.  So is text before it that could be one: a phone after a column
+        that was left out stands in the words beside a result.
         """
         return self._masked(body, self._walk(body))
 
     def _masked(self, body: bytes, walked: "Walked") -> bytes:
         masked = bytearray(body)
         for span in walked.spans:
-            if span.sensitive:
-                chunk = body[span.start : span.stop]
-                masked[span.start : span.stop] = mask_bytes(chunk, span.sensitive, span.charset)
+            chunk = body[span.start : span.stop]
+            strayed = walked.fault is not None and span.charset in WITH_TEXT and _may_be_secret(chunk)
+            kind = span.sensitive or ("secret" if strayed else "")
+            if kind:
+                masked[span.start : span.stop] = mask_bytes(chunk, kind, span.charset)
         masked[walked.safe :] = b"*" * (len(body) - walked.safe)
         return bytes(masked)
 
@@ -310,6 +316,11 @@ class TextCodec:
     def binary(self, path: str) -> bool:
         """Tell whether a path's value is bytes."""
         return path == UNREAD_PATH or any(item.binary for item in self._by_path.get(path, []))
+
+
+def _may_be_secret(chunk: bytes) -> bool:
+    """Tell whether a text has a name's letters or as many digits in a row as a phone."""
+    return not chunk.isascii() or _MANY_DIGITS.search(chunk) is not None
 
 
 class Walked(NamedTuple):

@@ -142,3 +142,14 @@ def test_no_secret_stands_in_a_dump(dialect):
         assert secret not in shown
         assert repr(secret.encode("gb18030"))[2:-1] not in shown
         assert secret.encode("gb18030").hex().upper() not in shown
+
+
+def test_a_phone_that_a_missing_column_moves_into_the_note_is_not_shown():
+    path = Path(__file__).parents[2] / "config" / "specs" / "ccb_bar.toml"
+    codec, _ = load_codec(tomllib.loads(path.read_text(encoding="utf-8")), str(path))
+    whole = b"CZ01|REQ|0105|20261122|120000|A1|0|||13800001234|50.00||" + b"0" * 32
+    assert codec.decode(whole)["body"]["phone"] == "13800001234"
+    shifted = whole.replace(b"|||", b"||")
+    assert b"13800001234" not in codec.mask(shifted)
+    assert all("13800001234" not in view.value for view in codec.describe(shifted))
+    assert b"20261122|120000|A1" in codec.mask(shifted)
