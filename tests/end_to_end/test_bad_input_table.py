@@ -265,6 +265,28 @@ def banks(system: Any) -> Iterator[dict[str, Bank]]:
     assert {name: status["pid"] for name, status in system.ask("status").items()} == before
     assert system.run("audit-books").returncode == 0
     assert "Traceback" not in system.logs()
+    assert not secrets_on_disk(system), "outside the core nobody keeps a phone or a card's number"
+
+
+def secrets_on_disk(system: Any) -> list[str]:
+    """The logs and records that show the table's phone or card: as text, as its hex, or packed."""
+    files = [
+        path for path in system.data.rglob("*") if path.is_file() and not path.name.startswith("core.db")
+    ]
+    assert len([path for path in files if path.suffix in (".log", ".evt")]) > 2 * len(BANKS)
+    canaries = [form for digits in (PHONE, CARD) for form in forms_of(digits)]
+    return [f"{path}: {canary!r}" for path in files for canary in canaries if canary in path.read_bytes()]
+
+
+def forms_of(digits: str) -> list[bytes]:
+    """Digits as they may stand on a line; an odd number of them is packed with a filler on either side."""
+    text = digits.encode("ascii")
+    return [text, text.hex().encode("ascii"), *(bytes.fromhex(f) for f in fillings(digits))]
+
+
+def fillings(digits: str) -> list[str]:
+    """An even number of digits."""
+    return [f"0{digits}", f"{digits}0", f"{digits}F"] if len(digits) % 2 else [digits]
 
 
 def opened(banks: dict[str, Bank], system: Any, name: str) -> Bank:
