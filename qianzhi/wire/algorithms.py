@@ -54,7 +54,8 @@ def _pos_ecb(key: MacKey, data: bytes) -> bytes:
         data, zeros up to whole blocks ─ XOR of all blocks ─▶ 8 bytes ─ as upper-case hex ─▶ 16 characters
         first 8 characters ─ encrypt ─▶ XOR last 8 characters ─ encrypt ─▶ 8 bytes
 
-    Their first eight hex characters travel.
+    Their first eight hex characters travel.  An exclusive or does not tell in which order the blocks stood,
+    nor one change from two that cancel each other: this finds accidents, not forgeries (docs/adr/0008).
     """
     folded = _folded(data).hex().upper().encode("ascii")
     left, right = folded[:BLOCK_BYTES], folded[BLOCK_BYTES:]

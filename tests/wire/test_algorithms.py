@@ -184,3 +184,10 @@ def test_no_key_shows_itself(material):
     key = MacKey(material)
     for text in (repr(key), str(key), f"{key}", repr([key])):
         assert text.strip("[]") == f"MacKey({len(material)} bytes)"
+
+
+def test_the_mac_of_terminals_does_not_tell_in_which_order_its_blocks_stand():
+    """What docs/adr/0008 warns of; should this ever fail, the warning may go."""
+    key = MacKey(bytes.fromhex("0123456789ABCDEF1133557799BBDDFF"))
+    one = authenticate("pos_ecb", "after", key, b"AMOUNT01PHONE002")
+    assert one == authenticate("pos_ecb", "after", key, b"PHONE002AMOUNT01")
