@@ -86,7 +86,8 @@ class FrontDaemon:
 
     def status(self) -> dict[str, Any]:
         """Return connections, sign-on, keys' check values, requests in flight and the nodes' health."""
-        return {"listening": self._address, **self._core.status(clock.now())}
+        line = {"listening": self._address, "connection": self._profile.transport.connection}
+        return {**line, **self._core.status(clock.now())}
 
     def commands(self) -> Mapping[str, Command]:
         """`stand_by` drains without stopping, `undrain` ends that."""

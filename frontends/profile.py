@@ -82,12 +82,13 @@ class Profile:
 
 
 def load_profile(
-    config: Path, name: str, site: Site | None = None, *, rehearsed: bool = True
+    config: Path, name: str, site: Site | None = None, *, rehearsed: bool = True, with_keys: bool = True
 ) -> tuple[Profile | None, list[Problem]]:
     """Read one bank's profile as a site uses it; return it, or None and everything that is wrong with it.
 
     Without a site the profile stands alone: its own group, Shanghai time, test keys allowed, groups not
-    checked.  `rehearsed` false leaves the last check out, for whoever only looks at a bank's limits.
+    checked.  `rehearsed` false leaves the last check out, for whoever only looks at a bank's limits;
+    `with_keys` false follows no key reference, for whoever uses no key.
     """
     file = str(config / "banks" / f"{name}.toml")
     try:
@@ -100,7 +101,7 @@ def load_profile(
     problems = problems + spec_problems + codec_problems
     if bank is None:
         return None, problems
-    problems = problems + profile_problems(bank, codec, file, config, site, name)
+    problems = problems + profile_problems(bank, codec, file, config if with_keys else None, site, name)
     if problems or codec is None or spec is None:
         return None, problems
     profile = _assemble(bank, codec, spec, file, name, site)

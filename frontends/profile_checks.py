@@ -25,9 +25,12 @@ NAME = re.compile(r"[a-z][a-z0-9_]{0,31}\Z")
 
 
 def profile_problems(
-    bank: BankTable, codec: Codec | None, file: str, config: Path, site: Site | None, name: str
+    bank: BankTable, codec: Codec | None, file: str, config: Path | None, site: Site | None, name: str
 ) -> list[Problem]:
-    """Return everything that is wrong with one profile; `codec` is None when its spec could not be loaded."""
+    """Return everything that is wrong with one profile; `codec` is None when its spec could not be loaded.
+
+    `config` is the folder from which key files are meant, None when the keys are not to be looked at.
+    """
     tables = mapping_tables(bank)
     problems = mapping_problems(tables, codec, bank.limits.amount_fen_max, file)
     problems += check_results(bank.results, file, {rows.kind for rows in bank.transactions.values()})

@@ -28,7 +28,7 @@ WITHOUT_MAC = ("sign_on", "key_request", "key_delivery")  # messages that bring 
 def key_problems(
     bank: BankTable, codec: Codec | None, file: str, config: Path | None, *, production: bool
 ) -> list[Problem]:
-    """Return everything that is wrong with a bank's keys and MACs; without `config` no reference is followed."""
+    """Return everything that is wrong with a bank's keys and MACs; no `config`, no key is read."""
     findings = [
         *_reference_findings(bank, config, production=production),
         *_protection_findings(bank, codec),

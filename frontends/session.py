@@ -109,6 +109,7 @@ class Session:
     def status(self, now: Now) -> dict[str, Any]:
         """Return what an operator wants to see of the line."""
         return {
+            "sign_on": self._rules.sign_on,
             "signed_on": self.admits,
             "connections": len(self._echoes.connections),
             "silent_seconds": self._echoes.silent_seconds(now),

@@ -6,6 +6,7 @@ from typing import Any
 from qianzhi.domain.requests import Bill
 from qianzhi.domain.results import Result
 from qianzhi.wire.codec import FieldView
+from simulators.sums import Sums
 
 
 class SendError(Exception):
@@ -51,6 +52,8 @@ class SendResult:
     amount_fen: int  # what was asked, of totals what the bank itself counts
     request_rows: list[FieldView] = field(repr=False)
     reply_rows: list[FieldView] = field(repr=False)
+    counted: Sums | None = None  # of totals: what the bank knows of that day itself, None where it does not
+    answered: Sums | None = None  # of totals: the journal's
 
     @property
     def approved(self) -> bool:
@@ -76,6 +79,11 @@ class SendResult:
                 }
                 for b in self.bills
             ],
+            "totals": {
+                name: sums._asdict()
+                for name, sums in (("bank", self.counted), ("journal", self.answered))
+                if sums is not None
+            },
             "elapsed_us": self.elapsed_us,
             "request": [row._asdict() for row in self.request_rows],
             "reply": [row._asdict() for row in self.reply_rows],

@@ -4,6 +4,7 @@ It signs on and applies for a key as the bank does; a key that this bank was giv
 What it shows is decoded and masked by the platform's own codec, so that it is what an operator would see.
 """
 
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -162,7 +163,8 @@ class Talk:
             bill, amount_fen = self._oldest_bill(order, new_serial, today)
         own_serial = new_serial(today) if kind in (Kind.STATUS, Kind.REVERSAL) else ""
         number = order.number or self._profile.numbers[0]
-        sums = (self._books.sums(Day(number, date)) if kind is Kind.TOTALS else None) or Sums()
+        known = self._books.sums(Day(number, date)) if kind is Kind.TOTALS else None
+        sums = known or Sums()
         request = Request(
             kind=kind,
             space=self._profile.space,
@@ -179,7 +181,12 @@ class Talk:
             reversed_count=sums.reversed_count,
             reversed_fen=sums.reversed_fen,
         )
-        return self._exchange(order.action, request, own_date=not own_serial)
+        result, frame = self._exchange(order.action, request, own_date=not own_serial)
+        if kind is Kind.TOTALS:
+            said = self._profile.mapping.reply_of(self._profile.codec.decode(frame)).reply
+            sums = Sums(said.count, said.amount_fen, said.reversed_count, said.reversed_fen)
+            return replace(result, counted=known, answered=sums)
+        return result
 
     def _oldest_bill(self, order: Order, new_serial: Any, today: int) -> tuple[str, int]:
         owed = self.ask(Order("owed", phone=order.phone, number=order.number), new_serial)
@@ -188,7 +195,7 @@ class Talk:
         bill = owed.bills[0]
         return bill.serial, order.amount_fen or bill.total_fen
 
-    def _exchange(self, action: str, request: Request, *, own_date: bool) -> SendResult:
+    def _exchange(self, action: str, request: Request, *, own_date: bool) -> tuple[SendResult, bytes]:
         """Send the request until it is answered by more than "sign on first" or "wrong MAC"."""
         key = request.key.text
         start_us = clock.now().mono_us
@@ -205,7 +212,7 @@ class Talk:
             if heard.result not in (Result.NOT_SIGNED_ON, Result.BAD_MAC) or self._line.ready:
                 break  # a line that stays ready has nothing to mend
             self._wait_ready(until_us)
-        return SendResult(
+        result = SendResult(
             bank=self._profile.name,
             action=action,
             key=key,
@@ -219,6 +226,7 @@ class Talk:
             request_rows=self._profile.codec.describe(out[0].frame),
             reply_rows=self._profile.codec.describe(frame),
         )
+        return result, frame
 
     # -- messages about the line
 
@@ -327,8 +335,6 @@ def _check(order: Order, kind: Kind) -> None:
     """Raise SendError for what the action cannot do without."""
     if kind in (Kind.STATUS, Kind.REVERSAL) and not order.serial:
         raise SendError(f"{order.action} needs --serial, the serial of the original")
-    if kind is Kind.REVERSAL and not order.amount_fen:
-        raise SendError("reverse needs --amount, the amount of the original")
     if kind in (Kind.OWED, Kind.RECHARGE, Kind.PAY) and not order.phone:
         raise SendError(f"{order.action} needs --phone")
 

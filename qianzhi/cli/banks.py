@@ -29,6 +29,10 @@ NEEDS = {
     "status": ("serial",),
     "reverse": ("serial", "phone", "amount"),
 }
+TAKEN = {
+    "phone": "phone",
+    "amount": "amount_fen",
+}  # what a reversal quotes where the dialect has a place for it
 PHONE_DIGITS = 11
 
 
@@ -57,13 +61,12 @@ def send_command(chosen: "Chosen", bank: str, wanted: Wanted, seconds: float, fo
     from qianzhi.cli.daemons import site_of
     from qianzhi.cli.ports import refuse_deaf_lines
     from qianzhi.link.site import data_folder
-    from simulators.send import LINE_ACTIONS, SendError, management_of, send
+    from simulators.send import SendError, send
 
-    order = order_of(wanted)
     site = site_of(chosen)
     profile = profile_of(chosen, bank)
-    if order.action in LINE_ACTIONS and management_of(profile, order.action) not in profile.table.management:
-        raise CommandError(USAGE, f"{bank} has no {order.action}", "its profile names no such message")
+    order = order_of(wanted, profile)
+    refuse_unknown_to(profile, order)
     order = replace(order, serial=serial_in_form(profile, order.serial))
     refuse_deaf_lines(site, [bank])
     here = replace(site, data=str(data_folder(site)))
@@ -93,14 +96,48 @@ def with_oldest_bill(order: "Order", owed: "SendResult") -> "Order":
     return replace(order, bill=bill.serial, amount_fen=order.amount_fen or bill.total_fen)
 
 
-def order_of(wanted: Wanted) -> "Order":
+def refuse_unknown_to(profile: "Profile", order: "Order") -> None:
+    """Raise CommandError for what this dialect has no message for, or not under this bank number."""
+    from simulators.send import LINE_ACTIONS, MONEY_ACTIONS, management_of
+
+    if order.action in LINE_ACTIONS:
+        known = management_of(profile, order.action) in profile.table.management
+        numbers = []
+    else:
+        kind = MONEY_ACTIONS[order.action].name.lower()
+        rows = [each for each in profile.table.transactions.values() if each.kind == kind]
+        known = bool(rows)
+        numbers = [number for each in rows for number in each.numbers or profile.numbers]
+    if not known:
+        raise CommandError(
+            USAGE, f"{profile.name} has no {order.action}", "its profile names no such message"
+        )
+    if order.number and numbers and order.number not in numbers:
+        raise CommandError(
+            USAGE,
+            f"{profile.name} has no {order.action} under the bank number {order.number!r}",
+            f"it has it under {', '.join(dict.fromkeys(numbers))}",
+        )
+
+
+def needs_of(profile: "Profile", what: str) -> list[str]:
+    """Return the options that a request cannot do without; a reversal quotes what the dialect wants."""
+    needed = NEEDS.get(what, ())
+    if what != "reverse":
+        return list(needed)
+    rows = [each for each in profile.table.transactions.values() if each.kind == "reversal"]
+    taken = set(profile.table.request.take).union(*(each.take for each in rows))
+    return [name for name in needed if TAKEN.get(name, name) in taken]
+
+
+def order_of(wanted: Wanted, profile: "Profile") -> "Order":
     """Check what was typed; raises CommandError saying what is missing or wrong."""
     from qianzhi.domain.money import MoneyError, fen_from_yuan
     from simulators.send import ACTIONS, Order
 
     if wanted.what not in ACTIONS:
         raise CommandError(USAGE, f"there is no request {wanted.what!r}", f"one of {', '.join(ACTIONS)}")
-    missing = [name for name in NEEDS.get(wanted.what, ()) if not getattr(wanted, name)]
+    missing = [name for name in needs_of(profile, wanted.what) if not getattr(wanted, name)]
     if wanted.bill and not wanted.amount:
         missing.append("amount")
     if missing:
@@ -183,6 +220,7 @@ def show_sent(result: "SendResult", order: "Order", form: Form) -> None:
         for bill in result.bills
     ]
     show_table(("bill", "month", "principal>", "late fee>", "total>"), bills)
+    show_totals(result, order)
     work = f", work order {result.order}" if result.order else ""
     if result.bills:
         total = yuan_from_fen(sum(bill.total_fen for bill in result.bills))
@@ -192,6 +230,31 @@ def show_sent(result: "SendResult", order: "Order", form: Form) -> None:
     )
     if result.key:
         say(f"see `qianzhi trace {result.key}`")
+
+
+def show_totals(result: "SendResult", order: "Order") -> None:
+    """Print both counts of a day side by side."""
+    from qianzhi.domain.money import yuan_from_fen
+
+    if result.answered is None:
+        return
+    rows = [
+        (
+            who,
+            sums.paid_count,
+            yuan_from_fen(sums.paid_fen),
+            sums.reversed_count,
+            yuan_from_fen(sums.reversed_fen),
+        )
+        for who, sums in (("the bank's", result.counted), ("the journal's", result.answered))
+        if sums is not None
+    ]
+    show_table(("totals", "payments>", "yuan>", "of them reversed>", "yuan>"), rows)
+    if result.counted is None:
+        say(
+            "This bank does not know its own totals of that day (simulated banks still send, or a run was cut"
+        )
+        say("short, or a serial that it did not send by hand was reversed): it asked with none.")
 
 
 def asked(order: "Order") -> str:
@@ -220,4 +283,6 @@ def finish(result: "SendResult") -> None:
         raise CommandError(UNKNOWN, f"not settled: {words}", "ask again with `status`")
     if result.action == "status":
         raise CommandError(BROKEN, f"settled, no money stands under this key: {words}")
+    if result.result is Result.TOTALS_DIFFER:
+        raise CommandError(BROKEN, "the totals differ", "the answer says what the journal holds")
     raise CommandError(BROKEN, f"refused: {words}")

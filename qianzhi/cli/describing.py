@@ -18,8 +18,8 @@ PRINTABLE = range(0x20, 0x7F)
 def profile_of(chosen: "Chosen", bank: str, *, placed: bool = True) -> "Profile":
     """Assemble the profile of one bank; raises ConfigError or CommandError.
 
-    `placed` demands a place in the site, for whoever wants to reach the bank's daemon; without it any file of
-    banks/ will do.
+    `placed` demands a place in the site and keys, for whoever wants to reach the bank's daemon; without it
+    any file of banks/ will do.
     """
     from frontends.profile import load_profile
     from qianzhi.cli.daemons import site_of
@@ -29,7 +29,7 @@ def profile_of(chosen: "Chosen", bank: str, *, placed: bool = True) -> "Profile"
     if bank not in names:
         where = site.file if placed else chosen.config / "banks"
         raise CommandError(USAGE, f"there is no bank {bank!r} in {where}", f"it has {', '.join(names)}")
-    profile, problems = load_profile(chosen.config, bank, site)
+    profile, problems = load_profile(chosen.config, bank, site, with_keys=placed)
     if profile is None:
         raise ConfigError(problems)
     return profile
@@ -57,6 +57,8 @@ def describe_command(chosen: "Chosen", bank: str, text: str, as_json: bool, with
 
 def finish(reading: "Reading") -> None:
     """End with what could not be read, the first message's fault first; nothing where all is read."""
+    from qianzhi.cli.inputs import NOT_WHOLE
+
     many = len(reading.pieces) > 1
     for number, piece in enumerate(reading.pieces, 1):
         if piece.fault is not None and not (reading.fault and number == len(reading.pieces)):
@@ -68,8 +70,9 @@ def finish(reading: "Reading") -> None:
                 "offsets count from the start of the message's body",
             )
     if reading.fault:
-        after = counted(len(reading.pieces), "message") if reading.pieces else "the start"
-        raise CommandError(BROKEN, f"after {after}: {reading.fault}")
+        whole = len(reading.pieces) - (reading.pieces[-1:] != [] and NOT_WHOLE in reading.fault)
+        after = f"after {counted(whole, 'message')}: " if whole else ""
+        raise CommandError(BROKEN, f"{after}{reading.fault}")
 
 
 def plain_reading(profile: "Profile", reading: "Reading") -> dict[str, Any]:

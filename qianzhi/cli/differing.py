@@ -94,7 +94,7 @@ def profile_sections(path: Path) -> dict[str, Flat]:
     from frontends.profile import load_profile
     from qianzhi.runtime.problems import ConfigError
 
-    profile, problems = load_profile(path.absolute().parent.parent, path.stem)
+    profile, problems = load_profile(path.absolute().parent.parent, path.stem, with_keys=False)
     if profile is None:
         raise ConfigError(problems)
     table = asdict(profile.table)

@@ -26,7 +26,7 @@ def docs_command(chosen: "Chosen", bank: str, form: str, lang: str) -> None:
     names = sorted(path.stem for path in (chosen.config / "banks").glob("*.toml"))
     if bank not in names:
         raise CommandError(USAGE, f"there is no bank {bank!r}", f"there are {', '.join(names)}")
-    profile, problems = load_profile(chosen.config, bank)
+    profile, problems = load_profile(chosen.config, bank, with_keys=False)
     if profile is None:
         raise ConfigError(problems)
     text = document(profile, language)

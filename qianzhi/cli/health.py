@@ -21,7 +21,7 @@ def status_command(chosen: "Chosen", as_json: bool) -> None:
         show_json(found)
     else:
         show_table(
-            ("daemon", "state", "pid>", "up>", ""), [row_of(name, each) for name, each in found.items()]
+            ("daemon", "state", "pid>", "up>", "now"), [row_of(name, each) for name, each in found.items()]
         )
     down = [name for name, status in found.items() if status["state"] == "down"]
     if len(down) == len(found):
@@ -70,11 +70,18 @@ def front_words(status: Status) -> list[str]:
 
 
 def line_words(status: Status) -> list[str]:
-    """Say whether the bank has its session, and over how many connections; a queue has neither."""
+    """Say whether the bank has its session, and over how many connections; a queue has neither.
+
+    A dialect without sign-on has nothing to say of it; a short connection has ended before anybody counts it.
+    """
     if not str(status.get("listening", "")).isdigit():
         return ["serves its queue"]
-    session = "signed on" if status.get("signed_on") else "NOT signed on"
-    return [session, counted(status.get("connections", 0), "connection")]
+    signed_on = "signed on" if status.get("signed_on") else "NOT signed on"
+    short = status.get("connection") == "short"
+    return [
+        signed_on if status.get("sign_on", True) else "",
+        "a connection for each message" if short else counted(status.get("connections", 0), "connection"),
+    ]
 
 
 def node_words(status: Status) -> list[str]:

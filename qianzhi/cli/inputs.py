@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 INPUT_BYTES_MAX = 1 << 20
 PIECES_MAX = 10_000
 NAME_CHARACTERS_MAX = 255  # a longer text cannot be a file's name
+NOT_WHOLE = "a frame that is not whole"
 UNREADABLE = "!"  # the tag of the view that says from where on a body cannot be read
 
 
@@ -241,6 +242,6 @@ def cut(profile: "Profile", data: bytes, start: int) -> tuple[list[Piece], str, 
         body = data[at + prefix_bytes :]
         pieces.append(Piece(start + at + prefix_bytes, prefix_bytes, body, views_of(profile, body)))
         header = data[at : at + prefix_bytes].hex().upper()
-        fault = f"a frame that is not whole: {len(body)} bytes after the length header {header}"
+        fault = f"{NOT_WHOLE}: {len(body)} bytes after the length header {header}"
         rest = 1
     return pieces, fault, rest

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from qianzhi.cli.daemons import layout_of, programs_of, status_of, statuses
 from qianzhi.cli.output import BROKEN, USAGE, CommandError
 from qianzhi.cli.ports import Need, needs, taken
+from qianzhi.cli.stopping import stop_in_order
 from qianzhi.cli.supervisor import STOP_SECONDS, render, write
 from qianzhi.runtime import clock
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 PR_SET_PDEATHSIG = 1
 READY_SECONDS, READY_SECONDS_EACH = 50.0, 2.0  # a site of five daemons has a minute
 LOOK_SECONDS = 0.1
+HOLDERS_MAX = 3
 
 
 class Machine:
@@ -110,11 +112,12 @@ class Machine:
         return self._process is not None and self._process.poll() is None
 
     def stop(self) -> None:
-        """Stop supervisord, which drains and stops its daemons; wait for the end of all."""
+        """Stop the daemons, which drain, and then supervisord, which stops what is left; wait for the end."""
         process, self._process = self._process, None
         if process is None:
             return
         if process.poll() is None:
+            stop_in_order(self.data / "run" / "supervisor.sock", programs_of(self.site, self.name))
             process.send_signal(signal.SIGTERM)
         try:
             process.wait(STOP_SECONDS + 10)
@@ -124,7 +127,7 @@ class Machine:
 
 
 def taken_words(found: list[tuple[Need, str]]) -> str:
-    """Say which ports are taken, a line for each daemon and holder."""
+    """Say which ports are taken, a line for each daemon and holder; of many the first few."""
     held: dict[tuple[str, str], list[str]] = {}
     for need, who in found:
         held.setdefault((need.daemon, who), []).append(str(need.port))
@@ -132,6 +135,9 @@ def taken_words(found: list[tuple[Need, str]]) -> str:
         f"{'ports' if len(ports) > 1 else 'port'} {', '.join(ports)} for {daemon}: held by {who}"
         for (daemon, who), ports in held.items()
     ]
+    more = len(lines) - HOLDERS_MAX
+    if more > 1:
+        lines[HOLDERS_MAX:] = [f"and the ports of {more} more daemons"]
     return "\n         ".join(lines)
 
 

@@ -25,7 +25,7 @@ SETTLE_SECONDS = 5  # a second Ctrl-C ends at once
 
 HINTS = """In another terminal, after `. .venv/bin/activate`:
     qianzhi status
-    qianzhi send hz_citic recharge --phone 13800000001 --amount 50.00
+    qianzhi send {bank} recharge --phone 13800000001 --amount 50.00
     qianzhi account 13800000001
     qianzhi trace KEY                 (`send` prints the key)
     qianzhi audit-books
@@ -43,11 +43,17 @@ def run_command(chosen: "Chosen", machine: str, rate: int) -> None:
     with ended_by_signals(), running(system, checked):
         age = f"{process_age_seconds():.1f} s"
         say(f"{len(system.statuses())} daemons run after {age}; data and logs in {shown_path(system.data)}")
-        say(HINTS)
+        say(hints(site, machine))
         if rate:
             feed_until_ended(chosen, checked, system, rate)
         else:
             wait_for_end(system)
+
+
+def hints(site: "Site", machine: str) -> str:
+    """Say what to try, with a bank that is here."""
+    banks = [name for name, bank in site.banks.items() if machine in ("", bank.machine)]
+    return HINTS.format(bank=next(iter(banks), "BANK"))
 
 
 @contextlib.contextmanager

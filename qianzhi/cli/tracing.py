@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from qianzhi.cli.life import Step, steps_of
 from qianzhi.cli.looking import core_url, local_time, not_reachable
-from qianzhi.cli.output import BROKEN, CommandError, say, show_json, show_table
+from qianzhi.cli.output import BROKEN, USAGE, CommandError, say, show_json, show_table
 from qianzhi.cli.wording import account_words, transfer_words
 from qianzhi.domain.money import yuan_from_fen
 from qianzhi.runtime.effects import Event
@@ -70,7 +70,7 @@ def journal_of(url: str, text: str) -> "list[JournalView]":
         try:
             return find_journal(url, text)
         except ValueError as error:
-            raise CommandError(BROKEN, str(error)) from error
+            raise CommandError(USAGE, str(error), "write a key as space/YYYYMMDD/serial") from error
 
 
 def keys_in_events(events: Path, serial: str) -> set[str]:
@@ -148,13 +148,21 @@ def show_life(life: dict[str, Any], site: "Site", shown: Shown) -> None:
     say(headline(life))
     show_story(steps_of(life["hops"]), site)
     if life["journal"] is None:
-        say("The core never saw this key: nothing was posted.")
+        say(unposted(life["hops"]))
     else:
         show_journal(life["journal"], site)
         show_money(life, site)
     if shown.messages:
         for hop in life["hops"]:
             show_message(hop, site, with_hex=shown.hex)
+
+
+def unposted(hops: list[dict[str, Any]]) -> str:
+    """Say why the journal holds nothing of a key."""
+    asked = [hop["data"].get("kind") for hop in hops if hop["event"] == "core"]
+    if not asked:
+        return "The core never saw this key: nothing was posted."
+    return f"A question ({', '.join(dict.fromkeys(map(str, asked)))}) claims no key: nothing was posted."
 
 
 def headline(life: dict[str, Any]) -> str:

@@ -82,7 +82,7 @@ def standing_alone(chosen: "Chosen", bank: str) -> "Profile":
     from frontends.profile import load_profile
     from qianzhi.runtime.problems import ConfigError
 
-    profile, problems = load_profile(chosen.config, bank)
+    profile, problems = load_profile(chosen.config, bank, with_keys=False)
     if profile is None:
         raise ConfigError(problems)
     return profile

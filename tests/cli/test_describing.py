@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from qianzhi.cli.chosen import Chosen
-from qianzhi.cli.describing import dump, profile_of
+from qianzhi.cli.describing import dump, finish, profile_of
 from qianzhi.cli.inputs import given_bytes, read_messages
 from qianzhi.cli.output import CommandError
 from qianzhi.wire.framing import frame
@@ -86,6 +86,10 @@ def test_what_cannot_be_read_is_told_with_its_place(line: tuple) -> None:
     cut_off = read_messages(profile, (whole + whole[:-20]).hex())
     assert "not whole" in cut_off.fault
     assert len(cut_off.pieces) == 2
+    with pytest.raises(CommandError, match=r"^after 1 message: a frame that is not whole"):
+        finish(cut_off)
+    with pytest.raises(CommandError, match=r"^a frame that is not whole"):
+        finish(read_messages(profile, whole[:-20].hex()))
     assert cut_off.pieces[0].fault is None
     bad = bytearray(body)
     bad[46 + 4 + 16 + 2] = 0x41  # a letter among the digits of the card number

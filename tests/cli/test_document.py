@@ -5,6 +5,7 @@ import functools
 import hashlib
 import hmac
 import re
+import shutil
 import tomllib
 from pathlib import Path
 
@@ -352,3 +353,14 @@ def test_the_command_prints_the_document(capsys, form, start):
 def test_the_command_says_what_there_is_not(bank, form, language, said):
     with pytest.raises(CommandError, match=said):
         docs_command(Chosen(CONFIG), bank, form, language)
+
+
+def test_a_document_needs_no_key_file_of_the_site(tmp_path, capsys):
+    shutil.copytree(CONFIG, tmp_path / "config")
+    file = tmp_path / "config/banks/icbc.toml"
+    text = re.sub(r'"test:[0-9A-F]+"', '"file:elsewhere.key"', file.read_text(encoding="utf-8"))
+    assert "file:elsewhere.key" in text
+    file.write_text(text, encoding="utf-8")
+    docs_command(Chosen(tmp_path / "config"), "icbc", "md", "en")
+    assert "# " in capsys.readouterr().out
+    assert load_profile(tmp_path / "config", "icbc")[1][0].key == "keys.mac"

@@ -59,3 +59,10 @@ def test_what_is_wrong_is_said() -> None:
 def test_a_queue_has_no_session_and_no_connections() -> None:
     found = words({**FRONT, "listening": "icbc", "keys": {}, "connections": 0})
     assert "serves its queue; 2 in flight; nodes" in found
+
+
+def test_a_line_without_sign_on_has_none_to_speak_of() -> None:
+    assert " | 1 connection; 2 in flight" in words({**FRONT, "sign_on": False})
+    short = {**FRONT, "sign_on": False, "connection": "short", "connections": 0}
+    assert " | a connection for each message; 2 in flight" in words(short)
+    assert "NOT signed on; a connection for each" in words({**short, "sign_on": True, "signed_on": False})

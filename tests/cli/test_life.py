@@ -3,6 +3,7 @@
 from typing import Any
 
 from qianzhi.cli.life import steps_of
+from qianzhi.cli.tracing import unposted
 from qianzhi.cli.wording import account_words, counted, duration, transfer_words
 
 
@@ -63,3 +64,9 @@ def test_accounts_and_entries_are_named_for_clerks() -> None:
 def test_numbers_and_times_are_written_as_people_write_them() -> None:
     assert [counted(n, "problem") for n in (0, 1, 2)] == ["0 problems", "1 problem", "2 problems"]
     assert [duration(s) for s in (59, 61, 3660, 90_000)] == ["59 s", "1 min 1 s", "1 h 1 min", "1 d 1 h"]
+
+
+def test_a_question_is_no_request_that_got_lost() -> None:
+    assert unposted(RECHARGE[:1]) == "The core never saw this key: nothing was posted."
+    asked = [*RECHARGE[:1], hop("bridge1", "core", 3, kind="totals", result="totals_differ", took_us=1)]
+    assert unposted(asked) == "A question (totals) claims no key: nothing was posted."

@@ -24,3 +24,10 @@ def test_ports_of_one_daemon_and_holder_are_said_together() -> None:
         "ports 1, 2 for node1: held by process 7 (x)",
         "port 3 for bridge1: held by process 7 (x)",
     ]
+
+
+def test_of_many_daemons_ports_the_first_few_are_named() -> None:
+    needs = [Need(f"front-{at}", "127.0.0.1", at) for at in range(20)]
+    lines = taken_words([(need, f"process {need.port} (x)") for need in needs]).split("\n         ")
+    assert lines[0] == "port 0 for front-0: held by process 0 (x)"
+    assert lines[3:] == ["and the ports of 17 more daemons"]
