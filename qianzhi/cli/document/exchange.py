@@ -2,12 +2,14 @@
 their question.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator
+from typing import NamedTuple
 
 from frontends.mapping_rows import split_row
 from qianzhi.cli.document.facts import Facts
+from qianzhi.cli.document.legend import legend
 from qianzhi.cli.document.line_samples import OUR_ECHO, title_of
-from qianzhi.cli.document.page import NOTHING, Both, Page, Text, code, joined
+from qianzhi.cli.document.page import NOTHING, Both, Page, code, joined
 from qianzhi.cli.document.rows import (
     Row,
     answer_rows,
@@ -16,10 +18,12 @@ from qianzhi.cli.document.rows import (
     request_rows,
 )
 from qianzhi.cli.document.samples import TITLES
-from qianzhi.cli.document.words import format_words, length_words
+from qianzhi.cli.document.settling import is_heard, leaves_free
+from qianzhi.cli.document.tables import fields_table, once, others, shared, table
 from qianzhi.domain.requests import Kind
 from qianzhi.domain.results import Result
 
+Lines = dict[str, list[tuple[Both, list[Row]]]]  # of each message about the line its tables, by title
 PURPOSES = {
     Kind.OWED: Both(
         "Asks what a phone owes, month by month. It moves no money and may be asked again at any time.",
@@ -45,10 +49,12 @@ PURPOSES = {
         "应答“原交易不存在”，此后原交易即使到达也不再受理。",
     ),
     Kind.REVERSAL: Both(
-        "Takes back an earlier recharge or payment as a whole. Send it when you do not want the original "
+        "Takes back an earlier recharge or payment as a whole, with the same message for both. Send it "
+        "when you do not want the original "
         "to stand or cannot find out whether it does. If we never saw the original, it can never be "
         "carried out from then on. A repeated reversal hears what the first one heard.",
-        "整笔撤回先前的充值或缴费。不再需要原交易，或无法查明其结果时使用。若我方从未收到原交易，"
+        "整笔撤回先前的充值或缴费，两者使用同一报文。不再需要原交易，或无法查明其结果时使用。若我方从未"
+        "收到原交易，"
         "此后也不再受理该交易。重复冲正得到与首次相同的应答。",
     ),
     Kind.TOTALS: Both(
@@ -93,11 +99,22 @@ RESULTS = {
     ),
     Kind.STATUS: (
         Result.APPROVED,
+        Result.UNKNOWN,
         Result.IN_PROCESS,
         Result.REVERSED,
         Result.NOT_FOUND,
         Result.BLOCKED,
+        Result.NO_SUCH_PHONE,
+        Result.PHONE_CLOSED,
+        Result.BAD_AMOUNT,
+        Result.AMOUNT_LIMIT,
+        Result.NO_SUCH_BILL,
+        Result.BILL_CHANGED,
+        Result.BILL_PAID,
+        Result.OVER_QUOTA,
+        Result.BAD_DATE,
         Result.TOO_OLD,
+        Result.QUARANTINED,
     ),
     Kind.REVERSAL: (
         Result.APPROVED,
@@ -114,47 +131,64 @@ RESULTS = {
 def messages(page: Page, facts: Facts) -> None:
     """Write the chapter."""
     page.chapter(Both("Messages", "报文"))
-    _legend(page)
+    legend(page, facts)
     _matching(page, facts)
-    for name in facts.profile.table.transactions:
-        _transaction(page, facts, name)
-    for name in facts.profile.table.management:
-        _management(page, facts, name)
+    names = facts.profile.table.transactions
+    asked = {name: request_rows(facts, name) for name in names}
+    told = {name: answer_rows(facts, name) for name in names}
+    line = {name: list(_line_rows(facts, name)) for name in facts.profile.table.management}
+    common = Common(shared(facts, list(asked.values())), shared(facts, list(told.values())))
+    everything = [*asked.values(), *told.values(), *(rows for parts in line.values() for _, rows in parts)]
+    _shared(page, facts, common, [row for rows in everything for row in rows])
+    for name in names:
+        _transaction(
+            page, facts, name, Common(others(asked[name], common.asked), others(told[name], common.told))
+        )
+    about = _shared_about_line(page, facts, line)
+    for name, parts in line.items():
+        own = [(title, others(rows, about.get(title, []))) for title, rows in parts]
+        _management(page, facts, name, own)
 
 
-def _legend(page: Page) -> None:
-    page.section(Both("How to read the tables", "表格说明"))
-    page.table(
-        (Both("in requests", "请求"), Both("meaning", "含义")),
-        [
-            (
-                "M",
-                Both(
-                    "mandatory: without it the message is refused, or is not this message",
-                    "必填：缺少则拒绝或不成为该交易",
-                ),
-            ),
-            ("K", Both("write it as given; we do not check it", "按规定填写，我方不校验")),
-            ("O", Both("optional", "可选")),
-            ("–", Both("not used: leave it blank or out", "不用：留空或不填")),
-        ],
-    )
-    page.table(
-        (Both("in answers", "应答"), Both("meaning", "含义")),
-        [
-            ("A", Both("always", "总有")),
-            ("E", Both("echo: there when the request had it", "回送：请求中有则有")),
-            ("P", Both("with an approval only", "仅成功时有")),
-            ("W", Both("when there is something to write", "有内容时才有")),
-        ],
-    )
+def _shared_about_line(page: Page, facts: Facts, line: Lines) -> dict[Both, list[Row]]:
+    """Write what the messages about the line share, by who sends them."""
+    by_title: dict[Both, list[list[Row]]] = {}
+    for parts in line.values():
+        for title, rows in parts:
+            by_title.setdefault(title, []).append(rows)
+    common = {title: shared(facts, rows) for title, rows in by_title.items()}
+    if any(common.values()):
+        page.section(Both("What every message about the line has", "线路管理报文的共同字段"))
+    for title, rows in common.items():
+        if rows:
+            page.point(title)
+            table(page, facts, rows)
+    return common
+
+
+class Common(NamedTuple):
+    """Rows of requests and rows of answers."""
+
+    asked: list[Row]
+    told: list[Row]
+
+
+def _shared(page: Page, facts: Facts, common: Common, rows: list[Row]) -> None:
+    """Write what is said once: the form of every field, and what all business messages have."""
+    if once(facts):
+        page.section(Both("All fields", "全部字段"))
+        fields_table(page, facts, rows)
+    page.section(Both("What every transaction has", "各业务交易的共同字段"))
     page.say(
-        "With a refusal, fields marked P have no value: they are absent, or blank where their place is "
-        "fixed. All times are Beijing time. Fields that no table names may be left out. In answers, "
-        "ignore fields that you do not know.",
-        "拒绝应答中，标 P 的字段无值：不出现，位置固定的则为空。时间均为北京时间。"
-        "表中未列的字段不必填写。应答中出现不认识的字段时忽略即可。",
+        "These fields are in the request and in the answer of every transaction; the tables of the "
+        "transactions "
+        "show the others, and those of these that have another content there.",
+        "以下字段每个业务交易的请求、应答都有；各交易的表只列其余字段，以及内容与此不同的字段。",
     )
+    page.point(Both("Every request, from you", "每条请求（贵方发出）"))
+    table(page, facts, common.asked)
+    page.point(Both("Every answer, from us", "每条应答（我方发出）"))
+    table(page, facts, common.told)
 
 
 def _matching(page: Page, facts: Facts) -> None:
@@ -170,6 +204,12 @@ def _matching(page: Page, facts: Facts) -> None:
         Both(
             f"An answer belongs to the request that has the same {keys.en}.",
             f"应答与请求的 {keys.zh} 全部相同，据此匹配。",
+        ),
+        Both(
+            "These fields must differ among the requests that wait for an answer at the same time. They "
+            "only find "
+            "the request; what makes a recharge the same one is said in 8.1.",
+            "同时等待应答的请求之间，这些字段不得全部相同。它们只用于匹配；何为同一笔交易见第 8.1 节。",
         ),
         Both(
             "An answer that fits no open question is late or repeated: note it and do not act on it.",
@@ -192,7 +232,7 @@ def _key_words(facts: Facts, row: str) -> Both:
     return Both(label, label)
 
 
-def _transaction(page: Page, facts: Facts, name: str) -> None:
+def _transaction(page: Page, facts: Facts, name: str, own: Common) -> None:
     rows = facts.profile.table.transactions[name]
     kind = Kind[rows.kind.upper()]
     page.section(joined([TITLES[kind], code(name)], " ", " "))
@@ -203,43 +243,91 @@ def _transaction(page: Page, facts: Facts, name: str) -> None:
         numbers = ", ".join(map(code, rows.numbers))
         page.say(f"It is for bank number {numbers}.", f"适用银行编号 {numbers}。")
     page.point(Both("Request, from you", "请求（贵方发出）"))
-    table(page, facts, request_rows(facts, name))
+    table(page, facts, own.asked)
     page.point(Both("Answer, from us", "应答（我方发出）"))
-    table(page, facts, answer_rows(facts, name))
-    codes = dict.fromkeys(f"{facts.code_of(result)}" for result in RESULTS[kind] if _has_code(facts, result))
-    listed = ", ".join(codes)
+    table(page, facts, own.told)
+    codes = ", ".join(
+        dict.fromkeys(facts.code_of(result) for result in RESULTS[kind] if _has_code(facts, result))
+    )
     page.say(
-        f"Result codes to expect: {listed}; besides these, the general refusals of the table of result "
-        "codes.",
-        f"可能的返回码：{listed}；此外还有返回码表所列的通用拒绝码。",
+        f"Result codes: {codes}; besides these the general codes of chapter 9.",
+        f"返回码：{codes}，以及第 9 章的通用码。",
     )
     if kind is Kind.STATUS:
-        page.say(
-            "When the original was refused, the answer says the code with which it was refused.",
-            "原交易曾被拒绝的，应答为当时的拒绝码。",
-        )
+        _what_status_says(page, facts)
+
+
+def _what_status_says(page: Page, facts: Facts) -> None:
+    blocked, missing = facts.code_of(Result.BLOCKED), facts.code_of(Result.NOT_FOUND)
+    page.say(
+        "Of an original that was looked at and refused you hear the code of then. One that was refused "
+        "before "
+        f"({_early(facts)}) had its serial blocked: {blocked}. One refused with another general code or "
+        "for a past "
+        f"or closed date, or whose serial could not be read, or that never came, is {missing}. In all "
+        "these cases "
+        "no money stands.",
+        f"原交易经业务处理后被拒绝的，应答当时的返回码；处理之前被拒绝的（{_early(facts)}）流水已封锁，"
+        f"应答 {blocked}；"
+        f"以其他通用码或因过期、已关账日期被拒绝的，流水无法读取的，以及从未收到的，应答 {missing}。以上"
+        "情形均未入账。",
+    )
+
+
+def _early(facts: Facts) -> str:
+    """Return the codes that block a serial before they are told."""
+    early = [Result.FORMAT, Result.AMOUNT_LIMIT, Result.NO_ROUTE, Result.CLOSED_HOURS, Result.UNAVAILABLE]
+    found = [one for one in early if not leaves_free(facts, one)]
+    return ", ".join(dict.fromkeys(map(facts.code_of, found)))
 
 
 def _has_code(facts: Facts, result: Result) -> bool:
-    return result.name.lower() in facts.profile.table.results.codes
+    return result.name.lower() in facts.profile.table.results.codes and is_heard(facts, result)
 
 
-def _management(page: Page, facts: Facts, name: str) -> None:
-    rows = facts.profile.table.management[name]
-    page.section(joined([title_of(name), code(name)], " ", " "))
-    if name in LINE_PURPOSES:
-        page.say(LINE_PURPOSES[name].en, LINE_PURPOSES[name].zh)
-    when = facts.when(rows.when)
-    page.say(f"It is told by {when.en}.", f"识别条件：{when.zh}。")
+def _line_rows(facts: Facts, name: str) -> Iterator[tuple[Both, list[Row]]]:
+    """Yield the tables of a message about the line, each with its title."""
     for shown in (name, OUR_ECHO) if name == "echo" else (name,):
         request, answer = facts.sample(shown, "request"), facts.sample(shown, "answer")
         if request is None:
             continue
-        page.point(REQUESTS[request.ours])
-        table(page, facts, management_rows(facts, name, request))
+        yield REQUESTS[request.ours], management_rows(facts, name, request)
         if answer is not None:
-            page.point(ANSWERS[answer.ours])
-            table(page, facts, management_answer_rows(facts, answer))
+            yield ANSWERS[answer.ours], management_answer_rows(facts, answer)
+
+
+def _management(page: Page, facts: Facts, name: str, parts: list[tuple[Both, list[Row]]]) -> None:
+    rows = facts.profile.table.management[name]
+    page.section(joined([title_of(name), code(name)], " ", " "))
+    words = _line_purpose(facts, name)
+    if words.en:
+        page.say(words.en, words.zh)
+    when = facts.when(rows.when)
+    page.say(f"It is told by {when.en}.", f"识别条件：{when.zh}。")
+    for title, fields in parts:
+        page.point(title)
+        table(page, facts, fields)
+
+
+def _line_purpose(facts: Facts, name: str) -> Both:
+    """Say what a message about the line is for, and what refusing it means."""
+    words = LINE_PURPOSES.get(name, NOTHING)
+    if name == "echo" and not facts.profile.session.echo_seconds:
+        words = Both(
+            "Shows that the line is alive; you may send it, we answer.",
+            "检测线路是否正常，由贵方发起，我方应答。",
+        )
+    if name not in ("sign_on", "key_request"):
+        return words
+    refused = f"{facts.code_of(Result.FORMAT)}, {facts.code_of(Result.BUSY)}"
+    rules = facts.profile.session
+    keyed = rules.keys == "ours" and rules.delivery == "answer"
+    without = Both(" and brings no key", "，且不带密钥") if keyed else NOTHING
+    return Both(
+        f"{words.en} A refusal ({refused}) changes nothing{without.en}: mend the message or try again "
+        "after some seconds.",
+        f"{words.zh}拒绝应答（{refused}）不改变任何状态{without.zh}：修正报文或数秒后再试。",
+    )
 
 
 LINE_PURPOSES = {
@@ -256,40 +344,3 @@ LINE_PURPOSES = {
 }
 REQUESTS = {False: Both("Sent by you", "贵方发出"), True: Both("Sent by us", "我方发出")}
 ANSWERS = {False: Both("Answered by you", "贵方应答"), True: Both("Answered by us", "我方应答")}
-
-
-def table(page: Page, facts: Facts, rows: Iterable[Row]) -> None:
-    """Write the table of a message's fields."""
-    rows = list(rows)
-    placed = any(row.field.offset is not None for row in rows) and facts.spec.kind == "fixed"
-    heads = [
-        Both("field", "字段"),
-        Both("name", "名称"),
-        Both("format", "格式"),
-        Both("length", "长度"),
-        Both("use", "要求"),
-        Both("content", "内容"),
-    ]
-    cells: list[Sequence[Text]] = []
-    for row in rows:
-        field = row.field
-        offset = "" if field.offset is None else str(field.offset)
-        indent = "\u2003" * (
-            field.label.count(".") - (1 if field.path.startswith(("header.", "body.")) else 0)
-        )
-        line: list[Text] = [
-            indent + code(field.label),
-            field.title,
-            format_words(field.form) if field.form else _holder(row),
-            length_words(field.form),
-            row.presence,
-            row.content,
-        ]
-        cells.append([offset, *line] if placed else line)
-    page.table([Both("offset", "偏移"), *heads] if placed else heads, cells)
-
-
-def _holder(row: Row) -> Both:
-    if row.field.entries_max:
-        return Both("list", "列表")
-    return NOTHING if row.field.layout == "case" else Both("holds others", "包含下级")

@@ -92,8 +92,14 @@ def _fixed(page: Page, facts: Facts) -> None:
         sign = code(inside[0].get("delimiter", "|"))
         page.say(
             f"The body {names} is not of fixed width: its fields stand as columns with {sign} between "
-            "them, without filling; an empty column has no value, and no value may contain the sign.",
-            f"报文体 {names} 不是定长：各字段以 {sign} 分隔，不填充；空列表示无值，值中不得含有该分隔符。",
+            "them, without filling; an empty column has no value, and no value may contain the sign. "
+            "Decode the "
+            f"bytes from {charset} first and split the text then: the second byte of a Chinese "
+            "character may be "
+            "that sign. A refusal has its columns too, empty ones included.",
+            f"报文体 {names} 不是定长：各字段以 {sign} 分隔，不填充；空列表示无值，值中不得含有该分隔符。"
+            f"须先按 {charset} 解码再切分：汉字的第二个字节可能与分隔符相同。拒绝应答同样带各列（可为空"
+            "列）。",
         )
 
 

@@ -64,9 +64,9 @@ def _serials(page: Page, facts: Facts) -> None:
                 "Only recharges and payments use serials up. What stands in the serial's place of a query of "
                 "what is owed or of totals, and a status query's or reversal's own serial, claims "
                 "nothing and "
-                "is not kept. But an answer finds its request by the fields of chapter 6.2, so these must "
-                "differ among the requests that wait for an answer at the same time; one count for all "
-                "messages does it.",
+                "is not kept. One count for all messages is the simplest, since the fields of chapter "
+                "6.2 must "
+                "differ among open requests.",
                 "只有充值和缴费占用流水号。欠费查询、总额核对的流水号，以及状态查询、冲正自己的流水号，"
                 "均不占用、"
                 "不保存。但应答按第 6.2 节的字段匹配请求，同时等待应答的请求之间这些字段不得全部相同；"

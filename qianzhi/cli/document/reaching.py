@@ -136,6 +136,11 @@ def _queue(page: Page, facts: Facts) -> None:
     else:
         rows = [(code(profile.name), money), (code(control), urgent)]
     page.table((Both("queue", "队列"), Both("carries", "承载交易")), rows)
+    if profile.engine == "zeromq" and not profile.transport.one_queue:
+        page.say(
+            "Each of them has an address of its own; the name of the queue stands in no message.",
+            "两个队列各有一个地址；队列名不出现在报文中。",
+        )
     if not profile.transport.one_queue:
         page.say(
             "The first is paused when we are overloaded, so that messages wait in it; the second never "
@@ -168,23 +173,26 @@ def _direct(page: Page, facts: Facts) -> None:
         [
             Both(
                 f"The message id is yours: 1 to {MESSAGE_ID_BYTES_MAX} bytes of any value, different for "
-                "every message that is waiting for its answer. The answer brings it back.",
+                "every message that is waiting for its answer. The answer brings it back. While one waits, "
+                "whatever else comes from the same socket under its id is dropped as a copy of it, even "
+                "if it "
+                "is another message.",
                 f"消息号由贵方自定，1 至 {MESSAGE_ID_BYTES_MAX} 字节，内容不限，"
-                "未获应答的消息之间不得重复；应答原样带回。",
+                "未获应答的消息之间不得重复；应答原样带回。等待应答期间，同一套接字以相同消息号再来的消息"
+                "一律视为重复而丢弃，即使内容不同。",
             ),
             Both(
-                f"The body has 1 to {size} bytes; a longer one, or a message of another number of "
-                "frames, is dropped without an answer.",
-                f"报文为 1 至 {size} 字节；超长或帧数不符的消息直接丢弃，不予应答。",
+                f"The body has 1 to {size} bytes. A longer or empty one, an id that is empty or too "
+                "long, and "
+                "another number of frames are dropped without an answer.",
+                f"报文为 1 至 {size} 字节。报文为空或超长、消息号为空或超长、帧数不符的消息直接丢弃，不"
+                "予应答。",
             ),
             Both(
-                "Nothing is stored on the way. Keep every message until its answer. Without an answer "
-                f"after {facts.profile.limits.reply_seconds:g} s send the very same bytes again under "
-                "the same message id, also after a reconnection; while the first is still being served "
-                "the second is joined to it. After five attempts treat the outcome as unknown.",
-                f"途中不落盘，贵方须保留每条消息直到收到应答。{facts.profile.limits.reply_seconds:g} "
-                "秒未收到应答时，以相同消息号重发完全相同的内容（重连后亦然）；前一条仍在处理时，"
-                "后一条并入其中。连发五次仍无应答，按结果未知处理。",
+                "Nothing is stored on the way: keep every message until its answer. When and how often "
+                "to send it "
+                "again says 8.2.",
+                "途中不落盘，贵方须保留每条消息直到收到应答。何时重发、重发几次见第 8.2 节。",
             ),
             Both(
                 "Turn on ZeroMQ's heartbeats (ours: every 5 s) so that a dead connection is noticed, and "

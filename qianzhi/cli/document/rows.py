@@ -12,6 +12,7 @@ from frontends.mapping_rows import split_row, values_of
 from frontends.mapping_tables import ManagementTable, TransactionTable
 from qianzhi.cli.document.facts import Facts
 from qianzhi.cli.document.holding import layout_words
+from qianzhi.cli.document.line_samples import delivery_spec
 from qianzhi.cli.document.page import NOTHING, Both, as_both, code, joined
 from qianzhi.cli.document.samples import Sample
 from qianzhi.cli.document.specs import Field, Shape
@@ -39,7 +40,7 @@ DEMANDED = {
 
 
 class Known(NamedTuple):
-    """What the profile says of one path: M, K, O in a request; A, E, P, W in an answer; and what stands
+    """What the profile says of one path: M, K, O in a request; A, E, G, P, W in an answer; and what stands
     there.
     """
 
@@ -72,23 +73,35 @@ def request_rows(facts: Facts, name: str) -> list[Row]:
         words = MEANT.get(kind, {}).get(field, TAKEN.get(field, NOTHING))
         for text in values_of(texts):
             path, transform = split_row(text)
-            stamped = table.request.stamp.get(path, "") if transform.startswith("mmdd:") else ""
-            also = [_time_words(stamped)] if stamped else []
+            also = _written_words(table.request.stamp.get(path, ""), transform)
             numbers = _numbers(facts, field, rows)
             content = joined([words, transform_words(transform), *also, *numbers], "; ", "；")
             known[path] = Known("M" if field in demanded else "O", _trim(content))
-    _needs(known, [*table.request.need, *rows.need])
+    _needs(known, [*table.request.need, *rows.need], {**table.request.set, **rows.set})
     return _in_order(facts, facts.sample(name, "request"), known)
+
+
+def _written_words(stamp: str, transform: str) -> list[Both]:
+    """Say what else stands in a time stamp whose head is the business date."""
+    kind, _, width = transform.partition(":")
+    if not stamp or width in ("", {"mmdd": "4", "date_head": "8"}.get(kind, width)):
+        return []
+    return [transform_words(split_row(stamp)[1])]
 
 
 def answer_rows(facts: Facts, name: str) -> list[Row]:
     """Return the rows of a transaction's approved answer."""
     rows = facts.profile.table.transactions[name]
     known = _answer_book(facts)
-    _constants(known, rows.answer, "A")
+    _constants(known, {**rows.answer, **facts.profile.table.reply.set}, "G")
+    _constants(known, {path: value for path, value in facts.profile.table.reply.set.items()
+                       if rows.answer.get(path, value) == value}, "A")  # fmt: skip
     for path, text in {**facts.profile.table.reply.give, **rows.give}.items():
         source, transform = split_row(text)
         known[path] = Known(_given_presence(source), _given_words(source, transform, rows.kind))
+        if transform.startswith("balance:"):
+            constants = dict(zip(BALANCE_PARTS, transform.partition(":")[2].split(","), strict=True))
+            _constants(known, {f"{path}.{part}": value for part, value in constants.items()}, "P")
     bills = facts.profile.table.bills
     if bills is not None and Kind[rows.kind.upper()] is Kind.OWED:
         listed = Both(
@@ -101,8 +114,10 @@ def answer_rows(facts: Facts, name: str) -> list[Row]:
             known[f"{bills.path}.{column}"] = Known("P", words)
     refusal = facts.sample(name, "refusal")
     for path, row in list(known.items()):
-        if row.presence in "PW" and refusal is not None and get_path(refusal.message, path) is not None:
-            known[path] = Known("A", row.content)  # a refusal has it too
+        if row.content == RESULT_WORDS or row.presence not in "PW" or refusal is None:
+            continue
+        if get_path(refusal.message, path) is not None:
+            known[path] = Known("G", row.content)  # a refusal has it too
     _forget_echoes(
         known, facts.sample(name, "approved"), {row.field.path for row in request_rows(facts, name)}
     )
@@ -120,7 +135,7 @@ def management_rows(facts: Facts, name: str, sample: Sample) -> list[Row]:
     path, transform = split_row(facts.profile.table.request.serial)
     serial = _trim(joined([TAKEN["own_serial"], transform_words(transform)], "; ", "；"))
     known[path] = Known("M", serial)
-    _needs(known, rows.need)
+    _needs(known, rows.need, rows.theirs)
     return _in_order(facts, sample, known)
 
 
@@ -129,6 +144,10 @@ def management_answer_rows(facts: Facts, sample: Sample) -> list[Row]:
     known = _answer_book(facts)
     for path in facts.profile.table.reply.give:
         known.pop(path, None)  # only requests of business are given anything
+    spec = delivery_spec(facts.profile)
+    if sample.ours and facts.profile.session.keys == "ours":
+        for path in (spec.mac_key, spec.mac_check, spec.pin_key, spec.pin_check):
+            known[path] = Known("P", Both("see 5.1", "见第 5.1 节"))
     _forget_echoes(known, sample, set())
     return _in_order(facts, sample, known)
 
@@ -195,10 +214,14 @@ def _wanted(known: Book, rows: TransactionTable | ManagementTable) -> None:
             )
 
 
-def _needs(known: Book, needs: list[str]) -> None:
+def _needs(known: Book, needs: list[str], samples: dict[str, str]) -> None:
+    """Mark what must be there; of a value that a sample has, and nothing more is asked of it, say so."""
     for need in needs:
         path, _, value = need.partition("=")
         before = known.get(path, Known("", NOTHING)).content
+        if path in samples and before == _constant(samples[path]):
+            shown = code(samples[path])
+            before = Both(f"{shown} in the samples; any value is taken", f"示例中为 {shown}，不校验取值")
         known[path] = Known("M", _constant(value) if value else before)
 
 
@@ -241,7 +264,12 @@ def _forget_echoes(known: Book, sample: Sample | None, asked: set[str]) -> None:
 def _given_presence(source: str) -> str:
     if source in GIVEN_WITH_APPROVAL:
         return "P"
-    return "A" if source == "now" or source.startswith("request.") else "W"
+    return "G" if source == "now" or source.startswith("request.") else "W"
+
+
+BALANCE_PARTS = ("account_type", "amount_type", "currency")
+RESULT_WORDS = GIVEN["result_text"]
+ARREARS = Both("no value in arrears", "欠费时无值")
 
 
 def _given_words(source: str, transform: str, kind: str = "") -> Both:
@@ -249,6 +277,8 @@ def _given_words(source: str, transform: str, kind: str = "") -> Both:
     words = TAKEN.get(field, NOTHING) if source != field else GIVEN.get(source, NOTHING)
     if kind == "totals" and source == "amount_fen":
         words = OUR_TOTAL
+    if source == "balance_fen" and transform.partition(":")[0] in ("fen_bare", "yuan"):
+        words = joined([words, ARREARS], "; ", "；")
     if source != field:
         words = Both(f"{words.en}, as in the request", f"{words.zh}，与请求相同")
     return _trim(joined([words, transform_words(transform)], "; ", "；"))

@@ -122,10 +122,16 @@ def _renewal(facts: Facts) -> list[Both]:
     rules = facts.profile.session
     lines = [
         Both(
+            "A key stays in force until another one takes its place; it does not run out, and signing "
+            "off does "
+            "not end it.",
+            "密钥一直有效，直到被新密钥取代，不会自行失效，签退也不使其失效。",
+        ),
+        Both(
             f"For {rules.key_grace_seconds} s after a change the key before is still accepted, so that "
             "what was under way is not lost.",
             f"换钥后 {rules.key_grace_seconds} 秒内旧密钥仍可验证，在途报文不受影响。",
-        )
+        ),
     ]
     if "key_request" in facts.profile.table.management:
         lines.append(

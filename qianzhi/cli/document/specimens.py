@@ -49,6 +49,8 @@ def specimens(page: Page, facts: Facts) -> None:
             )
         )
     page.table((Both("test key", "测试密钥"), Both("hex", "十六进制")), keys)
+    if any(carries(facts, sample) for sample in facts.samples):
+        page.say("Every MAC below is made under that MAC key.", "以下各 MAC 均使用上表的 MAC 密钥。")
     last = ""
     for at, sample in enumerate(facts.samples):
         if sample.name != last:
@@ -81,9 +83,6 @@ def specimen(page: Page, facts: Facts, sample: Sample, *, whole: bool) -> None:
         rows.append([str(piece.offset), str(len(piece.data)), code(piece.label), piece.title, code(shown)])
     heads = ("offset", "偏移"), ("bytes", "字节数"), ("field", "字段"), ("name", "名称"), ("value", "值")
     page.table([Both(*head) for head in heads], rows)
-    if carries(facts, sample):
-        key = sample.key.hex().upper()
-        page.say(f"Its MAC is made under `{key}`.", f"其 MAC 使用密钥 `{key}`。")
 
 
 TEXTUAL = frozenset({"xml", "delimited", "pairs", "fixed"})
@@ -167,6 +166,9 @@ BEFORE = Both("length or tag before it", "其前的长度或标签")
 DELIMITER = Both("delimiter", "分隔符")
 
 
+IN_HEX = frozenset({"raw", "bcd", "bcd_left", "nibbles"})
+
+
 def _value(facts: Facts, piece: Slice) -> str:
     if piece.label == "header":
         return piece.data.hex().upper()
@@ -174,8 +176,8 @@ def _value(facts: Facts, piece: Slice) -> str:
         (one for shape in facts.spec.shapes for one in shape.everything() if one.label == piece.label), None
     )
     form = field.form if field else None
-    if form is not None and form.encoding in ("raw", "bcd", "bcd_left"):
-        return piece.data.hex().upper()
+    if piece.title == BEFORE or (form is not None and form.encoding in IN_HEX):
+        return piece.data.hex().upper()  # packed: its bytes are no characters
     charset = (
         "cp500"
         if form is not None and form.encoding == "ebcdic"

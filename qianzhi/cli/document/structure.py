@@ -13,6 +13,7 @@ from qianzhi.cli.document.specs import Field, Form
 from qianzhi.cli.document.words import (
     ENCODINGS,
     ENCODINGS_LONG,
+    PACKED,
     PADDINGS,
     TYPES,
     TYPES_LONG,
@@ -67,7 +68,7 @@ def _types(page: Page, facts: Facts) -> None:
     terms: dict[Both, Both] = {}
     for one in used:
         terms[TYPES[one.form.type]] = TYPES_LONG[one.form.type]
-        terms[ENCODINGS[one.form.encoding]] = ENCODINGS_LONG[one.form.encoding]
+        terms[ENCODINGS[one.form.encoding]] = encoding_words(one.form.encoding, [two.form for two in used])
     page.table((Both("words in the tables", "用语"), Both("meaning", "含义")), list(terms.items()))
     page.say(
         "Each combination, with a field of the samples as it stands on the wire:",
@@ -103,6 +104,15 @@ def _types(page: Page, facts: Facts) -> None:
     _values(page, facts)
     if any(one.form.prefix not in ("fixed", "element", "column", "rest") for one in used):
         _count_words(page)
+
+
+def encoding_words(encoding: str, used: Sequence[Form]) -> Both:
+    """Explain an encoding; of an odd number of digits only where this dialect has one."""
+    words = ENCODINGS_LONG[encoding]
+    mine = [form for form in used if form.encoding == encoding]
+    if encoding not in PACKED or any(form.length % 2 or form.prefix != "fixed" for form in mine):
+        return words
+    return Both(words.en.partition(";")[0], words.zh.partition("；")[0])
 
 
 def _packed_example(facts: Facts, one: Writing) -> tuple[Text, ...]:
