@@ -51,7 +51,7 @@ class Replies:
 
     def record_in(self, frame: Frame, kind: str, key: str, trace: str, now: Now, out: Outbox) -> None:
         """Record a frame as it came, masked."""
-        data = {"frame": self._codec.mask(frame.body), "conn": str(frame.source), "kind": kind}
+        data = {"frame": self._codec.mask(frame.body, decoded=True), "conn": str(frame.source), "kind": kind}
         out.record(Event(now.wall_us, "in", key, trace, data))
 
     # Answers
@@ -79,7 +79,7 @@ class Replies:
         data = {
             "code": self._profile.results.code_of(reply.result),
             "result": reply.result.name.lower(),
-            "frame": self._codec.mask(frame),
+            "frame": self._codec.mask(frame, decoded=True),
             "conn": str(arrival.source),
             "us": took_us,
         }

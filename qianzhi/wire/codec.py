@@ -28,8 +28,11 @@ class Codec(Protocol):
     def encode(self, message: Message) -> bytes:
         """Write a message; raises EncodeError naming the path that the dialect cannot carry."""
 
-    def mask(self, body: bytes) -> bytes:
-        """Return the body with sensitive values starred, of the same length; never raises."""
+    def mask(self, body: bytes, *, decoded: bool = False) -> bytes:
+        """Return the body with sensitive values starred, of the same length; never raises.
+
+        `decoded` says that the caller has read or written the body, so that it need not be looked at again.
+        """
 
     def describe(self, body: bytes) -> list[FieldView]:
         """Return a readable, masked dump; never raises."""

@@ -8,7 +8,7 @@ number where another field was expected.
 from enum import IntEnum
 from typing import Any
 
-SHOWN_CHARACTERS = 8
+SHOWN_CHARACTERS = 4  # of a text; of bytes half as many, because two digits may be packed in each
 
 
 class Reason(IntEnum):
@@ -78,11 +78,13 @@ def shown(value: object, sensitive: str = "") -> str:
     """Return a short text for an error: the first characters of a harmless value, only the size of a
     sensitive one."""
     if isinstance(value, bytes):
-        size, text = f"{len(value)} bytes", value[: SHOWN_CHARACTERS // 2].hex().upper()
+        size, most = f"{len(value)} bytes", SHOWN_CHARACTERS // 2
+        text = value[:most].hex().upper()
     elif isinstance(value, str):
-        size, text = f"{len(value)} characters", ascii(value[:SHOWN_CHARACTERS])
+        size, most = f"{len(value)} characters", SHOWN_CHARACTERS
+        text = ascii(value[:most])
     else:
         return type(value).__name__
     if sensitive:
         return f"{size} (hidden)"
-    return text if len(value) <= SHOWN_CHARACTERS else f"{text}… of {size}"
+    return text if len(value) <= most else f"{text}… of {size}"

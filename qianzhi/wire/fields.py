@@ -21,8 +21,6 @@ from qianzhi.wire.rows import (
     prefix_counting,
 )
 
-PACKED_SHOWN = 2  # bytes of packed digits that an error shows: as many digits as it shows characters of text
-
 
 @dataclass(frozen=True)
 class Simple:
@@ -208,8 +206,7 @@ def _coded(about: About, row: Simple, prefix: PrefixRow | None, encoding: Encodi
 
 
 def _not_coded(about: About, row: Simple, chunk: bytes, offset: int) -> RemoteProtocolError:
-    """Return the error of bytes that are no value; of packed digits it shows fewer bytes than of text."""
-    return about.error(offset, f"{TYPES[row.type].expected} in {row.encoding}", chunk[:PACKED_SHOWN])
+    return about.error(offset, f"{TYPES[row.type].expected} in {row.encoding}", chunk)
 
 
 def _raw(about: About, row: Simple, prefix: PrefixRow | None) -> Decode:

@@ -32,7 +32,7 @@ class HexCodec:
         """Write a message; raises EncodeError naming the path that the dialect cannot carry."""
         return _pack(self._inner.encode(message))
 
-    def mask(self, body: bytes) -> bytes:
+    def mask(self, body: bytes, *, decoded: bool = False) -> bytes:
         """Return the body with the letters of sensitive values replaced by those of stars; never raises.
 
         What is no hex text is starred whole.
@@ -41,7 +41,7 @@ class HexCodec:
             inner = _unpack(body)
         except RemoteProtocolError:
             return b"*" * len(body)
-        return _pack(self._inner.mask(inner))
+        return _pack(self._inner.mask(inner, decoded=decoded))
 
     def describe(self, body: bytes) -> list[FieldView]:
         """Return a readable, masked dump of the inner message; never raises."""

@@ -12,12 +12,13 @@ is planned once for each bitmap that occurs and kept, so that a message costs on
 from qianzhi.wire import iso_mask
 from qianzhi.wire.errors import EncodeError, Reason, RemoteProtocolError, shown
 from qianzhi.wire.iso_head import BitmapRow, Head, MtiRow, read_bitmaps
-from qianzhi.wire.items import Decode, Encode, FieldView, Item, Message, Side, Span, mask_bytes, view
+from qianzhi.wire.items import Decode, Encode, FieldView, Item, Message, Side, Span, view
 from qianzhi.wire.paths import get_path
 from qianzhi.wire.rows import is_digits
 
 PLANS_MAX = 512
 FIELD_LAST = 192
+MTI_VERSIONS, MTI_CLASSES = "012", "12345678"  # the first two digits of any message type
 BITMAP_FIELDS = (1, 65)  # they announce bitmaps and have no content of their own
 
 Plan = list[tuple[str, Decode]]
@@ -126,10 +127,8 @@ class Iso8583Codec:
             at = self._head.start(buffer)
             if end < at + self._mti.size:
                 return None
-            self._read_mti(buffer, at)
-            offset = at + self._mti.size
-            bitmap, at = read_bitmaps(self._bitmap, self._bitmaps_max, buffer, offset)
-            for item in self._items_of(bitmap, offset):
+            items, _, at = self._read_announced(buffer, at)
+            for item in items:
                 _, at = item.bounds(buffer, at, end)
         except RemoteProtocolError as error:
             if error.reason is Reason.TOTAL_LENGTH:
@@ -211,24 +210,36 @@ class Iso8583Codec:
     # -- show --
 
     def describe(self, body: bytes) -> list[FieldView]:
-        """Return a readable, masked dump; never raises: where the body breaks, the last line says so."""
-        spans, fault = self._walk(body)
-        views = [view(body, span) for span in spans]
-        if fault is not None:
-            stop = min(fault.offset, len(body))
-            text = f"expected {fault.expected}, found {fault.found}"
-            views.append(
-                FieldView(fault.field, "!", "Not readable from here 无法解析", stop, len(body) - stop, text)
-            )
-        return views
+        """Return a readable, masked dump; never raises.
 
-    def mask(self, body: bytes) -> bytes:
-        """Return the body with sensitive values starred, of the same length; what cannot be read is starred
-        whole."""
-        try:
-            return self._mask_by_plan(body)
-        except RemoteProtocolError:
-            return self._mask_what_is_read(body)
+        Of a body that cannot be decoded it shows where fields were found, and no values but message type and
+        bitmaps; the last line says where it breaks.
+        """
+        spans, fault = self._walk(body)
+        fault = fault or self._fault_of(body)
+        if fault is None:
+            return [view(body, span) for span in spans]
+        safe = self._safe(body)
+        views = [view(body, span if span.start in safe else iso_mask.hidden(span)) for span in spans]
+        stop = min(fault.offset, len(body))
+        text = f"expected {fault.expected}, found {fault.found}"
+        title = "Not readable, so values are hidden 无法解析"
+        return [*views, FieldView(fault.field, "!", title, stop, len(body) - stop, text)]
+
+    def mask(self, body: bytes, *, decoded: bool = False) -> bytes:
+        """Return the body with sensitive values starred, of the same length; never raises.
+
+        Where bytes are missing or too many, a card number stands in a harmless field: of a body that cannot
+        be decoded everything is starred but message type and bitmaps, and these too where they are wrong.
+        `decoded` says that the caller has read or written the body, which is not read again then.
+        """
+        if decoded or self._fault_of(body) is None:
+            try:
+                return self._mask_by_plan(body)
+            except RemoteProtocolError:
+                pass  # it was not what the caller said
+        safe = self._safe(body)
+        return b"*" * safe.start + body[safe.start : safe.stop] + b"*" * (len(body) - safe.stop)
 
     def _mask_by_plan(self, body: bytes) -> bytes:
         start = self._head.start(body)
@@ -241,19 +252,43 @@ class Iso8583Codec:
             self._mask_plans[bitmap] = plan
         return iso_mask.mask_fields(plan, body, at, self._head.items)
 
-    def _mask_what_is_read(self, body: bytes) -> bytes:
-        spans, fault = self._walk(body)
-        masked = bytearray(body)
-        for span in spans:
-            if span.sensitive:
-                masked[span.start : span.stop] = mask_bytes(
-                    body[span.start : span.stop], span.sensitive, span.charset
-                )
-        if fault is not None:
-            read = max([span.stop for span in spans if span.charset is not None], default=0)
-            stop = min(read, fault.offset)
-            masked[stop:] = b"*" * (len(body) - stop)
-        return bytes(masked)
+    def _fault_of(self, body: bytes) -> RemoteProtocolError | None:
+        """Return why a body cannot be decoded; neither stars in place of a secret nor a header that was left
+        away are a fault."""
+        at, end = 0, len(body)
+        try:
+            for item in self._head.items:
+                at = iso_mask.read_or_starred(item, body, at, end)
+            at = self._head.start(body)
+            if at and not self._head.items:
+                self._head.decode(body)
+            items, _, at = self._read_announced(body, at)
+            for item in items:
+                at = iso_mask.read_or_starred(item, body, at, end)
+        except RemoteProtocolError as error:
+            return error
+        if at != end or end > self._bytes_max:
+            return RemoteProtocolError("message", at, "its end", f"{end - at} bytes more", Reason.UNREADABLE)
+        return None
+
+    def _safe(self, body: bytes) -> range:
+        """Return where message type and bitmaps of a damaged body stand, nowhere if they cannot be theirs.
+
+        No header is among it: its parts may hold anything, and so what has moved there cannot be told.
+        """
+        try:
+            at = self._head.start(body)
+            _, mti, stop = self._read_announced(body, at)
+        except RemoteProtocolError:
+            return range(0)
+        return range(at, stop) if mti[0] in MTI_VERSIONS and mti[1] in MTI_CLASSES else range(0)
+
+    def _read_announced(self, body: bytes, at: int) -> tuple[list[Item], str, int]:
+        """Return the fields that are announced, the message type, and where the fields begin; raises
+        RemoteProtocolError."""
+        mti, offset = self._read_mti(body, at), at + self._mti.size
+        bitmap, at = read_bitmaps(self._bitmap, self._bitmaps_max, body, offset)
+        return self._items_of(bitmap, offset), mti, at
 
     def _walk(self, body: bytes) -> tuple[list[Span], RemoteProtocolError | None]:
         spans: list[Span] = []

@@ -1,7 +1,8 @@
 """Masking a message without decoding it: one short plan for each bitmap.
 
 Every frame of a bank is recorded masked, so this is on the hot path.  A plan jumps over harmless fields of
-fixed length together, reads only the lengths of other harmless ones, and stars what is sensitive.
+fixed length together, reads only the lengths of other harmless ones, and stars what is sensitive.  It is for
+bodies that decode; the helpers at the end are for telling whether one does, and for those that do not.
 """
 
 from qianzhi.wire.errors import RemoteProtocolError
@@ -61,3 +62,26 @@ def _mask_inside(item: Item, body: bytes, start: int, end: int, masked: bytearra
         if span.sensitive:
             chunk = body[span.start : span.stop]
             masked[span.start : span.stop] = mask_bytes(chunk, span.sensitive, span.charset)
+
+
+def read_or_starred(item: Item, body: bytes, start: int, end: int) -> int:
+    """Return where a field ends that can be decoded, or where stars alone are in the way of that; raises
+    RemoteProtocolError."""
+    try:
+        return item.decode(body, start, end)[1]
+    except RemoteProtocolError as error:
+        spans: list[Span] = []
+        stop = item.walk(body, start, end, spans)
+        if not any(_is_masked(body, span) for span in spans if span.start <= error.offset < span.stop):
+            raise
+        return stop
+
+
+def _is_masked(body: bytes, span: Span) -> bool:
+    chunk = body[span.start : span.stop]
+    return bool(span.sensitive) and mask_bytes(chunk, span.sensitive, span.charset) == chunk
+
+
+def hidden(span: Span) -> Span:
+    """Return a span whose value is shown as stars only; what contains other spans shows none anyway."""
+    return span if span.charset is None else span._replace(sensitive="secret", charset="")

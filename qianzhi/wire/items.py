@@ -140,7 +140,7 @@ def read_prefix(
         raise about.truncated(start, prefix.size, end - start)
     units = prefix.read(body[start:begin])
     if units is None:
-        found = body[start:begin].hex().upper()
+        found = shown(body[start:begin])
         raise about.error(start, f"a length of {prefix.size} bytes", found, Reason.LENGTH_CHARACTER)
     if units > units_max:
         raise about.error(start, f"at most {units_max}", str(units), Reason.LENGTH_TOO_LARGE)

@@ -292,7 +292,7 @@ class PairsCodec:
             views += [] if starred else [fault_view(error, len(body))]
         return views
 
-    def mask(self, body: bytes) -> bytes:
+    def mask(self, body: bytes, *, decoded: bool = False) -> bytes:
         """Return the body with sensitive values starred, of the same length; never raises.
 
         What stands behind an unknown name, or without one, is starred with it.

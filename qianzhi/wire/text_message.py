@@ -248,7 +248,7 @@ class TextCodec:
             return error
         return None
 
-    def mask(self, body: bytes) -> bytes:
+    def mask(self, body: bytes, *, decoded: bool = False) -> bytes:
         """Return the body with sensitive values starred, of the same length; never raises.
 
         A region that cannot be read is starred whole, and all that follows it: where something has shifted, a

@@ -215,7 +215,7 @@ class XmlCodec:
         except RemoteProtocolError:
             return "utf-8"
 
-    def mask(self, body: bytes) -> bytes:
+    def mask(self, body: bytes, *, decoded: bool = False) -> bytes:
         """Return the body with sensitive elements starred, of the same length; never raises.
 
         Everything is starred but the tags that the dialect knows and the texts of its harmless elements.  Of

@@ -282,7 +282,7 @@ def test_an_error_shows_no_more_digits_of_packed_fields_than_of_text():
     packed = make_simple(ABOUT, "value", Simple("n", "bcd", "fixed", "none", 16, 16))
     with pytest.raises(RemoteProtocolError) as caught:
         packed.decode(bytes.fromhex("62255616203451AF"), 0, 8)
-    assert caught.value.found == "6225"
+    assert caught.value.found == "6225… of 8 bytes"
 
 
 def test_of_secret_bytes_in_hex_not_even_the_ends_are_shown():
