@@ -25,7 +25,6 @@ class Delivery(NamedTuple):
     message_id: bytes
     body: bytes
     reply_to: bytes
-    redelivered: bool = False
     expires_us: int = 0
 
 

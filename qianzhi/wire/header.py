@@ -22,9 +22,6 @@ HEADER_BYTES = 46
 HEADERS_MAX = 256
 NOT_REJECTED = "00000"
 UNREADABLE = "09990"
-BUSY = "20000"
-SWITCH_ERROR = "20001"
-SWITCHING_OVER = "20002"
 
 # name, header field number, offset, bytes, form, English and Chinese title
 _ROWS = (
@@ -49,23 +46,6 @@ _DEFAULTS: Message = {
     "transaction_info": "00000000",
     "user_info": bytes(1),
     "reject_code": NOT_REJECTED,
-}
-
-KINDS_TEXT = {
-    Reason.TOTAL_LENGTH: "wrong total length",
-    Reason.FORBIDDEN: "field must not appear",
-    Reason.LENGTH_CHARACTER: "bad character in a length",
-    Reason.LENGTH_TOO_LARGE: "length too large",
-    Reason.VALUE: "bad character or value",
-    Reason.MISSING: "mandatory field missing",
-}
-SPECIAL_TEXT = {
-    NOT_REJECTED: "not rejected",
-    UNREADABLE: "message cannot be unpacked or its type is unknown",
-    "09991": "chip, stripe and fallback cannot be told apart",
-    BUSY: "switch busy",
-    SWITCH_ERROR: "switch error",
-    SWITCHING_OVER: "switching over to the disaster-recovery site",
 }
 
 
@@ -194,13 +174,6 @@ def _reject(value: Any) -> bytes:
     return value.encode("ascii")
 
 
-def reply_header(header: Message) -> Message:
-    """Return the header of the answer: destination and source swapped, batch, information and user part
-    echoed."""
-    swapped = {"destination": header["source"], "source": header["destination"], "reject_code": NOT_REJECTED}
-    return {**header, **swapped}
-
-
 def rejected(body: bytes, code: str) -> bytes:
     """Return a received body as it goes back to its sender: swapped header, reject code set, message
     untouched.
@@ -238,19 +211,6 @@ def make_reject_code(section: int, number: int, reason: Reason) -> str:
 def reject_code(error: RemoteProtocolError) -> str:
     """Return the five-digit reject code that tells a peer about its error."""
     return make_reject_code(0 if error.field.startswith("header.") else 1, error.number, error.reason)
-
-
-def read_reject_code(code: str) -> str:
-    """Say in words what a reject code means; a code of no known shape is said to be unknown."""
-    if code in SPECIAL_TEXT:
-        return SPECIAL_TEXT[code]
-    if not is_digits(code) or len(code) != 5 or code[0] not in "01":
-        return "unknown reject code"
-    kind = {reason.value: text for reason, text in KINDS_TEXT.items()}.get(int(code[4]))
-    if kind is None:
-        return "unknown reject code"
-    where = "header field" if code[0] == "0" else "field"
-    return f"{where} {int(code[1:4])}: {kind}"
 
 
 def walk_header(body: bytes) -> list[Span]:

@@ -1,4 +1,4 @@
-"""Working keys: wrapping under a master key, check values, deliveries, and the ring of keys in use.
+"""Working keys: wrapping under a master key, check values and deliveries.
 
 A key travels encrypted under a master key (ECB), with four bytes of check value.  Two forms of delivery are
 known:
@@ -17,7 +17,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
-from qianzhi.runtime.now import Now
 from qianzhi.runtime.table import table
 from qianzhi.wire.codec import Codec
 from qianzhi.wire.des import DesKey
@@ -277,67 +276,3 @@ class _Form(NamedTuple):
 
 
 _FORMS = {"cups": _Form(_build_cups, _read_cups), "slots": _Form(_build_slots, _read_slots)}
-
-
-class KeyRing:
-    """The MAC keys of one line: pending until the other side has it, current, and previous for a grace
-    window.
-
-    Pure: the caller gives the time and stores what must survive a restart.
-    """
-
-    def __init__(self, grace_us: int, current: bytes | None = None) -> None:
-        self._grace_us = grace_us
-        self._current = MacKey(current) if current else None
-        self._previous: MacKey | None = None
-        self._previous_until_us = 0
-        self._pending: bytes | None = None
-        self._pending_key: MacKey | None = None
-
-    @property
-    def current(self) -> MacKey | None:
-        """The key under which new messages are made; None before the first exchange."""
-        return self._current
-
-    @property
-    def pending(self) -> bytes | None:
-        """The key that was delivered and not yet taken into use."""
-        return self._pending
-
-    def offer(self, key: bytes) -> None:
-        """Keep a delivered key as pending; a later delivery replaces it."""
-        self._pending = _sized(key)
-        self._pending_key = MacKey(key)
-
-    def withdraw(self) -> None:
-        """Forget the pending key: its delivery was refused."""
-        self._pending = self._pending_key = None
-
-    def confirm(self, now: Now) -> None:
-        """Take the pending key into use; raises KeyCheckError when there is none."""
-        if self._pending is None:
-            raise KeyCheckError("no key is pending")
-        self.install(self._pending, now)
-
-    def install(self, key: bytes, now: Now) -> None:
-        """Make this key current at once; the one before stays good for verifying until the grace window
-        ends."""
-        if self._current is not None:
-            self._previous = self._current
-            self._previous_until_us = now.mono_us + self._grace_us
-        self._current = MacKey(_sized(key))
-        self.withdraw()
-
-    def verify_candidates(self, now: Now) -> list[MacKey]:
-        """Return the keys under which a message may have been made, likeliest first.
-
-        The pending key is among them: its receiver uses it from the moment of its answer, which may come
-        after a message on another connection.
-        """
-        previous = self._previous if now.mono_us < self._previous_until_us else None
-        return [key for key in (self._current, self._pending_key, previous) if key is not None]
-
-    def on_time(self, now: Now) -> None:
-        """Forget the previous key once its window has ended."""
-        if self._previous is not None and now.mono_us >= self._previous_until_us:
-            self._previous = None

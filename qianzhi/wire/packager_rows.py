@@ -23,7 +23,6 @@ def _signed_bytes(length: int) -> int:
 
 
 _F = "an odd number of digits is filled with F there and with 0 here"
-_EBCDIC_HEX = "bytes written as EBCDIC hex digits are read as text"
 _SIGNED = "sign and packed digits are read as bytes"
 _EVEN = "the length of an odd number of digits is one more there"
 

@@ -1,4 +1,4 @@
-"""Key delivery against public samples and worked values, and the ring of keys around an exchange."""
+"""Key delivery against public samples and worked values."""
 
 from dataclasses import replace
 
@@ -13,7 +13,6 @@ from qianzhi.wire.errors import KeyCheckError
 from qianzhi.wire.keys import (
     Delivered,
     DeliverySpec,
-    KeyRing,
     build_delivery,
     check_value,
     delivery_mac,
@@ -27,6 +26,7 @@ from qianzhi.wire.keys import (
     wrap,
 )
 from qianzhi.wire.mac import MacSpec, mac_input
+from qianzhi.wire.mackey import MacKey
 
 MASTER = bytes.fromhex("0123456789ABCDEFFEDCBA9876543210")
 PIK = bytes.fromhex("1A2A3D4C5E6E708091A2B3C4D5E6F708")
@@ -161,39 +161,6 @@ def test_the_answer_is_checked_under_the_new_key(cups, reset):
         verify_delivery_mac(SPEC, answer, cups, PIK)
     with pytest.raises(KeyCheckError):
         verify_delivery_mac(SPEC, {**answer, "response_code": "A7"}, cups, MAK3)
-
-
-def test_the_previous_key_stays_good_until_the_grace_window_ends():
-    ring = KeyRing(grace_us=180 * SECOND_US, current=MAK1)
-    old = ring.current
-    ring.offer(MAK3)
-    assert ring.current is old
-    assert len(ring.verify_candidates(START)) == 2
-    ring.confirm(START)
-    new = ring.current
-    assert new is not old
-    assert ring.pending is None
-    assert ring.verify_candidates(START.after(179 * SECOND_US)) == [new, old]
-    assert ring.verify_candidates(START.after(180 * SECOND_US)) == [new]
-    ring.on_time(START.after(180 * SECOND_US))
-    assert ring.verify_candidates(START) == [new]
-
-
-def test_a_refused_delivery_leaves_the_current_key():
-    ring = KeyRing(grace_us=SECOND_US, current=MAK1)
-    ring.offer(MAK3)
-    ring.withdraw()
-    assert ring.verify_candidates(START) == [ring.current]
-    with pytest.raises(KeyCheckError):
-        ring.confirm(START)
-
-
-def test_a_ring_without_a_key_verifies_nothing():
-    ring = KeyRing(grace_us=SECOND_US)
-    assert ring.current is None
-    assert ring.verify_candidates(START) == []
-    ring.install(MAK3, START)
-    assert ring.verify_candidates(START) == [ring.current]
 
 
 @given(st.sampled_from([8, 16]).flatmap(lambda size: st.binary(min_size=size, max_size=size)))
@@ -346,5 +313,5 @@ def test_no_delivery_error_shows_a_key(pos, key, noise):
             read_deliveries(SLOTS, changed, pos, MASTER)
         text = f"{caught.value} {caught.value!r} {caught.value.__context__!r}".lower()
         assert not any(shape in text for shape in shapes)
-    text = repr([Delivered(key, "mac"), KeyRing(0, key).current, KeyRing(0, key)]).lower()
+    text = repr([Delivered(key, "mac"), MacKey(key)]).lower()
     assert not any(shape in text for shape in shapes)

@@ -23,6 +23,7 @@ from qianzhi.cli.document.words import (
     GIVEN_WITH_APPROVAL,
     ORIGINALS,
     OUR_TOTAL,
+    OWED_TOTAL,
     TAKEN,
     transform_words,
 )
@@ -102,6 +103,7 @@ def answer_rows(facts: Facts, name: str) -> list[Row]:
         if transform.startswith("balance:"):
             constants = dict(zip(BALANCE_PARTS, transform.partition(":")[2].split(","), strict=True))
             _constants(known, {f"{path}.{part}": value for part, value in constants.items()}, "P")
+            known |= {f"{path}.{part}": Known("P", words) for part, words in BALANCE_WORDS.items()}
     bills = facts.profile.table.bills
     if bills is not None and Kind[rows.kind.upper()] is Kind.OWED:
         listed = Both(
@@ -268,6 +270,10 @@ def _given_presence(source: str) -> str:
 
 
 BALANCE_PARTS = ("account_type", "amount_type", "currency")
+BALANCE_WORDS = {
+    "sign": Both("`C`, or `D` for a debt", "`C`，欠款为 `D`"),
+    "amount": Both("in fen, 12 digits with leading zeros", "以分为单位，12 位，左补 0"),
+}
 RESULT_WORDS = GIVEN["result_text"]
 ARREARS = Both("no value in arrears", "欠费时无值")
 
@@ -277,6 +283,8 @@ def _given_words(source: str, transform: str, kind: str = "") -> Both:
     words = TAKEN.get(field, NOTHING) if source != field else GIVEN.get(source, NOTHING)
     if kind == "totals" and source == "amount_fen":
         words = OUR_TOTAL
+    if kind == "owed" and source == "amount_fen":
+        words = OWED_TOTAL
     if source == "balance_fen" and transform.partition(":")[0] in ("fen_bare", "yuan"):
         words = joined([words, ARREARS], "; ", "；")
     if source != field:
@@ -329,7 +337,6 @@ def _in_order(facts: Facts, sample: Sample | None, known: Book) -> list[Row]:
 
 
 STRUCTURE = frozenset({"bitmap"})
-KEY_MAC = Both("MAC and check value under the new key", "用新密钥计算的 MAC 和校验值")
 
 
 def _row(field: Field, known: Known, sample: Sample | None) -> Row:

@@ -88,7 +88,6 @@ class House:
         self._core = make_processor(profile, self.keys, NOTHING_SAVED, self._hop, "front", NOW)
         self._random = 0
         self._heard: list[bytes] = []
-        self._asked: list[Any] = []
         self._reply = Reply(Result.APPROVED)
         self._run(self._core.on_peer_up(NODE, Hello(NODE, "node"), NOW))
         self._run(self._core.on_connected(1, "bank", NOW))
