@@ -46,16 +46,24 @@ def legend(page: Page, facts: Facts) -> None:
         ],
     )
     blank = facts.spec.kind in BLANK
+    said = (
+        Both(" and, where the transaction is known, the result in words", "，交易可识别时另有结果说明")
+        if facts.profile.results.texts
+        else NOTHING
+    )
     page.say(
         "A *bare refusal* answers a message that never became a request: its form, MAC, sign-on, bank "
         "number or "
-        "amount is refused before anything else is looked at. It has no more than A, E and, where the "
-        "transaction is known, W for the result in words; chapter 11 shows one. Where a field has no value, "
+        "amount is refused before anything else is looked at. It has no more than A and E"
+        + said.en
+        + "; chapter 11 shows one. Where a field has no value, "
         + ("its place is blank and stays. " if blank else "it is not there. ")
         + "All times are Beijing time."
         + EXTRA[facts.spec.kind].en,
         "*简单拒绝应答*针对未能成为请求的报文：其格式、MAC、签到、银行编号或金额在处理之前即被拒绝。"
-        "它只有 A、E 类字段，交易可识别时另有结果说明（W）；第 11 章有示例。"
+        "它只有 A、E 类字段"
+        + said.zh
+        + "；第 11 章有示例。"
         + ("无值的字段仍占位，内容为空。" if blank else "无值的字段不出现。")
         + "时间均为北京时间。"
         + EXTRA[facts.spec.kind].zh,

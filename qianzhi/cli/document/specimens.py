@@ -49,6 +49,12 @@ def specimens(page: Page, facts: Facts) -> None:
             )
         )
     page.table((Both("test key", "测试密钥"), Both("hex", "十六进制")), keys)
+    forms = [one.form for shape in facts.spec.shapes for one in shape.everything() if one.form]
+    if any(form.encoding in ("bcd", "bcd_left", "nibbles") for form in forms):
+        page.say(
+            "Packed values are shown by the bytes that they lie in, a nibble of filling included.",
+            "压缩的值按其所在字节列出，含填充的半字节。",
+        )
     if any(carries(facts, sample) for sample in facts.samples):
         page.say("Every MAC below is made under that MAC key.", "以下各 MAC 均使用上表的 MAC 密钥。")
     last = ""

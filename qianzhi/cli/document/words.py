@@ -191,6 +191,7 @@ COMPARED = {
         "成功充值缴费的总金额，含后来冲正的",
     ),
 }
+OWED_TOTAL = Both("total owed, see 10.1", "欠费总额，见第 10.1 节")
 OUR_TOTAL = Both("our sum of the approved recharges and payments", "我方成功充值缴费总金额")
 # … and in an answer.
 GIVEN = {
