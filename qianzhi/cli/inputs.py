@@ -12,6 +12,7 @@ which the dialect can read most is taken; of equals the first.
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from string import hexdigits
 from typing import TYPE_CHECKING, NamedTuple
 
 from frontends.mapping import Sort
@@ -97,7 +98,7 @@ def read_messages(profile: "Profile", text: str) -> Reading:
         if not charset:
             raise CommandError(
                 USAGE,
-                "this is no hex and no file",
+                no_hex(text),
                 f"give hex digits, a file's name, or - for stdin; {profile.name} speaks no plain text",
             )
         data = text.encode(charset, "replace")
@@ -105,6 +106,14 @@ def read_messages(profile: "Profile", text: str) -> Reading:
     if typed and from_hex(data) is None and not any(piece.views for piece in found.pieces):
         raise CommandError(USAGE, "this is no hex, no file and no message", "see `qianzhi describe -h`")
     return found
+
+
+def no_hex(text: str) -> str:
+    """Say what keeps an argument, which is no file, from being hex."""
+    digits = "".join(text.split())
+    if all(sign in hexdigits for sign in digits):
+        return f"{len(digits)} hex digits are no whole bytes: the number is odd"
+    return "this is no hex and no file"
 
 
 def charset_of(profile: "Profile") -> str:

@@ -23,10 +23,17 @@ def import_command(file: str, name: str) -> None:
         imported = import_packager(read(file))
     except PackagerError as error:
         raise CommandError(BROKEN, f"{file}: {error}", "give the XML of a jPOS GenericPackager") from error
+    name = name or name_of(file)
     text = with_values(imported.spec_text, "", {"name": [f"name = {quoted(name)}"]} if name else {})
     say(SCHEMA_LINE + text.rstrip("\n"))
     for note in imported.notes:
         print(f"qianzhi: note: {note}", file=sys.stderr)
+
+
+def name_of(file: str) -> str:
+    """Return the name that a file gives its spec, empty where it gives none."""
+    stem = Path(file).stem.lower().replace("-", "_")
+    return stem if stem.isidentifier() and stem.isascii() else ""
 
 
 def read(file: str) -> bytes:

@@ -77,7 +77,7 @@ def schema(
 @profile_app.command("import-packager", rich_help_panel=PANEL)
 def import_packager(
     file: Annotated[str, typer.Argument(metavar="FILE|-", help="A jPOS GenericPackager's XML.")],
-    name: Annotated[str, typer.Option("--name", help="The spec's name.")] = "",
+    name: Annotated[str, typer.Option("--name", help="The spec's name, the file's by default.")] = "",
 ) -> None:
     """Print a message spec made from a jPOS GenericPackager; what to look at goes to standard error."""
     from qianzhi.cli.packager import import_command

@@ -183,3 +183,8 @@ def test_a_broken_message_is_shown_as_far_as_it_goes_and_its_fault_named(bank: s
         if row["frame"].isdigit() or row["name"].endswith(("twice", "nul_behind", "one_byte_more")):
             continue  # such hex may be text as well, and such bytes several messages
         assert found.unread or found.fault, row["name"]
+
+
+def test_an_odd_number_of_hex_digits_is_said() -> None:
+    with pytest.raises(CommandError, match="3 hex digits are no whole bytes"):
+        read_messages(profile_of(Chosen(ROOT / "config"), "hz_citic", placed=False), "30 3")

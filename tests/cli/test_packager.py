@@ -70,3 +70,10 @@ def test_what_is_no_packager_is_refused(words: list[str], given: bytes, code: in
     assert found.returncode == code
     assert said in found.stderr.decode()
     assert not found.stdout
+
+
+def test_a_spec_is_called_as_its_file_unless_it_is_told_otherwise(tmp_path: Path) -> None:
+    names = {"iso87-ascii.xml": "iso87_ascii", "87.xml": "imported"}
+    for file, name in names.items():
+        (tmp_path / file).write_bytes(PACKAGER)
+        assert tomllib.loads(qianzhi(str(tmp_path / file)).stdout.decode())["name"] == name
