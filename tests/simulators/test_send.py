@@ -186,7 +186,6 @@ def test_no_answer_is_an_unknown_outcome_with_the_way_to_settle_it(tmp_path: Pat
     ("order", "text"),
     [
         (Order("status"), "needs --serial"),
-        (Order("reverse", serial="000001"), "needs --amount"),
         (Order("recharge", amount_fen=1), "needs --phone"),
         (Order("dance"), "unknown action dance: one of owed"),
     ],
