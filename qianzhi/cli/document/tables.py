@@ -55,8 +55,7 @@ def _parents(path: str) -> list[str]:
 def _whole(rows: Rows) -> Rows:
     """Leave out what only holds others when none of them is there."""
     paths = {parent for row in rows for parent in _parents(row.field.path)}
-    return [row for row in rows if row.field.form is None or row.field.form.type or row.field.path in paths
-            or row.presence == "E"]  # fmt: skip
+    return [row for row in rows if not row.field.children or row.field.path in paths or row.presence == "E"]
 
 
 def once(facts: Facts) -> bool:
