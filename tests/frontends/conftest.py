@@ -4,6 +4,7 @@ import copy
 import dataclasses
 import functools
 import shutil
+import sys
 import tomllib
 from itertools import count
 from pathlib import Path
@@ -26,6 +27,8 @@ from qianzhi.runtime.now import Now
 from qianzhi.wire.keys import DeliverySpec, delivery_mac, read_delivery
 from qianzhi.wire.mac import make_mac, verify_mac
 from qianzhi.wire.mackey import MacKey
+
+sys.path.insert(0, str(Path(__file__).parent))  # for what several of these tests share
 
 CONFIG = Path(__file__).parents[2] / "config"
 WALL_US = 1_795_312_800_250_000  # 2026-11-22 10:00:00 in Shanghai
@@ -325,3 +328,24 @@ def icbc():
 def ready(request):
     """Either bank, ready to ask; `ready.source()` is where the next message comes from."""
     return request.getfixturevalue({"hz_citic": "citic", "icbc": "icbc"}[request.param])
+
+
+@pytest.fixture
+def make_place(tmp_path, reactor_thread):
+    """Make a place; everything of it is gone after the test."""
+    from killable import PATIENCE_SECONDS, Place
+
+    places = []
+
+    def make(bank):
+        places.append(Place(bank, tmp_path, reactor_thread))
+        return places[-1]
+
+    yield make
+    for place in places:
+        for bank in place.banks:
+            bank.close()
+        for process in place.processes:
+            process.kill()
+            process.wait(PATIENCE_SECONDS)
+        reactor_thread.run(place.core.link.stop)
