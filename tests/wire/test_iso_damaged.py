@@ -141,3 +141,18 @@ def test_of_a_damaged_message_the_head_is_shown_and_where_it_breaks(bank):
             assert [view for view in again if view.path == "mti"] == [views["mti"]]
             assert again[-1].tag == "!"
         assert codec.mask(body[: stop - 1]) == b"*" * (stop - 1)
+
+
+@pytest.mark.parametrize("bank", ["hz_citic", "unionpay_web"])
+def test_a_shift_that_later_bytes_make_up_for_shows_no_secret(bank):
+    """Ten digits of the card number move into the fields behind it, and every length fits all the same."""
+    codec, bodies = messages_of(bank)
+    body = max((one for one in bodies if b"19" + PAN.encode() in one), key=len)
+    at = body.index(b"19" + PAN.encode())
+    fitting = 0
+    for gap in range(at + 21, len(body) - 10):
+        changed = body[:at] + b"09" + body[at + 2 : gap] + body[gap + 10 :]
+        if (error := error_of(codec, changed)) is not None:
+            fitting += codec.mask(changed, decoded=True) != codec.mask(changed)
+            assert not any(leaks(text) for text in shown_of(codec, changed, error)), changed
+    assert fitting
