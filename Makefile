@@ -40,7 +40,7 @@ run: $(VENV)/.run  ## bring the whole path up in the foreground with simulated b
 demo: $(VENV)/.run  ## a bounded run that proves itself: DEMO_SECONDS=20 DEMO_RATE=100 DEMO_KILL=node|front|bridge
 	@exec $(BIN)/qianzhi demo --seconds "$(DEMO_SECONDS)" --rate "$(DEMO_RATE)" $(if $(DEMO_KILL),--kill "$(DEMO_KILL)")
 
-test: $(VENV)/.dev  ## run every test (under 8 minutes on two cores)
+test: $(VENV)/.dev  ## run every test (some eight minutes on two cores)
 	@$(BIN)/python -m pytest
 
 check: $(VENV)/.dev  ## format, lint, types, the layers' contracts and the tidiness of the tree
