@@ -6,14 +6,27 @@ opened but the one file; whether a key reference resolves is `runtime.secrets`'s
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import field, replace
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from qianzhi.domain.requests import Kind
-from qianzhi.link.tables import BankPlace, FrontPlace, Group, Identity, LinkTable, Place, Route, Site
+from qianzhi.link.tables import (
+    BankPlace,
+    BrokerTable,
+    FrontPlace,
+    Group,
+    Identity,
+    LinkTable,
+    MaintenanceTable,
+    Place,
+    Route,
+    Site,
+    StateTable,
+    TlsTable,
+)
 from qianzhi.runtime.problems import ConfigError, Problem
 from qianzhi.runtime.settings import build_known, read_toml
 from qianzhi.runtime.table import table
@@ -35,6 +48,10 @@ class SiteFile:
     banks: dict[str, BankPlace]
     routes: list[Route]
     core: dict[str, Any]
+    broker: BrokerTable | None = None
+    state: StateTable = StateTable()
+    tls: dict[str, TlsTable] = field(default_factory=dict)
+    maintenance: tuple[MaintenanceTable, ...] = ()
 
 
 def load_site(config: Path, name: str | None = None) -> tuple[Site | None, list[Problem]]:
@@ -80,6 +97,10 @@ def _look(tree: Mapping[str, Any], file: str) -> tuple[Site | None, list[Problem
         routes=read.routes,
         core=read.core,
         file=file,
+        broker=read.broker,
+        state=read.state,
+        tls=read.tls,
+        maintenance=read.maintenance,
     )
     problems = problems + list(_problems_of(site))
     return (_usable(site) if problems else site), problems
@@ -157,6 +178,11 @@ def group_of(site: Site, node: str) -> str:
     raise KeyError(node)
 
 
+def entry_of(place: BankPlace) -> str:
+    """Return the address that a bank on a socket dials."""
+    return place.entry or place.listen
+
+
 def parse_address(text: str) -> tuple[str, int]:
     """Read `HOST:PORT` or `tcp://HOST:PORT`; an IPv6 host stands in brackets.  Raises ValueError."""
     host, colon, port = text.removeprefix("tcp://").rpartition(":")
@@ -172,6 +198,7 @@ def _problems_of(site: Site) -> Iterator[Problem]:
         *_name_problems(site),
         *_reference_problems(site),
         *_bank_problems(site),
+        *_engine_problems(site),
         *_route_problems(site),
         *_port_problems(site),
     ]:
@@ -253,6 +280,33 @@ def _bank_problems(site: Site) -> Iterator[Finding]:
                 yield key, repr(text), "HOST:PORT with a port of 1 to 65535"
 
 
+def _engine_problems(site: Site) -> Iterator[Finding]:
+    """What the servers beside us, and the protection of their links, need."""
+    uses = [("link.tls", site.link.tls)] + [(f"banks.{name}.tls", b.tls) for name, b in site.banks.items()]
+    if site.broker is not None:
+        uses.append(("broker.tls", site.broker.tls))
+        for index, host in enumerate(site.broker.hosts):
+            try:
+                parse_address(host)
+            except ValueError:
+                yield f"broker.hosts.{index}", repr(host), "HOST:PORT with a port of 1 to 65535"
+    for key, name in uses:
+        if name and name not in site.tls:
+            yield key, repr(name), f"one of {_names(site.tls)}"
+    for name, bank in site.banks.items():
+        if bank.engine == "rabbitmq" and site.broker is None:
+            yield f"banks.{name}.engine", "'rabbitmq'", "a table [broker] in this site, or another engine"
+        for index, network in enumerate(bank.proxies):
+            try:
+                ip_network(network)
+            except ValueError:
+                yield f"banks.{name}.proxies.{index}", repr(network), "a network such as 10.1.0.0/16"
+    for index, window in enumerate(site.maintenance):
+        for name in window.banks:
+            if name not in site.banks:
+                yield f"maintenance.{index}.banks", repr(name), f"one of {_names(site.banks)}"
+
+
 def _route_problems(site: Site) -> Iterator[Finding]:
     if not site.routes:
         yield "routes", "none", "at least one"
@@ -299,6 +353,8 @@ def _addresses(name: str, bank: BankPlace) -> Iterator[tuple[str, str]]:
         for key, text in (("listen", place.listen), ("control", place.control)):
             if text:
                 yield f"{at}.{key}", text
+    if bank.entry:
+        yield f"banks.{name}.entry", bank.entry
 
 
 def _names(names: Any) -> str:

@@ -5,6 +5,7 @@ to one package alone stays raw and is built there (`Site.core` by crm_bridge).
 """
 
 from collections.abc import Mapping
+from dataclasses import field
 from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Le, MinLen
@@ -38,12 +39,16 @@ class Group:
 
 @table
 class Place:
-    """[nodes.NAME] or [bridges.NAME]: the machine that it runs on, and the address that its peers dial."""
+    """[nodes.NAME] or [bridges.NAME]: the machine that it runs on, and the address that its peers dial.
+
+    `weight` is how much of the work it takes beside its partners: one of 20 takes twice what one of 10 does.
+    """
 
     machine: Text = "local"
     host: Text
     port: Port
     metrics_port: Port
+    weight: Annotated[int, Ge(1), Le(100)] = 10
 
 
 @table
@@ -63,17 +68,22 @@ class FrontPlace:
 class BankPlace:
     """[banks.NAME]: what this site sets for a bank; an empty `group` or `engine` leaves the profile's own.
 
-    The keys of the table place the first instance; each further one is a row of `others`.
+    The keys of the table place the first instance; each further one is a row of `others`.  `entry` is what
+    the bank dials where a balancer stands before the instances (empty: `listen` of the first one); `proxies`
+    are the networks of balancers that say with the PROXY protocol who dials.  `tls` names a table of [tls].
     """
 
     machine: Text = "local"
     group: str = ""
-    engine: Literal["", "zeromq", "rabbitmq"] = ""
+    engine: Literal["", "zeromq", "rabbitmq", "ibmmq"] = ""
     instances: Annotated[int, Ge(1), Le(16)] = 1
     listen: str = ""
     control: str = ""
     metrics_port: Port
     others: tuple[FrontPlace, ...] = ()
+    entry: str = ""
+    proxies: tuple[str, ...] = ()
+    tls: str = ""
 
     def at(self, instance: int) -> FrontPlace:
         """Return the place of an instance, counted from 1; raises IndexError past the last one."""
@@ -98,11 +108,78 @@ class Route:
 
 
 @table
+class BrokerTable:
+    """[broker]: the RabbitMQ that serves the queues of banks whose engine is `rabbitmq`.
+
+    `hosts` are HOST:PORT, dialled in turn until one answers; `password` is a reference; `tls` names a table
+    of [tls].  `prefix` stands before every queue's name.  `blocked_seconds` is how long the broker may hold
+    its publishers back before the connection is given up; `confirms_max` bounds the replies that it has not
+    confirmed; `delivery_limit` is the broker's own safety net against a message that kills its consumers.
+    """
+
+    hosts: Annotated[list[Text], MinLen(1)]
+    vhost: Text = "/"
+    user: Text = "qianzhi"
+    password: Text
+    tls: str = ""
+    prefix: str = ""
+    heartbeat_seconds: Annotated[int, Ge(2), Le(600)] = 10
+    blocked_seconds: Annotated[int, Ge(1), Le(600)] = 60
+    confirms_max: Annotated[int, Ge(1), Le(65_535)] = 1_000
+    delivery_limit: Annotated[int, Ge(5), Le(10_000)] = 100
+
+
+@table
+class StateTable:
+    """[state]: where daemons of several machines keep what they share: session rows and heartbeats.
+
+    An empty `database` means SQLite files in the data folder, for daemons of one machine.  `password` is a
+    reference, for a PostgreSQL URL, which itself never holds one.
+    """
+
+    database: str = ""
+    password: str = ""
+    heartbeat_seconds: Annotated[int, Ge(1), Le(60)] = 2
+
+
+@table
+class TlsTable:
+    """[tls.NAME]: how one kind of link is protected; paths start at the configuration's folder.
+
+    `certificate` and `key` are our own (PEM); `ca` is who may have signed the peer's, and with it the peer
+    must show one; `names` are those of which the peer's certificate must carry one; `pins` are SHA-256 sums
+    of whole peer certificates (hex), of which it must be one; `crl` lists what is revoked.
+    """
+
+    certificate: str = ""
+    key: str = ""
+    ca: str = ""
+    crl: str = ""
+    names: tuple[str, ...] = ()
+    pins: tuple[str, ...] = ()
+    minimum: Literal["1.2", "1.3"] = "1.2"
+
+
+@table
+class MaintenanceTable:
+    """[[maintenance]]: a planned time in which some banks' money requests are refused as closed.
+
+    `start` and `end` are local times YYYY-MM-DDTHH:MM; an empty `banks` means all of them.
+    """
+
+    banks: tuple[str, ...] = ()
+    start: Text
+    end: Text
+    reason: str = ""
+
+
+@table
 class LinkTable:
     """[link]: bounds of every connection between our daemons.
 
     `window` is how many requests one peer may have outstanding with another; a tenth of it is kept for
-    reversals, status queries and blocks.  `allow` lists the networks that may connect.
+    reversals, status queries and blocks.  `allow` lists the networks that may connect; `tls` names a table
+    of [tls].
     """
 
     window: Annotated[int, Ge(2), Le(100_000)] = 4_000
@@ -111,6 +188,7 @@ class LinkTable:
     ping_seconds: Annotated[int, Ge(1), Le(60)] = 2
     dead_seconds: Annotated[int, Ge(2), Le(300)] = 6
     allow: tuple[str, ...] = ("127.0.0.0/8", "::1/128")
+    tls: str = ""
 
 
 @table
@@ -142,3 +220,7 @@ class Site:
     routes: list[Route]
     core: Mapping[str, Any]
     file: str
+    broker: BrokerTable | None = None
+    state: StateTable = StateTable()
+    tls: Mapping[str, TlsTable] = field(default_factory=dict)
+    maintenance: tuple[MaintenanceTable, ...] = ()

@@ -44,6 +44,28 @@ def resolve_key(reference: str, *, production: bool, base: Path) -> bytes:
     raise KeyReferenceError("a key reference is test:HEX, file:PATH or env:NAME")
 
 
+def resolve_password(reference: str, *, production: bool, base: Path) -> str:
+    """Return the password that `reference` names: the text itself after test:, else that of a file or
+    variable, less the white space around it.
+
+    Raises KeyReferenceError as `resolve_key` does, and for an empty password.
+    """
+    scheme, _, rest = reference.partition(":")
+    if scheme == "test":
+        if production:
+            raise KeyReferenceError("in production a password comes from file:PATH or env:NAME")
+        text = rest
+    elif scheme == "file":
+        text = _read_private_file(base / rest)
+    elif scheme == "env":
+        text = os.environ.get(rest, "")
+    else:
+        raise KeyReferenceError("a password's reference is test:TEXT, file:PATH or env:NAME")
+    if not text.strip():
+        raise KeyReferenceError(f"a password is to stand where {scheme}: leads")
+    return text.strip()
+
+
 def _read_private_file(path: Path) -> str:
     try:
         with path.open("rb") as file:
