@@ -1,14 +1,18 @@
 """One reactor on a thread of its own for all tests that need sockets; tests talk to it and wait for it."""
 
 import contextlib
+import os
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from twisted.internet.threads import blockingCallFromThread
 
 from qianzhi.runtime.daemon import install_reactor
+from simulators.servers.postgres import Postgres
+from simulators.servers.rabbitmq import Broker
 
 
 class ReactorThread:
@@ -51,3 +55,33 @@ class ReactorThread:
 def reactor_thread() -> ReactorThread:
     """The process's one reactor; it cannot be started twice, so it runs until the tests end."""
     return ReactorThread()
+
+
+@pytest.fixture(scope="session")
+def broker() -> Iterator[Broker]:
+    """A running RabbitMQ node for all tests; each of them asks it for a virtual host of its own."""
+    shared = os.environ.get("QIANZHI_TEST_SERVERS")
+    if shared:
+        yield Broker.attach(Path(shared) / "broker")
+        return
+    server = Broker.create()
+    try:
+        server.start()
+        yield server
+    finally:
+        server.close()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A running PostgreSQL for all tests; each of them asks it for a database of its own."""
+    shared = os.environ.get("QIANZHI_TEST_SERVERS")
+    if shared:
+        yield Postgres.attach(Path(shared) / "postgres")
+        return
+    server = Postgres.create()
+    try:
+        server.start()
+        yield server
+    finally:
+        server.close()
