@@ -18,6 +18,7 @@ from qianzhi.link.tables import (
     BrokerTable,
     FrontPlace,
     Group,
+    IbmmqTable,
     Identity,
     LinkTable,
     MaintenanceTable,
@@ -52,6 +53,7 @@ class SiteFile:
     state: StateTable = StateTable()
     tls: dict[str, TlsTable] = field(default_factory=dict)
     maintenance: tuple[MaintenanceTable, ...] = ()
+    ibmmq: IbmmqTable | None = None
 
 
 def load_site(config: Path, name: str | None = None) -> tuple[Site | None, list[Problem]]:
@@ -101,6 +103,7 @@ def _look(tree: Mapping[str, Any], file: str) -> tuple[Site | None, list[Problem
         state=read.state,
         tls=read.tls,
         maintenance=read.maintenance,
+        ibmmq=read.ibmmq,
     )
     problems = problems + list(_problems_of(site))
     return (_usable(site) if problems else site), problems
@@ -296,6 +299,8 @@ def _engine_problems(site: Site) -> Iterator[Finding]:
     for name, bank in site.banks.items():
         if bank.engine == "rabbitmq" and site.broker is None:
             yield f"banks.{name}.engine", "'rabbitmq'", "a table [broker] in this site, or another engine"
+        if bank.engine == "ibmmq" and site.ibmmq is None:
+            yield f"banks.{name}.engine", "'ibmmq'", "a table [ibmmq] in this site, or another engine"
         for index, network in enumerate(bank.proxies):
             try:
                 ip_network(network)

@@ -71,6 +71,9 @@ class BankPlace:
     The keys of the table place the first instance; each further one is a row of `others`.  `entry` is what
     the bank dials where a balancer stands before the instances (empty: `listen` of the first one); `proxies`
     are the networks of balancers that say with the PROXY protocol who dials.  `tls` names a table of [tls].
+    `password` is the reference of the password of the bank's own user at the broker, which `qianzhi broker
+    users` sets and the simulated bank logs in with; where it is empty, the user is left as the operator made
+    it.
     """
 
     machine: Text = "local"
@@ -84,6 +87,7 @@ class BankPlace:
     entry: str = ""
     proxies: tuple[str, ...] = ()
     tls: str = ""
+    password: str = ""
 
     def at(self, instance: int) -> FrontPlace:
         """Return the place of an instance, counted from 1; raises IndexError past the last one."""
@@ -127,6 +131,29 @@ class BrokerTable:
     blocked_seconds: Annotated[int, Ge(1), Le(600)] = 60
     confirms_max: Annotated[int, Ge(1), Le(65_535)] = 1_000
     delivery_limit: Annotated[int, Ge(5), Le(10_000)] = 100
+
+
+@table
+class IbmmqTable:
+    """[ibmmq]: the queue manager that serves the queues of banks whose engine is `ibmmq`.
+
+    `connections` is the client's list of HOST(PORT), tried in turn; `channel` the server-connection channel.
+    `user` may be empty where the channel's own rules say who we are; `password` is a reference.  `cipher` and
+    `key_repository` (a path without its ending) turn TLS on.  `prefix` stands before every queue's name, in
+    capitals.  `workers` is how many connections read each queue, `backout_threshold` after how many attempts
+    alone a message goes to the backout queue.
+    """
+
+    queue_manager: Text
+    channel: Text = "QIANZHI.SVRCONN"
+    connections: Text = "127.0.0.1(1414)"
+    user: str = ""
+    password: str = ""
+    cipher: str = ""
+    key_repository: str = ""
+    prefix: str = ""
+    workers: Annotated[int, Ge(1), Le(64)] = 2
+    backout_threshold: Annotated[int, Ge(1), Le(100)] = 2
 
 
 @table
@@ -224,3 +251,4 @@ class Site:
     state: StateTable = StateTable()
     tls: Mapping[str, TlsTable] = field(default_factory=dict)
     maintenance: tuple[MaintenanceTable, ...] = ()
+    ibmmq: IbmmqTable | None = None
