@@ -7,7 +7,7 @@ and so recorded, or its silence is in the event file; whoever handles deliveries
 names and shapes.
 """
 
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 CONTROL_SUFFIX = ".ctl"
 
@@ -16,8 +16,10 @@ class Delivery(NamedTuple):
     """One message as it came.
 
     `tag` is our number of this delivery, never used twice; `message_id` the sender's, the same when it sends
-    again; `reply_to` where the reply goes (engine's form, empty when the sender left it out); `expires_us`
-    wall time after which it must not be forwarded, 0 for never.
+    again (empty when it has none); `reply_to` where the reply goes (engine's form, empty when the sender left
+    it out); `expires_us` wall time after which it must not be forwarded, 0 for never; `failures` how often it
+    was delivered before without being acknowledged; `fault` names what is wrong with the message around its
+    body, so that it cannot be served (empty: nothing).
     """
 
     tag: int
@@ -26,6 +28,8 @@ class Delivery(NamedTuple):
     body: bytes
     reply_to: bytes
     expires_us: int = 0
+    failures: int = 0
+    fault: str = ""
 
 
 class QueueHandler(Protocol):
@@ -56,8 +60,15 @@ class QueueServer(Protocol):
     def release(self, tags: list[int]) -> None:
         """Give deliveries back without a reply, which makes room as well: they come again."""
 
+    def back_out(self, items: list[tuple[int, str]]) -> None:
+        """Move deliveries, as (tag, reason), to the queue of what cannot be served, for the message's own
+        fault; where the engine has none they are counted and dropped."""
+
     def pause(self, queue: str, paused: bool) -> None:
         """Stop or go on consuming the main queue; raises ValueError for a control queue."""
+
+    def status(self) -> dict[str, Any]:
+        """Return the engine's state for operators: at least `broker`, in plain words."""
 
     def stop(self) -> None:
         """Stop consuming; what is unacknowledged comes again or was never lost."""

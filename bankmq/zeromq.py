@@ -118,6 +118,17 @@ class ZmqQueueServer:
         """Forget these deliveries: their senders keep them and send them again."""
         self.acknowledge(tags)
 
+    def back_out(self, items: list[tuple[int, str]]) -> None:
+        """Count and drop what cannot be served: without a broker there is nowhere to put it."""
+        for _, reason in items:
+            metrics.count("qianzhi_queue_messages_total", (self._name, "backed_out"))
+            get_logger("bankmq").warning("message dropped", queue=self._name, reason=reason)
+        self.acknowledge([tag for tag, _ in items])
+
+    def status(self) -> dict[str, Any]:
+        """Return how many deliveries are in flight; there is no broker that could be down."""
+        return {"broker": "none: direct", "unanswered": len(self._askers)}
+
     def pause(self, queue: str, paused: bool) -> None:
         """Stop or go on reading the main queue; raises ValueError for any other."""
         if queue != self._name:
