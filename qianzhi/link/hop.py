@@ -4,16 +4,20 @@ Pure.  The rules are those of money: nothing is sent whose time is spent; a job 
 with the same key and attempt + 1, after its first peer died or said that it is draining; and an outcome is
 `certain` only when no peer can have passed the job on.  Front-ends use it towards nodes, nodes towards
 bridges and, outward, towards front-ends.
+
+A peer is judged by use, not by its connection alone: one that takes jobs and answers none is silent, and
+gets nothing while a partner answers.  What it holds already stays with it: only death makes a second attempt.
 """
 
 from collections import deque
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from heapq import heapify, heappop, heappush
 from itertools import count
 from typing import NamedTuple
 
 from qianzhi.link.messages import NOT_TAKEN, Answer, Envelope, Status
-from qianzhi.runtime.effects import Count, Effects, Send
+from qianzhi.link.peers import STRIDE, TRIAL_US, WEIGHT, Peer, able_of, choose, least_of
+from qianzhi.runtime.effects import Alarm, Count, Effects, Send
 from qianzhi.runtime.now import Now
 from qianzhi.runtime.table import table
 
@@ -64,29 +68,6 @@ class Outcome(NamedTuple):
     peer: str
 
 
-class Peer:
-    """What the hop knows of one peer; `choose` and status displays read it."""
-
-    __slots__ = ("draining", "name", "up", "window", "window_normal", "works")
-
-    def __init__(self, name: str, window: int) -> None:
-        self.name = name
-        self.up = False
-        self.draining = False
-        self.works: dict[int, _Work] = {}
-        self.resize(window)
-
-    def resize(self, window: int) -> None:
-        """Set the window; a tenth of it, at least one place, is for priority."""
-        self.window = window
-        self.window_normal = window - max(1, window // 10) if window > 1 else window
-
-    @property
-    def healthy(self) -> bool:
-        """Whether it may get something new."""
-        return self.up and not self.draining
-
-
 class _Work:
     """A job under way; `maybe_forwarded` once a peer died that held it."""
 
@@ -102,52 +83,26 @@ class _Work:
         self.done = False
 
 
-def choose(peers: Sequence[Peer], priority: bool, turn: int, avoid: str = "") -> Peer | None:
-    """Return the healthy peer with the least outstanding below its window, or None.
-
-    Priority may fill the whole window, and goes to a draining peer when there is no healthy one: reversals
-    and status queries are served through a drain.  `avoid` stands back while another peer is healthy.
-    Equals take turns, counted by `turn`.
-    """
-    return _least(_able(peers, priority), priority, turn, avoid)
-
-
-def _able(peers: Sequence[Peer], priority: bool) -> list[Peer]:
-    """Return whom a job may go to, windows apart."""
-    able = [peer for peer in peers if peer.up and not peer.draining]
-    return able or [peer for peer in peers if peer.up] if priority else able
-
-
-def _least(able: list[Peer], priority: bool, turn: int, avoid: str = "") -> Peer | None:
-    if avoid and len(able) > 1:
-        able = [peer for peer in able if peer.name != avoid]
-    best: Peer | None = None
-    least = 0
-    size = len(able)
-    for step in range(size):
-        peer = able[(turn + step) % size]
-        held = len(peer.works)
-        if held < (peer.window if priority else peer.window_normal) and (best is None or held < least):
-            best, least = peer, held
-    return best
-
-
 class Hop:
     """Jobs in, envelopes out, answers in, outcomes out; over peers that can stand in for each other."""
 
     def __init__(
-        self, limits: HopLimits, peers: Iterable[str] = (), ids: Iterator[int] | None = None
+        self,
+        limits: HopLimits,
+        peers: Iterable[str] = (),
+        ids: Iterator[int] | None = None,
+        weights: Mapping[str, int] | None = None,
     ) -> None:
-        """Start with every configured peer down.
+        """Start with every configured peer down; `weights` says who takes how much beside the others.
 
         `ids` is given where several hops share the connections; ids are never used again, so that an answer
         from an earlier life of a connection finds nothing.
         """
         self._limits = limits
-        self._peers = {name: Peer(name, limits.window) for name in peers}
+        self._weights = weights or {}
+        self._peers = {name: self._new(name) for name in peers}
         self._list = list(self._peers.values())
         self._ids = ids if ids is not None else count(1)
-        self._turn = 0
         self._live = 0
         self._numbers = count()
         self._deadlines: list[tuple[int, int, _Work]] = []
@@ -189,31 +144,39 @@ class Hop:
     def submit(self, items: list[Job], now: Now) -> Effects:
         """Send new jobs; what nobody may take has its certain outcome at once, because nothing waits here."""
         batches: dict[str, list[Envelope]] = {}
-        able = _able(self._list, False), _able(self._list, True)  # nobody comes or goes within one call
+        able = (
+            able_of(self._list, False, now),
+            able_of(self._list, True, now),
+        )  # nobody comes or goes meanwhile
+        silent = self._silent(able[0], now)
+        trials = [peer for peer in silent if not peer.works and now.mono_us - peer.tried_us >= TRIAL_US]
         for job in items:
             priority = job.priority > 0
             if job.deadline_us - now.mono_us < BUDGET_US_MIN:
                 self._refuse(job, Status.EXPIRED)
             elif not self._list or len(job.body) > self._limits.body_bytes_max:
                 self._refuse(job, Status.NO_ROUTE)
-            elif (peer := _least(able[priority], priority, self._turn)) is None:
+            elif (peer := self._trial(trials, priority, now) or least_of(able[priority], priority)) is None:
                 self._refuse(job, Status.BUSY)
             else:
                 work = _Work(job)
                 self._live += 1
                 heappush(self._deadlines, (job.deadline_us, next(self._numbers), work))
                 self._send(work, peer, now, batches)
-        return _sends(batches)
+        return _sends(batches) + _notes(silent)
 
     def on_peer_up(self, peer: str, now: Now, window: int = 0) -> Effects:
         """Use a peer; `window` is what it takes at once (0: no word on it).  A peer seen first is added."""
         state = self._peers.get(peer)
         if state is None:
-            state = self._peers[peer] = Peer(peer, self._limits.window)
+            state = self._peers[peer] = self._new(peer)
             self._list.append(state)
         self._bury(state)  # up already: this is another connection, and the former one is dead
         state.resize(min(window, self._limits.window) if window > 0 else self._limits.window)
+        others = [other.passed for other in self._list if other.up]
+        state.passed = max(state.passed, min(others, default=0))  # no turns are owed for the time away
         state.up, state.draining = True, False
+        state.owing_us, state.noted = None, False
         return self._place_orphans(now)
 
     def on_peer_down(self, peer: str, now: Now) -> Effects:
@@ -235,7 +198,10 @@ class Hop:
     def on_answers(self, peer: str, answers: list[Answer], now: Now) -> Effects:
         """Settle what is answered; late, repeated and unknown answers are counted and dropped."""
         state = self._peers.get(peer)
-        works = state.works if state is not None else {}
+        if state is None:
+            return [Count("qianzhi_link_late_answers_total", (peer,), len(answers))]
+        state.heard(answers, now)
+        works = state.works
         batches: dict[str, list[Envelope]] = {}
         late = 0
         for answer in answers:
@@ -246,6 +212,7 @@ class Hop:
                 continue
             else:
                 self._finish(work, answer.status, answer.body)
+        state.rest(now)
         effects = _sends(batches)
         if late:
             effects.append(Count("qianzhi_link_late_answers_total", (peer,), late))
@@ -263,6 +230,24 @@ class Hop:
             self._orphans = deque(work for work in self._orphans if not work.done)
         return self._place_orphans(now)
 
+    def _new(self, name: str) -> Peer:
+        return Peer(name, self._limits.window, self._weights.get(name, WEIGHT))
+
+    def _silent(self, able: list[Peer], now: Now) -> list[Peer]:
+        """Return the peers that are passed over for their silence, because others answer."""
+        return [peer for peer in self._list if peer.healthy and peer not in able and peer.silent(now)]
+
+    def _trial(self, trials: list[Peer], priority: bool, now: Now) -> Peer | None:
+        """Return a silent peer whose time has come to be tried, with one job that is no reversal.
+
+        What it held is over, so that no answer would ever end its silence; it may be well again.
+        """
+        if priority or not trials:
+            return None
+        peer = trials.pop()
+        peer.tried_us = now.mono_us
+        return peer
+
     def _bury(self, state: Peer) -> None:
         state.up = state.draining = False
         works, state.works = list(state.works.values()), {}
@@ -279,7 +264,9 @@ class Hop:
         peer.works[number] = work
         work.peer, work.number = peer.name, number
         work.sends += 1
-        self._turn += 1
+        peer.passed += STRIDE // peer.weight
+        if peer.owing_us is None:
+            peer.owing_us = now.mono_us
         envelope = Envelope(
             number,
             job.attempt + work.sends - 1,
@@ -303,7 +290,7 @@ class Hop:
         if work.sends >= SENDS_MAX or work.deadline_us - now.mono_us < BUDGET_US_MIN:
             return False
         others = [peer for peer in self._list if peer.name != work.peer]
-        peer = choose(others, work.job.priority > 0, self._turn)
+        peer = choose(others, work.job.priority > 0, now)
         if peer is not None:
             self._send(work, peer, now, batches)
         return peer is not None
@@ -319,7 +306,7 @@ class Hop:
                 continue
             peer = None
             if work.deadline_us - now.mono_us >= BUDGET_US_MIN:
-                peer = choose(self._list, work.job.priority > 0, self._turn, avoid=work.peer)
+                peer = choose(self._list, work.job.priority > 0, now, avoid=work.peer)
             if peer is None:
                 waiting.append(work)
             else:
@@ -354,3 +341,11 @@ class Hop:
 def _sends(batches: dict[str, list[Envelope]]) -> Effects:
     """One list per peer."""
     return [Send(("peer", peer), items) for peer, items in batches.items()]
+
+
+def _notes(silent: list[Peer]) -> Effects:
+    """Tell of each silence once."""
+    new = [peer for peer in silent if not peer.noted]
+    for peer in new:
+        peer.noted = True
+    return [Alarm("peer_silent", {"peer": peer.name}) for peer in new]

@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
-from qianzhi.link.hop import Hop, HopLimits, Job, Peer, choose
+from qianzhi.link.hop import Hop, HopLimits, Job
 from qianzhi.link.messages import Answer, Envelope, Status
-from qianzhi.runtime.effects import Count, Effects, Send
+from qianzhi.link.peers import SILENT_US, STRIDE, TRIAL_US, Peer, choose
+from qianzhi.runtime.effects import Alarm, Count, Effects, Send
 from qianzhi.runtime.now import Now
 
 NOW = Now(50_000_000, 1_700_000_000_000_000)
@@ -214,7 +215,111 @@ def test_choosing_takes_turns_among_equals_and_avoids_the_one_that_died() -> Non
     peers = [Peer("a", 10), Peer("b", 10)]
     for peer in peers:
         peer.up = True
-    assert [getattr(choose(peers, False, turn), "name", "") for turn in range(4)] == ["a", "b", "a", "b"]
-    assert [getattr(choose(peers, False, turn, avoid="a"), "name", "") for turn in range(2)] == ["b", "b"]
+
+    def turns(n: int, avoid: str = "") -> list[str]:
+        chosen = []
+        for _ in range(n):
+            peer = choose(peers, False, NOW, avoid)
+            assert peer is not None
+            peer.passed += STRIDE // peer.weight
+            chosen.append(peer.name)
+        return chosen
+
+    assert turns(4) == ["a", "b", "a", "b"]
+    assert turns(2, avoid="a") == ["b", "b"]
     peers[1].up = False
-    assert getattr(choose(peers, False, 0, avoid="a"), "name", "") == "a"
+    assert turns(1, avoid="a") == ["a"]
+
+
+def test_weights_part_the_work_under_load_and_when_idle() -> None:
+    hop = Hop(HopLimits(), ["big", "small"], weights={"big": 20, "small": 10})
+    hop.on_peer_up("big", NOW)
+    hop.on_peer_up("small", NOW)
+    held = sends(hop.submit([job(i) for i in range(300)], NOW))
+    assert {peer: len(items) for peer, items in held.items()} == {"big": 200, "small": 100}
+    for peer, items in held.items():
+        hop.on_answers(peer, [Answer(item.id, Status.OK) for item in items], NOW)
+    one_by_one: list[str] = []
+    for i in range(30):
+        ((peer, (item,)),) = sends(hop.submit([job(1_000 + i)], NOW)).items()
+        one_by_one.append(peer)
+        hop.on_answers(peer, [Answer(item.id, Status.OK)], NOW)
+    assert (one_by_one.count("big"), one_by_one.count("small")) == (20, 10)
+
+
+def test_a_peer_that_was_away_is_owed_no_turns() -> None:
+    hop = pair()
+    hop.on_peer_down("node2", NOW)
+    for i in range(50):
+        (item,) = sends(hop.submit([job(i)], NOW))["node1"]
+        hop.on_answers("node1", [Answer(item.id, Status.OK)], NOW)
+    hop.on_peer_up("node2", NOW)
+    went = []
+    for i in range(10):
+        ((peer, (item,)),) = sends(hop.submit([job(100 + i)], NOW)).items()
+        went.append(peer)
+        hop.on_answers(peer, [Answer(item.id, Status.OK)], NOW)
+    assert went.count("node1") == 5
+
+
+def stopped() -> tuple[Hop, Now, Envelope]:
+    """A pair of which node1 took a job and has answered nothing for the time that makes it silent."""
+    hop = pair()
+    found = sends(hop.submit([job(1), job(2)], NOW))
+    hop.on_answers("node2", [Answer(found["node2"][0].id, Status.OK)], NOW)
+    later = NOW.after(SILENT_US)
+    return hop, later, found["node1"][0]
+
+
+def test_a_peer_that_takes_and_answers_nothing_is_passed_over_before_its_connection_is_dead() -> None:
+    hop, later, held = stopped()
+    effects = hop.submit([job(i, priority=i % 2) for i in range(10, 20)], later)
+    assert list(sends(effects)) == ["node2"]
+    assert Alarm("peer_silent", {"peer": "node1"}) in effects
+    assert not any(isinstance(e, Alarm) for e in hop.submit([job(30)], later)), "told twice"
+    assert [peer.state(later) for peer in hop.peers] == ["silent", "up"]
+    assert hop.take_outcomes()[-1].attempts == 1, "what it holds is not sent again while it lives"
+    hop.on_answers("node1", [Answer(held.id, Status.OK)], later)
+    assert hop.peers[0].state(later) == "up"
+    assert "node1" in sends(hop.submit([job(40), job(41)], later))
+
+
+def test_a_late_answer_ends_a_silence_and_a_refusal_does_not() -> None:
+    hop, _, held = stopped()
+    later = NOW.after(40_000_000)
+    hop.on_time(later)
+    hop.on_answers("node1", [Answer(held.id, Status.BUSY)], later)
+    assert hop.peers[0].state(later) == "silent"
+    hop.on_answers("node1", [Answer(held.id, Status.OK)], later)
+    assert hop.peers[0].state(later) == "up"
+
+
+def test_a_silent_peer_that_holds_nothing_any_more_is_tried_with_one_job_at_a_time() -> None:
+    hop, _, _ = stopped()
+    later = NOW.after(40_000_000)
+    hop.on_time(later)
+    first = sends(hop.submit([job(i, left_us=90_000_000) for i in range(10, 15)], later))
+    assert {peer: len(items) for peer, items in first.items()} == {"node1": 1, "node2": 4}
+    (other,) = sends(hop.submit([job(20, left_us=90_000_000)], later))["node2"]
+    hop.on_answers("node1", [Answer(first["node1"][0].id, Status.BUSY)], later)
+    hop.on_answers("node2", [Answer(e.id, Status.OK) for e in [*first["node2"], other]], later)
+    soon = later.after(TRIAL_US - 1)
+    (other,) = sends(hop.submit([job(21, left_us=90_000_000)], soon))["node2"]
+    hop.on_answers("node2", [Answer(other.id, Status.OK)], soon)
+    (tried,) = sends(hop.submit([job(22, left_us=90_000_000)], later.after(TRIAL_US)))["node1"]
+    hop.on_answers("node1", [Answer(tried.id, Status.OK)], later.after(TRIAL_US))
+    assert hop.peers[0].state(later.after(TRIAL_US)) == "up"
+
+
+def test_when_all_are_silent_none_is_passed_over() -> None:
+    hop = pair()
+    hop.submit([job(1), job(2)], NOW)
+    found = sends(hop.submit([job(3), job(4)], NOW.after(SILENT_US)))
+    assert sorted(found) == ["node1", "node2"]
+
+
+def test_an_idle_peer_never_becomes_silent() -> None:
+    hop = pair()
+    (item,) = sends(hop.submit([job(1)], NOW))["node1"]
+    hop.on_answers("node1", [Answer(item.id, Status.BUSY)], NOW)
+    assert [peer.state(NOW.after(60_000_000)) for peer in hop.peers] == ["up", "up"]

@@ -16,6 +16,7 @@ from qianzhi.runtime.effects import Count, Effects, Send
 from qianzhi.runtime.now import Now
 
 PEERS = ("left", "right", "third")
+SILENT_US = 500_000
 WINDOW = 5
 NORMAL = 4  # a tenth is kept for priority, at least one place
 
@@ -51,6 +52,7 @@ class HopAdversary(RuleBasedStateMachine):
         self.now = Now(1_000_000, 1_700_000_000_000_000)
         self.up: dict[str, int] = {}
         self.draining: set[str] = set()
+        self.owing: dict[str, int] = {}  # since when a peer has owed an answer without giving any
         self.lives = 0
         self.asked: dict[int, Asked] = {}
         self.sent: dict[int, Sent] = {}
@@ -93,6 +95,7 @@ class HopAdversary(RuleBasedStateMachine):
         self.bury(peer)  # a peer that comes while it is up has a new connection: the former one is dead
         self.lives += 1
         self.up[peer] = self.lives
+        self.owing.pop(peer, None)
         self.check(self.hop.on_peer_up(peer, self.now))
 
     @rule(peer=st.sampled_from(PEERS))
@@ -128,12 +131,19 @@ class HopAdversary(RuleBasedStateMachine):
                     self.late += 1
                 else:
                     sent.answered = item.status
+            if any(item.status is Status.OK for item in answers):
+                self.owing[peer] = self.now.mono_us
             self.check(self.hop.on_answers(peer, answers, self.now))
+            if not self.outstanding(peer) and not self.silent(peer):
+                self.owing.pop(peer, None)
 
     @rule(number=st.integers(10_000, 10_010), peer=st.sampled_from([*PEERS, "stranger"]))
     def answer_nonsense(self, number: int, peer: str) -> None:
         self.late += 1
+        self.owing[peer] = self.now.mono_us  # as late answers do, it shows that somebody is there
         self.check(self.hop.on_answers(peer, [Answer(number, Status.OK, b"forged")], self.now))
+        if not self.outstanding(peer):
+            self.owing.pop(peer, None)
 
     @rule(us=st.sampled_from([1, 999, 40_000, 2_999_000, 60_000_000]), tells=st.booleans())
     def pass_time(self, us: int, tells: bool) -> None:
@@ -184,11 +194,26 @@ class HopAdversary(RuleBasedStateMachine):
             if asked.sends and asked.sends[0].answered is Status.DRAINING:
                 healthy -= {asked.sends[0].peer}  # it drains, only its notice has not come yet
             assert not healthy, "a draining peer before a healthy one"
+        usable = self.usable(asked.priority)
+        if asked.sends and asked.sends[0].answered is Status.DRAINING:
+            usable.discard(asked.sends[0].peer)
+        if self.silent(peer) and not all(self.silent(other) for other in usable):
+            assert not self.outstanding(peer), "more than a trial for a silent peer"
+            assert not asked.priority, "a reversal as a trial"
+            assert not asked.sends, "a second attempt as a trial"
         limit = WINDOW if asked.priority else NORMAL
         assert len(self.outstanding(peer)) < limit, "beyond the window"
+        self.owing.setdefault(peer, self.now.mono_us)
         sent = Sent(envelope.id, ticket, peer, self.up[peer])
         asked.sends.append(sent)
         self.sent[envelope.id] = sent
+
+    def silent(self, peer: str) -> bool:
+        return peer in self.owing and self.now.mono_us - self.owing[peer] >= SILENT_US
+
+    def usable(self, priority: int) -> set[str]:
+        """Whom a job may go to, windows and silence apart."""
+        return set(self.up.keys() - self.draining) or (set(self.up) if priority else set())
 
     def outstanding(self, peer: str) -> list[Sent]:
         return [
@@ -220,6 +245,7 @@ class HopAdversary(RuleBasedStateMachine):
         if not asked.sends and asked.deadline_us - self.now.mono_us >= 1_000:
             limit = WINDOW if asked.priority else NORMAL
             usable = self.up.keys() - self.draining
+            usable = {peer for peer in usable if not self.silent(peer)} or usable
             assert all(len(self.outstanding(peer)) >= limit for peer in usable), (
                 "refused though there was room"
             )
