@@ -10,7 +10,7 @@ never a key; `resolve_keys` gives those to who needs them.
 
 from collections.abc import Collection
 from collections.abc import Mapping as Table
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -211,7 +211,7 @@ def _assemble(
         engine=(place.engine if place else "") or bank.transport.engine,
         instances=place.instances if place else 1,
         transport=bank.transport,
-        socket=bank.socket,
+        socket=replace(bank.socket, allow=place.allow) if place and place.allow else bank.socket,
         frame=bank.frame,
         codec=codec,
         spec=spec,

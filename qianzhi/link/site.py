@@ -301,11 +301,12 @@ def _engine_problems(site: Site) -> Iterator[Finding]:
             yield f"banks.{name}.engine", "'rabbitmq'", "a table [broker] in this site, or another engine"
         if bank.engine == "ibmmq" and site.ibmmq is None:
             yield f"banks.{name}.engine", "'ibmmq'", "a table [ibmmq] in this site, or another engine"
-        for index, network in enumerate(bank.proxies):
-            try:
-                ip_network(network)
-            except ValueError:
-                yield f"banks.{name}.proxies.{index}", repr(network), "a network such as 10.1.0.0/16"
+        for title, networks in (("allow", bank.allow), ("proxies", bank.proxies)):
+            for index, network in enumerate(networks):
+                try:
+                    ip_network(network)
+                except ValueError:
+                    yield f"banks.{name}.{title}.{index}", repr(network), "a network such as 10.1.0.0/16"
     for index, window in enumerate(site.maintenance):
         for name in window.banks:
             if name not in site.banks:

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 from annotated_types import Ge, Le, MinLen
 
 from qianzhi.runtime.table import table
+from qianzhi.runtime.tls_table import TlsTable as TlsTable
 
 Port = Annotated[int, Ge(1), Le(65_535)]
 Text = Annotated[str, MinLen(1)]
@@ -69,8 +70,9 @@ class BankPlace:
     """[banks.NAME]: what this site sets for a bank; an empty `group` or `engine` leaves the profile's own.
 
     The keys of the table place the first instance; each further one is a row of `others`.  `entry` is what
-    the bank dials where a balancer stands before the instances (empty: `listen` of the first one); `proxies`
-    are the networks of balancers that say with the PROXY protocol who dials.  `tls` names a table of [tls].
+    the bank dials where a balancer stands before the instances (empty: `listen` of the first one); `allow`
+    are the networks that it may dial from (empty leaves the profile's own); `proxies` are the networks of
+    balancers that say with the PROXY protocol who dials.  `tls` names a table of [tls].
     `password` is the reference of the password of the bank's own user at the broker, which `qianzhi broker
     users` sets and the simulated bank logs in with; where it is empty, the user is left as the operator made
     it.
@@ -85,6 +87,7 @@ class BankPlace:
     metrics_port: Port
     others: tuple[FrontPlace, ...] = ()
     entry: str = ""
+    allow: tuple[str, ...] = ()
     proxies: tuple[str, ...] = ()
     tls: str = ""
     password: str = ""
@@ -167,24 +170,6 @@ class StateTable:
     database: str = ""
     password: str = ""
     heartbeat_seconds: Annotated[int, Ge(1), Le(60)] = 2
-
-
-@table
-class TlsTable:
-    """[tls.NAME]: how one kind of link is protected; paths start at the configuration's folder.
-
-    `certificate` and `key` are our own (PEM); `ca` is who may have signed the peer's, and with it the peer
-    must show one; `names` are those of which the peer's certificate must carry one; `pins` are SHA-256 sums
-    of whole peer certificates (hex), of which it must be one; `crl` lists what is revoked.
-    """
-
-    certificate: str = ""
-    key: str = ""
-    ca: str = ""
-    crl: str = ""
-    names: tuple[str, ...] = ()
-    pins: tuple[str, ...] = ()
-    minimum: Literal["1.2", "1.3"] = "1.2"
 
 
 @table
