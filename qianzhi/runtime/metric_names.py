@@ -42,6 +42,9 @@ COUNTERS: dict[str, Metric] = {
     "qianzhi_session_events_total": Metric("Sign-ons, echoes and key exchanges.", ("bank", "what")),
     "qianzhi_core_results_total": Metric("Requests that the core answered.", ("kind", "result")),
     "qianzhi_core_refusals_total": Metric("Requests that the core did not take, by status.", ("status",)),
+    "qianzhi_tls_handshakes_total": Metric("TLS connections that came about.", ("tls", "version")),
+    "qianzhi_tls_refused_total": Metric("TLS connections that did not, by reason.", ("tls", "reason")),
+    "qianzhi_tls_reloads_total": Metric("Certificates read anew, by what came of it.", ("tls", "what")),
     "qianzhi_core_retries_total": Metric("Batches executed again, by reason.", ("reason",)),
 }
 
@@ -51,6 +54,10 @@ GAUGES: dict[str, Metric] = {
     "qianzhi_waiting": Metric("Requests waiting for a writer.", ("writer",)),
     "qianzhi_peers_up": Metric("Link peers that are ready.", ("role",)),
     "qianzhi_signed_on": Metric("1 while the bank is signed on.", ("bank",)),
+    "qianzhi_certificate_expires_seconds": Metric(
+        "Time until the first of our certificates (own), authorities (ca) or revocation lists (crl) ends.",
+        ("tls", "what"),
+    ),
     "qianzhi_draining": Metric("1 while this daemon drains.", ()),
 }
 
