@@ -86,11 +86,15 @@ def daemon_command(chosen: "Chosen", name: str) -> None:
 
 def start(chosen: "Chosen", checked: "Checked", site: "Site", name: str) -> int:
     """Build the daemon of that name and run it; import only what it needs.  Returns the exit status."""
+    from qianzhi.link.heartbeats import Heartbeat
     from qianzhi.link.site import data_folder, metrics_port
     from qianzhi.runtime.daemon import DaemonOptions, run
 
     options = DaemonOptions(
-        data=data_folder(site), metrics_port=metrics_port(site, name), production=site.production
+        data=data_folder(site),
+        metrics_port=metrics_port(site, name),
+        production=site.production,
+        heartbeat=Heartbeat(site, name, chosen.config),
     )
     return run(build(chosen, checked, site, name), options)
 

@@ -7,7 +7,7 @@ the drain takes too long or a second signal comes, or unable to start.
 import gc
 import os
 import signal
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -18,6 +18,7 @@ from qianzhi.runtime import clock, log, metrics
 from qianzhi.runtime.admin import AdminError, AdminServer, Answer, Command, plain
 from qianzhi.runtime.metrics import MetricsServer
 from qianzhi.runtime.process import DaemonError, install_reactor
+from qianzhi.runtime.standby import Standby, order_path
 from qianzhi.runtime.table import table
 
 DRAIN_SECONDS = 20.0
@@ -39,7 +40,25 @@ class Daemon(Protocol):
         """Return what the status command shows beyond name, pid, uptime and state."""
 
     def commands(self) -> Mapping[str, Command]:
-        """Return admin commands of its own (`status` and `drain` are given)."""
+        """Return admin commands of its own (`status` and `drain` are given).
+
+        One that has `stand_by` and `undrain` is kept standing by over restarts.
+        """
+
+
+class Pulse(Protocol):
+    """Where a daemon's status goes every few seconds, for other machines to read (`link.heartbeats`)."""
+
+    seconds: int
+
+    def start(self, on_trouble: Callable[[str], None]) -> None:
+        """Begin; `on_trouble` is called on another thread."""
+
+    def give(self, status: dict[str, Any], written: Callable[[], None] | None = None) -> None:
+        """Write a status; `written` is called on another thread after the attempt."""
+
+    def stop(self) -> None:
+        """Write what waits, if that is quick, and end."""
 
 
 @table
@@ -51,6 +70,7 @@ class DaemonOptions:
     metrics_port: int = 0
     production: bool = False
     drain_seconds: float = DRAIN_SECONDS
+    heartbeat: Pulse | None = None
 
 
 def socket_path(data: Path, name: str) -> Path:
@@ -70,8 +90,12 @@ class Life:
         self._started_us = clock.now().mono_us
         self._state = "starting"
         self._failure = ""
+        self._beating = False
+        own = dict(daemon.commands())
+        self._standby = self._standby_of(own)
         given = {"status": plain(self._answer_status), "drain": plain(self._answer_drain)}
-        self._admin = AdminServer(socket_path(options.data, daemon.name), {**daemon.commands(), **given})
+        kept = self._standby.commands() if self._standby is not None else {}
+        self._admin = AdminServer(socket_path(options.data, daemon.name), {**own, **kept, **given})
         self._metrics = MetricsServer(options.metrics_host, options.metrics_port)
 
     def live(self) -> int:
@@ -91,6 +115,8 @@ class Life:
             self._admin.start(self._reactor)
             port = self._metrics.start(self._reactor)
             self._daemon.start()
+            if self._standby is not None:
+                self._standby.resume()
         except (DaemonError, AdminError) as error:
             self._fail(str(error))
         except CannotListenError as error:
@@ -98,7 +124,45 @@ class Life:
         else:
             self._state = "running"
             self._log.info("started", pid=os.getpid(), metrics_port=port)
+            if self._options.heartbeat is not None:
+                self._beating = True
+                self._options.heartbeat.start(self._on_trouble)
+                self._beat(self._options.heartbeat)
         self._collect()
+
+    def _standby_of(self, own: Mapping[str, Command]) -> Standby | None:
+        """Return what keeps the daemon standing by, where it knows how to."""
+        if "stand_by" not in own:
+            return None
+        path = order_path(self._options.data, self._daemon.name)
+        return Standby(
+            path,
+            lambda draining: own["stand_by" if draining else "undrain"]({}),
+            self._reactor,
+            self._answer_change,
+        )
+
+    def _beat(self, heartbeat: Pulse) -> None:
+        heartbeat.give(self._answer_status())
+        self._reactor.callLater(heartbeat.seconds, self._beat, heartbeat)
+
+    def _on_trouble(self, trouble: str) -> None:
+        """Say once that other machines cannot see this daemon, and once that they can again."""
+        if trouble:
+            self._log.warning("the heartbeat cannot be written; other machines see none", reason=trouble)
+        else:
+            self._log.info("the heartbeat is written again")
+
+    def _answer_change(self) -> "Answer | Deferred[Answer]":
+        """Answer a change of standing by once the other machines can know of it."""
+        answer = {"draining": self._standby is not None and bool(self._standby.status())}
+        heartbeat = self._options.heartbeat
+        if heartbeat is None or not self._beating:
+            return answer
+        told: Deferred[Answer] = Deferred()
+        written = self._reactor.callFromThread
+        heartbeat.give(self._answer_status(), lambda: written(told.callback, answer))
+        return told
 
     def _collect(self) -> None:
         """Collect garbage now and then: an idle daemon would keep a failed Deferred that nobody handled for
@@ -122,6 +186,8 @@ class Life:
             return
         self._state = "draining"
         metrics.gauge("qianzhi_draining", (), 1)
+        if self._options.heartbeat is not None:
+            self._options.heartbeat.give(self._answer_status())
         self._log.info("draining", reason=reason, seconds=self._options.drain_seconds)
         timer = self._reactor.callLater(self._options.drain_seconds, self._give_up_draining)
         finished = self._daemon.drain()
@@ -143,7 +209,16 @@ class Life:
     def _stop(self) -> None:
         if self._state != "stopped":
             self._state = "stopped"
+            self._say_last()
             self._reactor.callLater(0, self._reactor.stop)
+
+    def _say_last(self) -> None:
+        """Let the other machines know at once that this one ends; the order to stand by stays."""
+        if self._standby is not None:
+            self._standby.stop()
+        if self._options.heartbeat is not None and self._beating:
+            self._options.heartbeat.give(self._answer_status())
+            self._options.heartbeat.stop()
 
     def _answer_status(self) -> Answer:
         uptime_us = clock.now().mono_us - self._started_us
@@ -154,6 +229,7 @@ class Life:
             "uptime_seconds": uptime_us // 1_000_000,
             "state": self._state,
             **own,
+            **(self._standby.status() if self._standby is not None else {}),
         }
 
     def _answer_drain(self) -> Answer:
