@@ -41,6 +41,7 @@ class NodeDaemon:
             _parts(site, name, limits),
             HopLimits(window=site.link.window),
             first_id=clock.now().wall_us,
+            weights={bridge: place.weight for bridge, place in site.bridges.items()},
         )
         self._link = Link(self._core.hello, key, self._on_events, reactor=self._reactor, limits=site.link)
         self._interpreter: Interpreter | None = None
@@ -70,7 +71,7 @@ class NodeDaemon:
 
     def status(self) -> dict[str, Any]:
         """Return peers' health and load, and each bank's counters."""
-        return self._core.status()
+        return self._core.status(clock.now())
 
     def commands(self) -> Mapping[str, Command]:
         """`stand_by` drains without stopping, `undrain` ends that."""
@@ -119,9 +120,9 @@ class NodeDaemon:
 def _parts(site: Site, node: str, limits: Mapping[str, BankLimits]) -> dict[str, BankLimits]:
     """Return this node's part of the limits of every bank that may come here."""
     group = group_of(site, node)
-    processes = len(site.groups[group].nodes)
+    weights = sum(site.nodes[name].weight for name in site.groups[group].nodes)
     here = {bank for bank in limits if bank not in site.banks or site.banks[bank].group in ("", group)}
-    return {bank: part_of(limits[bank], processes) for bank in limits if bank in here}
+    return {bank: part_of(limits[bank], site.nodes[node].weight, weights) for bank in limits if bank in here}
 
 
 def _name_of(to: Any) -> str:

@@ -3,6 +3,7 @@ fronts.
 
 Pure.  It reads envelopes and never a body.  Every request gets one answer: the body that came back,
 untouched; a status of not taken when the request was certainly not passed on; else UNKNOWN.  A node
+that no healthy bridge is linked to tells the fronts that it drains: its partner may reach one.  A node
 remembers nothing of a request that it has answered; what must be remembered stands in the front's event
 file and in crm_bridge's journal.
 """
@@ -58,8 +59,9 @@ class Dispatcher:
         limits: Mapping[str, BankLimits],
         hop: HopLimits | None = None,
         first_id: int = 1,
+        weights: Mapping[str, int] | None = None,
     ) -> None:
-        """`limits` is this node's own part of each bank's (`shares.part_of`).
+        """`limits` is this node's own part of each bank's (`shares.part_of`); `weights` are the bridges'.
 
         `first_id` is above all that a former life of this node has used, so that a late answer to that one
         finds nothing here.
@@ -68,12 +70,14 @@ class Dispatcher:
         self._routes = routes
         self._hop_limits = hop or HopLimits()
         self._ids = count(first_id)
-        self._inward = Hop(self._hop_limits, bridges, self._ids)
+        self._inward = Hop(self._hop_limits, bridges, self._ids, weights)
         self._bridges = frozenset(peer.name for peer in self._inward.peers)
         self._outward: dict[str, Hop] = {}
         self._askers: dict[str, _Asker] = {}
         self._shares = Shares(limits)
         self._draining = False
+        self._told = True  # whether the fronts that are here were told that nothing new is wanted
+        self._switched = False  # the word of a hello may be old
         self._refused: dict[tuple[str, str], int] = {}  # since the last list of effects, by bank and reason
         self._counts: dict[tuple[str, str], int] = {}  # since the start, for `status`
 
@@ -96,6 +100,16 @@ class Dispatcher:
         """Whether this node takes nothing new."""
         return self._draining
 
+    @property
+    def ready(self) -> bool:
+        """Whether any bridge takes what is new."""
+        return any(peer.healthy for peer in self._inward.peers)
+
+    @property
+    def closed(self) -> bool:
+        """Whether nothing new is wanted: because this node was told so, or because it leads nowhere."""
+        return self._draining or not self.ready
+
     def on_peer_up(self, peer: str, hello: Hello, now: Now) -> Effects:
         """Take a bridge that is configured or any front; nobody else has business here."""
         effects: Effects = []
@@ -106,6 +120,8 @@ class Dispatcher:
         elif hello.role == "front" and hello.banks:
             self._askers[peer] = asker = _Asker(hello)
             self._shares.of(asker.bank)
+            if self.closed or self._switched:
+                effects.append(Send(("peer", peer), [DrainNotice(self.closed)]))
             for bank in hello.banks:
                 hop = self._outward.setdefault(bank, Hop(self._hop_limits, (), self._ids))
                 effects += hop.on_peer_up(peer, now, hello.window)
@@ -113,7 +129,7 @@ class Dispatcher:
             return [Close(("peer", peer), "role")]
         if hello.draining:
             effects += self.on_peer_draining(peer, True, now)
-        return effects + self._settle(now)
+        return effects + self._tell() + self._settle(now)
 
     def on_peer_down(self, peer: str, reason: str, now: Now) -> Effects:
         """Send what a bridge held to its partner; forget a front."""
@@ -122,7 +138,7 @@ class Dispatcher:
             effects += hop.on_peer_down(peer, now)
         self._askers.pop(peer, None)
         self._shares.set_room(self._inward.room)
-        return effects + self._settle(now)
+        return effects + self._tell() + self._settle(now)
 
     def on_peer_draining(self, peer: str, draining: bool, now: Now) -> Effects:
         """Send a peer nothing new, or use it again."""
@@ -130,7 +146,7 @@ class Dispatcher:
         for hop in self._hops_of(peer):
             effects += hop.on_peer_draining(peer, draining, now)
         self._shares.set_room(self._inward.room)
-        return effects + self._settle(now)
+        return effects + self._tell() + self._settle(now)
 
     def on_requests(self, peer: str, items: list[Envelope], now: Now) -> Effects:
         """Pass a peer's requests on; what is not taken is answered in the same list of effects."""
@@ -169,27 +185,44 @@ class Dispatcher:
 
     def drain(self, draining: bool) -> Effects:
         """Take nothing new from now on, or be back; every peer is told.  What is under way is finished."""
-        self._draining = draining
-        return [Send(("peer", peer), [DrainNotice(draining)]) for peer in self._askers]
+        self._draining, self._switched = draining, True
+        bridges = [peer for peer, asker in self._askers.items() if asker.hello.role == "bridge"]
+        return [Send(("peer", peer), [DrainNotice(draining)]) for peer in bridges] + self._tell()
+
+    def _tell(self) -> Effects:
+        """Tell the fronts when it has changed whether anything new is wanted here."""
+        closed = self.closed
+        if closed is self._told:
+            return []
+        self._told = closed
+        fronts = [peer for peer, asker in self._askers.items() if asker.hello.role == "front"]
+        return [Send(("peer", peer), [DrainNotice(closed)]) for peer in fronts]
 
     def take_loads(self) -> dict[str, int]:
         """Return how many requests are in flight of each bank for which that changed since the last call."""
         return {share.bank: share.in_flight for share in self._shares.take_changed()}
 
-    def status(self) -> dict[str, Any]:
+    def status(self, now: Now) -> dict[str, Any]:
         """Return what operators see: each peer's health and load, each bank's counters."""
         peers: dict[str, dict[str, Any]] = {}
         for hop in self._hops():
             for peer in hop.peers:
                 shown = peers.setdefault(peer.name, {"role": self._role(peer.name), "outstanding": 0})
                 shown.update(up=peer.up, draining=peer.draining, window=peer.window)
+                shown["silent"] = peer.silent(now)
                 shown["outstanding"] += len(peer.works)
         banks: dict[str, dict[str, int]] = {}
         for share in self._shares.all():
             banks[share.bank] = {"in_flight": share.in_flight, "in_flight_max": share.limits.in_flight}
         for (bank, result), n in self._counts.items():
             banks.setdefault(bank, {})[result] = n
-        return {"draining": self._draining, "room": self._inward.room, "peers": peers, "banks": banks}
+        return {
+            "draining": self._draining,
+            "ready": self.ready,
+            "room": self._inward.room,
+            "peers": peers,
+            "banks": banks,
+        }
 
     def _role(self, peer: str) -> str:
         return "bridge" if peer in self._bridges else "front"
@@ -200,8 +233,8 @@ class Dispatcher:
         target = self._target(asker, envelope)
         if not target:
             return self._refuse(asker, Status.NO_ROUTE, "no_route")
-        if self._draining and not priority:
-            return self._refuse(asker, Status.DRAINING, "draining")
+        if self.closed and not priority and (self._draining or target == BRIDGES):
+            return self._refuse(asker, Status.DRAINING, "draining" if self._draining else "no_bridge")
         if asker.hello.role != "front":
             return target, None, None
         share = self._shares.of(asker.bank)

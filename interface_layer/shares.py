@@ -116,13 +116,14 @@ class Shares:
             self._promised += 1
 
 
-def part_of(limits: BankLimits, processes: int) -> BankLimits:
-    """Return the part of a bank's limits that one of `processes` equal processes holds, never less than
-    one.
+def part_of(limits: BankLimits, weight: int, weights: int) -> BankLimits:
+    """Return the part of a bank's limits that one of several processes holds, never less than one.
+
+    `weight` is its own, `weights` the sum of all: who takes twice the work holds twice the part.
     """
     rate = limits.rate_per_second
     return BankLimits(
-        in_flight=max(1, limits.in_flight // processes),
-        rate_per_second=max(1, rate // processes) if rate else 0,
-        burst=max(1, limits.burst // processes),
+        in_flight=max(1, limits.in_flight * weight // weights),
+        rate_per_second=max(1, rate * weight // weights) if rate else 0,
+        burst=max(1, limits.burst * weight // weights),
     )

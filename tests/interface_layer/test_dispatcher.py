@@ -157,8 +157,11 @@ def test_a_number_that_the_front_did_not_register_has_no_route() -> None:
 def test_without_a_bridge_new_requests_are_refused_at_once() -> None:
     node = Node()
     node.front("hz_citic", CITIC)
+    assert node.take("front-hz_citic-1") == [DrainNotice(True)]
     node.ask("hz_citic", CITIC, 2)
-    assert statuses(node.take("front-hz_citic-1")) == [Status.BUSY, Status.BUSY]
+    node.ask("hz_citic", CITIC, priority=1, kind=Kind.REVERSAL)
+    told = Counter(statuses(node.take("front-hz_citic-1")))
+    assert told == {Status.DRAINING: 2, Status.BUSY: 1}
     assert node.core.idle
     assert node.rows == []  # shedding stays far cheaper than serving: a count, no event
 
@@ -226,7 +229,7 @@ def test_shares_follow_the_room_when_a_bridge_dies() -> None:
     node.ask("icbc", ICBC, 45)
     assert len(node.take("bridge1")) == 45
     node.answer("bridge1", [])
-    assert node.core.status()["room"] == 90
+    assert node.core.status(node.now)["room"] == 90
 
 
 def test_what_a_dead_bridge_held_goes_to_its_partner_and_is_unknown_after_that() -> None:
@@ -292,7 +295,7 @@ def test_a_front_that_came_back_does_not_get_its_former_lifes_answers() -> None:
     node.answer("bridge1", inner)
     assert node.take("front-hz_citic-1") == []
     assert node.routed("hz_citic") == {"asker_gone": 1}
-    assert node.core.status()["banks"]["hz_citic"]["in_flight"] == 0
+    assert node.core.status(node.now)["banks"]["hz_citic"]["in_flight"] == 0
     node.do(node.core.on_peer_down("front-hz_citic-1", "lost", node.now))
     node.do(node.core.drain(True))
     assert node.take("front-hz_citic-1") == []
@@ -373,8 +376,69 @@ def test_routes_are_tried_in_order_by_number_and_kind() -> None:
 
 def test_each_node_of_a_group_holds_its_part_of_a_banks_limits() -> None:
     limits = BankLimits(in_flight=101, rate_per_second=50, burst=10)
-    assert part_of(limits, 2) == BankLimits(in_flight=50, rate_per_second=25, burst=5)
-    assert part_of(BankLimits(in_flight=1, rate_per_second=1, burst=1), 4) == BankLimits(
+    assert part_of(limits, 20, 30) == BankLimits(in_flight=67, rate_per_second=33, burst=6)
+    assert part_of(limits, 10, 20) == BankLimits(in_flight=50, rate_per_second=25, burst=5)
+    assert part_of(BankLimits(in_flight=1, rate_per_second=1, burst=1), 10, 40) == BankLimits(
         in_flight=1, rate_per_second=1, burst=1
     )
-    assert part_of(BankLimits(), 2).rate_per_second == 0
+    assert part_of(BankLimits(), 10, 20).rate_per_second == 0
+
+
+def test_a_node_that_leads_nowhere_sends_its_fronts_to_its_partner_until_a_bridge_is_back() -> None:
+    node = Node().up()
+    node.do(node.core.on_peer_down("bridge1", "lost", node.now))
+    assert node.take("front-hz_citic-1") == []
+    node.do(node.core.on_peer_draining("bridge2", True, node.now))
+    for front in ("front-hz_citic-1", "front-icbc-1"):
+        assert node.take(front) == [DrainNotice(True)]
+    assert node.take("bridge2") == [], "it is no business of the bridges"
+    node.ask("hz_citic", CITIC)
+    assert statuses(node.take("front-hz_citic-1")) == [Status.DRAINING]
+    node.ask("hz_citic", CITIC, priority=1, kind=Kind.REVERSAL)
+    assert [e.kind for e in node.take("bridge2")] == [Kind.REVERSAL]
+    assert not node.core.status(node.now)["ready"]
+    node.do(node.core.on_peer_up("bridge1", Hello("bridge1", "bridge"), node.now))
+    assert node.take("front-icbc-1") == [DrainNotice(False)]
+    node.ask("icbc", ICBC)
+    assert len(node.take("bridge1")) == 1
+
+
+def test_a_node_that_stands_by_stays_so_when_its_bridge_comes_back() -> None:
+    node = Node().up()
+    node.do(node.core.drain(True))
+    assert node.take("front-icbc-1") == [DrainNotice(True)]
+    for bridge in ("bridge1", "bridge2"):
+        node.do(node.core.on_peer_down(bridge, "lost", node.now))
+    node.do(node.core.on_peer_up("bridge1", Hello("bridge1", "bridge"), node.now))
+    assert node.take("front-icbc-1") == []
+    node.do(node.core.drain(False))
+    assert node.take("front-icbc-1") == [DrainNotice(False)]
+
+
+def test_a_front_whose_hello_was_answered_before_a_switch_hears_of_it() -> None:
+    node = Node().up()
+    node.do(node.core.drain(True))
+    node.do(node.core.drain(False))
+    node.front("abc", "103100000001")
+    assert node.take("front-abc-1") == [DrainNotice(False)]
+
+
+def test_a_silent_bridge_is_passed_over_and_shown() -> None:
+    node = Node().up()
+    node.ask("hz_citic", CITIC, 2)
+    node.answer("bridge2", node.take("bridge2"))
+    node.now = node.now.after(600_000)
+    node.ask("hz_citic", CITIC, 10)
+    assert len(node.take("bridge2")) == 10
+    peers = node.core.status(node.now)["peers"]
+    assert (peers["bridge1"]["silent"], peers["bridge2"]["silent"]) == (True, False)
+
+
+def test_a_heavier_bridge_takes_its_part_more() -> None:
+    core = Dispatcher("node1", ["b1", "b2"], EVERYWHERE, {}, weights={"b1": 30, "b2": 10})
+    hello = Hello("front-icbc-1", "front", banks=("icbc",), numbers=(ICBC,))
+    for bridge in ("b1", "b2"):
+        core.on_peer_up(bridge, Hello(bridge, "bridge"), NOW)
+    core.on_peer_up(hello.name, hello, NOW)
+    effects = core.on_requests(hello.name, Node().envelopes(ICBC, 40), NOW)
+    assert {e.to[1]: len(e.items) for e in effects if isinstance(e, Send)} == {"b1": 30, "b2": 10}  # type: ignore[index]

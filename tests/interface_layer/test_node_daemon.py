@@ -162,4 +162,4 @@ def test_a_node_that_loses_its_bridge_refuses_at_once(house: House) -> None:
     while house.ready("node1"):
         assert not pause.wait(0.01)
     house.ask("node1", 2)
-    house.wait(lambda: [a.status for a in house.answers("node1")] == [Status.BUSY, Status.BUSY])
+    house.wait(lambda: [a.status for a in house.answers("node1")] == [Status.DRAINING] * 2)
