@@ -1,10 +1,12 @@
 """A connection that we make and keep: one at a time, made again with growing, jittered pauses when it is
 lost.
+
+A peer with whom TLS does not come about is tried less and less often, like one that does not answer.
 """
 
 import os
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from twisted.application.internet import ClientService
 from twisted.internet.defer import Deferred, succeed
@@ -17,6 +19,9 @@ from socket_pool.connection import Connection
 from socket_pool.interfaces import Handler, Reader
 from socket_pool.limits import SocketLimits
 from socket_pool.pool import Pool
+
+if TYPE_CHECKING:
+    from qianzhi.runtime.tls import Protection
 
 CONNECT_SECONDS = 5
 FIRST_PAUSE_SECONDS = 0.1
@@ -38,15 +43,20 @@ class SocketClient:
         reactor: Any,
         connect_seconds: float = CONNECT_SECONDS,
         longest_pause_seconds: float = LONGEST_PAUSE_SECONDS,
+        tls: "Protection | None" = None,
     ) -> None:
         """`name` labels the metrics; `longest_pause_seconds` bounds the pause before connecting again.
-        Nothing is opened yet.
+        Nothing is opened yet.  Raises TlsError for protection that could not tell who answers.
         """
         self._name = name
         self._longest_pause_seconds = longest_pause_seconds
         self.pool = Pool(name, limits, new_reader, handler, reactor)
         endpoint: Any = HostnameEndpoint(reactor, host, port, timeout=connect_seconds)
         factory: Any = _Factory(self.pool)
+        if tls is not None:
+            from socket_pool.tls import calling  # loads OpenSSL, which is not needed elsewhere
+
+            factory = calling(tls, host, factory)
         self._service = ClientService(endpoint, factory, retryPolicy=self._pause_seconds, clock=reactor)
 
     def start(self) -> None:
@@ -73,6 +83,7 @@ class SocketClient:
 
     def _pause_seconds(self, failed_attempts: int) -> float:
         metrics.count("qianzhi_reconnects_total", (self._name,))
+        failed_attempts = max(failed_attempts, self.pool.refusals)
         return pause_seconds(failed_attempts, os.urandom(2), self._longest_pause_seconds)
 
 

@@ -6,15 +6,19 @@ Nothing here knows a protocol.
 A *short* connection carries one frame and its answer.  What stands behind the frame is never read
 as a message; a peer that has shut down its sending side still gets the answer; whoever owes it closes the
 connection.
+
+Under TLS a connection stands once the handshake is done, which is bounded like a frame that has begun.  There
+a peer's end of sending is its end of the connection.
 """
 
 import socket
 from typing import Any, Protocol
 
 from twisted.internet.error import ConnectionDone
-from twisted.internet.interfaces import IHalfCloseableProtocol, IPushProducer
+from twisted.internet.interfaces import IHalfCloseableProtocol, IHandshakeListener, IPushProducer
 from twisted.internet.protocol import Protocol as TwistedProtocol
 from twisted.internet.protocol import connectionDone
+from twisted.protocols.policies import ProtocolWrapper
 from twisted.python.failure import Failure
 from zope.interface import alsoProvides, implementer  # type: ignore[import-untyped]
 
@@ -35,6 +39,9 @@ class Owner(Protocol):
     def opened(self, connection: "Connection") -> None:
         """The connection stands."""
 
+    def failed(self, connection: "Connection", reason: str) -> None:
+        """The connection has gone before it stood."""
+
     def received(self, connection: "Connection", frames: list[bytes]) -> None:
         """Frames were completed, perhaps none; whether one is partial may have changed."""
 
@@ -42,18 +49,20 @@ class Owner(Protocol):
         """The connection is gone."""
 
 
-@implementer(IPushProducer)
+@implementer(IPushProducer, IHandshakeListener)
 class Connection(TwistedProtocol):
     """One connection with the number `conn`."""
 
-    def __init__(self, conn: int, owner: Owner, reader: Reader, reactor: Any) -> None:
-        """Nothing happens before Twisted connects it."""
+    def __init__(self, conn: int, owner: Owner, reader: Reader, reactor: Any, peer: str = "") -> None:
+        """Nothing happens before Twisted connects it; `peer` is who dials where a balancer has said so."""
         self.conn = conn
         self.reader = reader
         self.partial_since: float | None = None
-        self.peer = ""
+        self.peer = peer
         self._owner = owner
         self._reactor = reactor
+        self._socket: Any = None  # the transport beneath TLS
+        self._stands = False
         self._reason = ""
         self._paused = False  # by whoever uses the pool
         self._blocked = False  # by a peer that does not read
@@ -74,17 +83,37 @@ class Connection(TwistedProtocol):
         return self._surplus_bytes > SURPLUS_BYTES_MAX
 
     def connectionMade(self) -> None:
-        """Set up the socket and report."""
-        transport: Any = self.transport
-        address = transport.getPeer()
-        self.peer = f"{address.host}:{address.port}"
+        """Set up the socket, and report unless TLS is to be agreed on first."""
+        self._socket = transport = _beneath(self.transport)
+        if not self.peer:
+            address = transport.getPeer()
+            self.peer = f"{address.host}:{address.port}"
         transport.setTcpNoDelay(True)
         limits = self._owner.limits
         set_keepalive(transport.getHandle(), limits)
         bound = limits.write_buffer_bytes_max
         transport.bufferSize = min(limits.unread_bytes_max or bound, bound)  # past it: pauseProducing
+        if transport is self.transport:
+            self._stand()
+        else:
+            self._closing = self._reactor.callLater(limits.partial_seconds, self._give_up_handshake)
+
+    def handshakeCompleted(self) -> None:
+        """Report: the peer has been judged by its certificate."""
+        if not self._reason:
+            self._closing.cancel()
+            self._stand()
+
+    def _stand(self) -> None:
+        transport: Any = self.transport
         transport.registerProducer(self, True)
+        self._stands = True
         self._owner.opened(self)
+
+    def _give_up_handshake(self) -> None:
+        transport: Any = self.transport
+        transport.getHandle().refused = "timeout"
+        self.abort("tls_timeout")
 
     def dataReceived(self, data: bytes) -> None:
         """Cut the bytes into frames; a peer that breaks the framing is closed with the error's reason."""
@@ -130,7 +159,7 @@ class Connection(TwistedProtocol):
         transport: Any = self.transport
         transport.write(data)
         if self._blocked:
-            least = max(transport.bufferSize + 1, len(data))  # of what waits when the bound is passed
+            least = max(self._socket.bufferSize + 1, len(data))  # of what waits when the bound is passed
             self._waiting_bytes = self._waiting_bytes + len(data) if was_blocked else least
             if self._waiting_bytes > self._owner.limits.write_buffer_bytes_max:
                 self.abort("write_buffer_full")
@@ -152,7 +181,7 @@ class Connection(TwistedProtocol):
         transport.loseConnection()
         if self._closing is not None and self._closing.active():
             self._closing.cancel()
-        if transport.connected:
+        if self._socket.connected:
             self._closing = self._reactor.callLater(
                 self._owner.limits.close_seconds, transport.abortConnection
             )
@@ -180,10 +209,16 @@ class Connection(TwistedProtocol):
         if self._closing is not None and self._closing.active():
             self._closing.cancel()
         self._reason = self._reason or self._reason_of(reason)
-        self._owner.closed(self, self._reason)
+        if self._stands:
+            self._owner.closed(self, self._reason)
+        else:
+            self._owner.failed(self, self._reason)
 
     def _reason_of(self, failure: Failure) -> str:
         """Name the end of a connection that we did not end."""
+        transport: Any = self.transport
+        if self._socket is not transport and transport.getHandle().refused:
+            return f"tls_{transport.getHandle().refused}"
         if self._surplus_bytes:
             return SECOND_FRAME
         if not isinstance(failure.value, ConnectionDone):
@@ -206,7 +241,7 @@ class Connection(TwistedProtocol):
 
     def _set_reading(self) -> None:
         transport: Any = self.transport
-        if self._reason or not transport.connected:
+        if self._reason or not self._socket.connected:
             return
         if self._paused or self._blocked or self._floods:
             transport.pauseProducing()
@@ -226,6 +261,13 @@ def set_keepalive(handle: socket.socket, limits: SocketLimits) -> None:
     handle.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, limits.keepalive_interval_seconds)
     handle.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, limits.keepalive_probes)
     handle.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, silent_seconds * 1000)
+
+
+def _beneath(transport: Any) -> Any:
+    """Return the transport of the socket itself."""
+    while isinstance(transport, ProtocolWrapper):
+        transport = transport.transport
+    return transport
 
 
 def _frame_reason(error: RemoteProtocolError) -> str:

@@ -43,12 +43,16 @@ class SocketLimits:
 
 
 def is_allowed(limits: SocketLimits, address: str) -> bool:
-    """Tell whether a peer's address lies in one of the allowed networks; an IPv4 address mapped into IPv6
-    counts."""
+    """Tell whether a peer's address lies in one of the allowed networks."""
+    return lies_in(limits.allow, address)
+
+
+def lies_in(networks: tuple[str, ...], address: str) -> bool:
+    """Tell whether an address lies in one of these networks; an IPv4 address mapped into IPv6 counts."""
     try:
         peer = ipaddress.ip_address(address)
     except ValueError:
         return False
     if isinstance(peer, ipaddress.IPv6Address) and peer.ipv4_mapped is not None:
         peer = peer.ipv4_mapped
-    return any(peer in ipaddress.ip_network(entry) for entry in limits.allow)
+    return any(peer in ipaddress.ip_network(entry) for entry in networks)

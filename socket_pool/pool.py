@@ -43,7 +43,8 @@ class Pool:
         self._handler = handler
         self._reactor = reactor
         self._connections: dict[int, Connection] = {}
-        self._pending = 0
+        self._pending: dict[int, Connection] = {}  # accepted or made, but they do not stand yet
+        self.refusals = 0  # of TLS, one after the other
         self._frames: list[tuple[int, bytes]] = []
         self._closed: list[tuple[int, str]] = []
         self._gathering = False
@@ -51,12 +52,13 @@ class Pool:
         self._sweep: Any = None
 
     def __len__(self) -> int:
-        return len(self._connections) + self._pending
+        return len(self._connections) + len(self._pending)
 
-    def new_connection(self) -> Connection:
-        """Make the connection that Twisted is about to connect."""
-        self._pending += 1
-        return Connection(next(_numbers), self, self._new_reader(), self._reactor)
+    def new_connection(self, peer: str = "") -> Connection:
+        """Make the connection that Twisted is about to connect; `peer` is who dials where a balancer says."""
+        connection = Connection(next(_numbers), self, self._new_reader(), self._reactor, peer)
+        self._pending[connection.conn] = connection
+        return connection
 
     def send(self, conn: int, data: bytes) -> bool:
         """Queue bytes for a connection; False when it is gone or going."""
@@ -79,6 +81,8 @@ class Pool:
         """Close every connection."""
         for connection in list(self._connections.values()):
             connection.close(reason)
+        for connection in list(self._pending.values()):
+            connection.abort(reason)
 
     def stop(self) -> None:
         """Forget the timers."""
@@ -87,13 +91,23 @@ class Pool:
 
     def opened(self, connection: Connection) -> None:
         """A connection stands."""
-        self._pending -= 1
+        del self._pending[connection.conn]
         self._connections[connection.conn] = connection
         if self.short:
             self._watch(connection)
         metrics.count("qianzhi_connections_total", (self.name,))
         metrics.gauge("qianzhi_connections_open", (self.name,), len(self._connections))
         self._handler.on_connected(connection.conn, connection.peer)
+
+    def failed(self, connection: Connection, reason: str) -> None:
+        """A connection has gone before it stood; nobody else has heard of it."""
+        del self._pending[connection.conn]
+        self.refused(reason)
+
+    def refused(self, reason: str) -> None:
+        """Count a connection that was not to be."""
+        self.refusals += 1
+        metrics.count("qianzhi_connections_refused_total", (self.name, reason))
 
     def received(self, connection: Connection, frames: list[bytes]) -> None:
         """Take a connection's frames into this wake-up's list and note whether one has begun."""
@@ -125,6 +139,7 @@ class Pool:
         """A connection is gone; the handler hears it after the frames that came before."""
         self._connections.pop(connection.conn, None)
         self._partial.pop(connection.conn, None)
+        self.refusals = self.refusals + 1 if reason.startswith("tls_") else 0
         metrics.count("qianzhi_connections_closed_total", (self.name, reason))
         metrics.gauge("qianzhi_connections_open", (self.name,), len(self._connections))
         self._closed.append((connection.conn, reason))
