@@ -12,20 +12,20 @@ READY_SECONDS = 20.0
 
 
 class Haproxy:
-    """One balancer; `ports` are those that its configuration listens on."""
+    """One balancer; `entries` are the addresses that its configuration listens on."""
 
-    def __init__(self, folder: Path, ports: list[int]) -> None:
+    def __init__(self, folder: Path, entries: list[tuple[str, int]]) -> None:
         self.folder = folder
-        self.ports = ports
+        self.entries = entries
         self._process = Process(folder / "haproxy.log")
 
     @classmethod
-    def create(cls, config: str, ports: list[int], folder: Path | None = None) -> "Haproxy":
+    def create(cls, config: str, entries: list[tuple[str, int]], folder: Path | None = None) -> "Haproxy":
         """Make a balancer that is not started yet; raises PackagesMissing, ValueError with its words."""
         require("haproxy")
         folder = folder or private_folder("haproxy")
         folder.mkdir(parents=True, exist_ok=True)
-        balancer = cls(folder, ports)
+        balancer = cls(folder, entries)
         balancer.configure(config)
         return balancer
 
@@ -49,7 +49,7 @@ class Haproxy:
     def start(self) -> None:
         """Start it and wait until it listens; raises ServerFailed."""
         self._process.start([program("haproxy"), "-db", "-f", str(self.file)])
-        self._process.wait_ready(lambda: all(answers(port) for port in self.ports), READY_SECONDS)
+        self._process.wait_ready(lambda: all(answers(*entry) for entry in self.entries), READY_SECONDS)
 
     def stop(self) -> None:
         """End it at once; its connections are cut."""

@@ -134,8 +134,8 @@ def give(path: Path, user: str) -> None:
         shutil.chown(path, user, grp.getgrgid(pwd.getpwnam(user).pw_gid).gr_name)
 
 
-def answers(port: int, host: str = "127.0.0.1") -> bool:
-    """Tell whether somebody listens on a port."""
+def answers(host: str, port: int) -> bool:
+    """Tell whether somebody listens on an address."""
     try:
         with socket.create_connection((host, port), 1):
             return True

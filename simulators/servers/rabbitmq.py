@@ -24,8 +24,8 @@ ADMIN = "admin"
 STATE = "broker.json"
 
 CONFIG = """\
-listeners.tcp.1 = 127.0.0.1:{port}
-management.tcp.ip = 127.0.0.1
+listeners.tcp.1 = {host}:{port}
+management.tcp.ip = {host}
 management.tcp.port = {management_port}
 loopback_users = none
 default_user = {admin}
@@ -46,7 +46,7 @@ class Broker:
 
     def __init__(self, folder: Path, state: dict[str, Any], *, lasting: bool = False) -> None:
         self.folder = folder
-        self.host = "127.0.0.1"
+        self.host: str = state["host"]
         self.port: int = state["port"]
         self.management_port: int = state["management_port"]
         self.admin_user = ADMIN
@@ -62,6 +62,7 @@ class Broker:
         folder: Path | None = None,
         *,
         settings: Sequence[str] = (),
+        host: str = "127.0.0.1",
         port: int = 0,
         password: str = "",
         lasting: bool = False,
@@ -75,6 +76,7 @@ class Broker:
         folder.mkdir(parents=True, exist_ok=True)
         own, management, distribution, epmd = free_ports(4)
         state = {
+            "host": host,
             "port": port or own,
             "management_port": management,
             "distribution_port": distribution,
@@ -94,6 +96,7 @@ class Broker:
     def configure(self, settings: Sequence[str]) -> None:
         """Write the configuration with these further lines; it counts from the next start."""
         text = CONFIG.format(
+            host=self.host,
             port=self.port,
             management_port=self.management_port,
             admin=ADMIN,
