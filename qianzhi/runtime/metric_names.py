@@ -58,6 +58,8 @@ GAUGES: dict[str, Metric] = {
         "Time until the first of our certificates (own), authorities (ca) or revocation lists (crl) ends.",
         ("tls", "what"),
     ),
+    "qianzhi_broker_ready": Metric("1 while the queue broker can be consumed from and published to."),
+    "qianzhi_queue_depth": Metric("Messages waiting in a queue when it was last counted.", ("queue",)),
     "qianzhi_draining": Metric("1 while this daemon drains.", ()),
 }
 
