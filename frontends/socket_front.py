@@ -5,7 +5,7 @@ closed as soon as its one message has been answered, or is to hear nothing.
 """
 
 from collections.abc import Callable, Hashable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from frontends.front import TO_BANK, Frame
 from frontends.processor import Processor
@@ -15,6 +15,9 @@ from qianzhi.runtime.effects import Effects, Send
 from qianzhi.wire.framing import FrameReader, frame
 from socket_pool.limits import SocketLimits
 from socket_pool.server import SocketServer
+
+if TYPE_CHECKING:
+    from qianzhi.runtime.tls import Protection
 
 ANSWER_SPARE_SECONDS = 5  # beyond a request's own time, after which a short connection is cut
 
@@ -34,8 +37,11 @@ class SocketFront:
         core: Processor,
         run: Callable[[Effects], None],
         reactor: Any,
+        *,
+        tls: "Protection | None" = None,
+        proxies: tuple[str, ...] = (),
     ) -> None:
-        """Nothing is opened before `start`."""
+        """`proxies` are the balancers that say who dials.  Nothing is opened before `start`."""
         self._spec = profile.frame
         self._short = profile.transport.connection == "short"
         self._core = core
@@ -48,6 +54,8 @@ class SocketFront:
             name=profile.name,
             reactor=reactor,
             short_seconds=profile.limits.reply_seconds + ANSWER_SPARE_SECONDS if self._short else 0,
+            tls=tls,
+            proxies=proxies,
         )
 
     def start(self) -> str:

@@ -8,7 +8,7 @@ only carried.
 
 import os
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred, DeferredList
 
@@ -22,6 +22,9 @@ from qianzhi.runtime.now import SECOND_US, Now
 from socket_pool.client import SocketClient
 from socket_pool.limits import SocketLimits
 from socket_pool.server import SocketServer
+
+if TYPE_CHECKING:
+    from qianzhi.runtime.tls import Protection
 
 OnEvents = Callable[[list[tuple[str, LinkEvent]]], None]
 Items = Sequence[Envelope | Answer | DrainNotice]  # one list is of one kind
@@ -41,13 +44,17 @@ class Link:
         *,
         reactor: Any,
         limits: LinkTable | None = None,
+        tls: "Protection | None" = None,
     ) -> None:
-        """`hello` is asked anew for each connection, because it says whether the daemon drains."""
+        """`hello` is asked anew for each connection, because it says whether the daemon drains; `tls` goes
+        around all of them, and whom it lets in still has to prove itself to the mux.
+        """
         self._hello = hello
         self._key = key
         self._on_events = on_events
         self._reactor = reactor
         self._limits = limits or LinkTable()
+        self.tls = tls
         self._log = get_logger("link")
         self._ends: list[LinkServer | LinkClient] = []
         self._muxes: dict[int, tuple[Mux, LinkServer | LinkClient]] = {}
@@ -210,7 +217,9 @@ class LinkServer:
     def __init__(self, link: Link, host: str, port: int, limits: SocketLimits, reactor: Any) -> None:
         """Nothing is opened yet; made by `Link.listen`."""
         self._link = link
-        self._server = SocketServer(host, port, limits, _Chunks, self, name="link", reactor=reactor)
+        self._server = SocketServer(
+            host, port, limits, _Chunks, self, name="link", reactor=reactor, tls=link.tls
+        )
 
     def start(self) -> int:
         """Listen and return the port."""
@@ -250,7 +259,9 @@ class LinkClient:
         """Nothing is opened yet; made by `Link.dial`."""
         self._link = link
         self._name = name
-        self._client = SocketClient(host, port, limits, _Chunks, self, name=f"link_{name}", reactor=reactor)
+        self._client = SocketClient(
+            host, port, limits, _Chunks, self, name=f"link_{name}", reactor=reactor, tls=link.tls
+        )
 
     def start(self) -> None:
         """Begin to dial."""

@@ -15,7 +15,6 @@ Sessions are never resumed: each connection is judged by the files of its own ti
 
 import ipaddress
 import weakref
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -45,14 +44,6 @@ DAY_SECONDS = 86_400
 LOG_SECONDS = 10
 CIPHERS = b"ECDHE+AESGCM:ECDHE+CHACHA20:!aNULL"  # of TLS 1.2; those of 1.3 are all good
 _VERSIONS = {"1.2": SSL.TLS1_2_VERSION, "1.3": SSL.TLS1_3_VERSION}
-
-
-def protect(name: str, tables: Mapping[str, TlsTable], base: Path) -> "Protection | None":
-    """Return the protection that a setting `tls = NAME` asks for, None for an empty name.
-
-    `tables` are the site's, `base` the configuration's folder.  Raises TlsError.
-    """
-    return Protection(name, tables[name], base) if name else None
 
 
 class Protection:

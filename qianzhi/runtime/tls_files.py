@@ -13,6 +13,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 
 from qianzhi.runtime import clock
+from qianzhi.runtime.process import DaemonError
 from qianzhi.runtime.tls_table import TlsTable
 
 T = TypeVar("T")
@@ -27,7 +28,7 @@ class Finding(NamedTuple):
     expected: str
 
 
-class TlsError(Exception):
+class TlsError(DaemonError):
     """Files that cannot be used; `findings` holds everything that is wrong with them."""
 
     def __init__(self, name: str, findings: list[Finding]) -> None:
