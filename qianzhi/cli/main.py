@@ -37,6 +37,8 @@ app = typer.Typer(
 )
 supervisor_app = typer.Typer(help="What supervisor is given: supervisor.d/.", no_args_is_help=True)
 app.add_typer(supervisor_app, name="supervisor", rich_help_panel="Running")
+haproxy_app = typer.Typer(help="What the banks' balancer is given.", no_args_is_help=True)
+app.add_typer(haproxy_app, name="haproxy", rich_help_panel="Running")
 app.add_typer(profile_app)
 
 
@@ -143,6 +145,22 @@ def supervisor_render(
     from qianzhi.cli.daemons import render_command
 
     render_command(chosen(context), folder, machine, program, only_check)
+
+
+@haproxy_app.command("render")
+def haproxy_render(
+    context: typer.Context,
+    file: Annotated[Path, typer.Option("--to", metavar="FILE", help="The file to write.")] = Path(
+        "contrib/haproxy/haproxy.cfg"
+    ),
+    only_check: Annotated[
+        bool, typer.Option("--check", help="Write nothing; exit 1 when the file differs.")
+    ] = False,
+) -> None:
+    """Render HAProxy's configuration for the banks that dial an `entry` of the site."""
+    from qianzhi.cli.balancer import render_command
+
+    render_command(chosen(context), file, only_check)
 
 
 @app.command(rich_help_panel="Trying it")
