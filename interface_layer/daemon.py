@@ -9,6 +9,7 @@ from interface_layer.dispatcher import Dispatcher
 from interface_layer.shares import part_of
 from qianzhi.link.events import LinkEvent, deliver
 from qianzhi.link.hop import HopLimits
+from qianzhi.link.protection import protection_of
 from qianzhi.link.shell import Link
 from qianzhi.link.site import bridges_of, data_folder, group_of, zone_of
 from qianzhi.link.tables import BankLimits, Site
@@ -43,7 +44,14 @@ class NodeDaemon:
             first_id=clock.now().wall_us,
             weights={bridge: place.weight for bridge, place in site.bridges.items()},
         )
-        self._link = Link(self._core.hello, key, self._on_events, reactor=self._reactor, limits=site.link)
+        self._link = Link(
+            self._core.hello,
+            key,
+            self._on_events,
+            reactor=self._reactor,
+            limits=site.link,
+            tls=protection_of(site, site.link.tls),
+        )
         self._interpreter: Interpreter | None = None
         self._drained: Deferred[None] | None = None
 

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError
 
-from qianzhi.runtime import clock, log, metrics
+from qianzhi.runtime import clock, log, metrics, tls_open
 from qianzhi.runtime.admin import AdminError, AdminServer, Answer, Command, plain
 from qianzhi.runtime.metrics import MetricsServer
 from qianzhi.runtime.process import DaemonError, install_reactor
@@ -93,7 +93,11 @@ class Life:
         self._beating = False
         own = dict(daemon.commands())
         self._standby = self._standby_of(own)
-        given = {"status": plain(self._answer_status), "drain": plain(self._answer_drain)}
+        given = {
+            "status": plain(self._answer_status),
+            "drain": plain(self._answer_drain),
+            "reload": plain(_answer_reload),
+        }
         kept = self._standby.commands() if self._standby is not None else {}
         self._admin = AdminServer(socket_path(options.data, daemon.name), {**own, **kept, **given})
         self._metrics = MetricsServer(options.metrics_host, options.metrics_port)
@@ -122,6 +126,7 @@ class Life:
         except CannotListenError as error:
             self._fail(f"cannot listen on {error.interface}:{error.port}: {error.socketError}")
         else:
+            tls_open.watch(self._reactor)
             self._state = "running"
             self._log.info("started", pid=os.getpid(), metrics_port=port)
             if self._options.heartbeat is not None:
@@ -223,11 +228,13 @@ class Life:
     def _answer_status(self) -> Answer:
         uptime_us = clock.now().mono_us - self._started_us
         own = self._daemon.status()
+        tls = tls_open.status_all()
         return {
             "name": self._daemon.name,
             "pid": os.getpid(),
             "uptime_seconds": uptime_us // 1_000_000,
             "state": self._state,
+            **({"tls": tls} if tls else {}),
             **own,
             **(self._standby.status() if self._standby is not None else {}),
         }
@@ -237,3 +244,12 @@ class Life:
             raise AdminError(f"{self._daemon.name} is {self._state}")
         self._reactor.callLater(0, self._begin_drain, "asked by the admin socket")
         return {"draining": True}
+
+
+def _answer_reload() -> Answer:
+    """Read the files of every certificate anew; refused where some of them cannot be used."""
+    done = tls_open.reload_all()
+    troubles = [text for text in done.values() if text != "done"]
+    if troubles:
+        raise AdminError(f"the certificates read before stay in force: {'; '.join(troubles)}")
+    return {"read": sorted(done)}
