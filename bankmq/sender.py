@@ -1,6 +1,6 @@
 """A bank's end of a ZeroMQ queue: a DEALER socket around `kept.KeptMessages`; the simulators stand on it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import zmq
@@ -17,14 +17,20 @@ RECONNECT_MS_MAX = 1_000  # ZeroMQ doubles its pause up to this, and adds some o
 
 
 class ZmqSender:
-    """Sends messages to one endpoint and keeps each until its answer; `on_outcomes` hears how they ended, in
-    lists."""
+    """Sends messages to one endpoint, or in turn to several that stand in for each other, and keeps each
+    until its answer; `on_outcomes` hears how they ended, in lists."""
 
     def __init__(
-        self, endpoint: str, limits: KeepLimits, on_outcomes: Callable[[list[Outcome]], None], reactor: Any
+        self,
+        endpoint: str,
+        limits: KeepLimits,
+        on_outcomes: Callable[[list[Outcome]], None],
+        reactor: Any,
+        others: Sequence[str] = (),
     ) -> None:
-        """Nothing is opened yet."""
-        self._endpoint = endpoint
+        """`others` are the endpoints of the other instances of the same queue.  Nothing is opened yet."""
+        self._endpoints = (endpoint, *others)
+        self._standing: set[bytes] = set()
         self._limits = limits
         self._on_outcomes = on_outcomes
         self._reactor = reactor
@@ -52,12 +58,13 @@ class ZmqSender:
         socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, 3 * HEARTBEAT_MS)
         socket.setsockopt(zmq.RECONNECT_IVL, 100)
         socket.setsockopt(zmq.RECONNECT_IVL_MAX, RECONNECT_MS_MAX)
-        monitor = socket.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED)
+        monitor = socket.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED)
         self._readers = [
             ZmqReader(monitor, self._reactor, self._take_line_events, lambda: MESSAGES_PER_TURN_MAX),
             ZmqReader(socket, self._reactor, self._take_answers, lambda: MESSAGES_PER_TURN_MAX, self._flush),
         ]
-        socket.connect(self._endpoint)
+        for endpoint in self._endpoints:
+            socket.connect(endpoint)
         for reader in self._readers:
             reader.start()
 
@@ -94,9 +101,19 @@ class ZmqSender:
         self._tell()
 
     def _take_line_events(self, messages: list[list[bytes]]) -> None:
+        """Send everything again when the first line stands, and when one of several is gone: what it held
+        may go to the others, who answer a repeat as they would the first."""
+        again = False
         for parts in messages:
-            if parse_monitor_message(parts)["event"] == zmq.EVENT_HANDSHAKE_SUCCEEDED:
-                self._interpreter.run(self._kept.on_connected(clock.now()))
+            event = parse_monitor_message(parts)
+            if event["event"] == zmq.EVENT_HANDSHAKE_SUCCEEDED:
+                again = again or not self._standing
+                self._standing.add(event["endpoint"])
+            elif event["endpoint"] in self._standing:
+                self._standing.discard(event["endpoint"])
+                again = bool(self._standing)
+        if again:
+            self._interpreter.run(self._kept.on_connected(clock.now()))
         self._tell()
 
     def _carry(self, send: Send) -> None:

@@ -1,18 +1,20 @@
-"""Blocking connections for one bank's single requests: sockets, or a pair of direct queues.
+"""Blocking connections for one bank's single requests: sockets, or direct queues; `broker_lines` has another.
 
 Only for the command and for tests; the simulated traffic has shells of its own on the reactor.
 """
 
 import select
 import socket
+import ssl
 from typing import TYPE_CHECKING, Any, Protocol
 
-from bankmq.kept import KeepLimits, Outcome
-from bankmq.sender import ZmqSender
+from bankmq.kept import KeepLimits
+from qianzhi.link.tables import BankPlace
 from qianzhi.runtime import clock
+from simulators.bank_tls import BankTls
 from simulators.framing import Cutter, FramingError, framed
-from simulators.line import CONTROL, MAIN, Incoming, Outgoing
-from simulators.message_ids import MessageIds
+from simulators.line import Incoming, Outgoing
+from simulators.queue_senders import DirectSenders
 
 if TYPE_CHECKING:
     from qianzhi.wire.framing import FrameSpec
@@ -41,11 +43,11 @@ class Connection(Protocol):
 class SocketConnection:
     """One TCP connection."""
 
-    def __init__(self, host: str, port: int, spec: "FrameSpec") -> None:
+    def __init__(self, host: str, port: int, spec: "FrameSpec", tls: BankTls | None = None) -> None:
         """Connect; raises LineGoneError when nobody listens."""
         self._spec = spec
         self._cutter = Cutter(spec)
-        self._socket = _connected(host, port)
+        self._socket = _connected(host, port, tls)
 
     def send(self, items: list[Outgoing]) -> None:
         """Send frames; raises LineGoneError."""
@@ -78,21 +80,23 @@ class SocketConnection:
 class ShortConnections:
     """A TCP connection for each message, which shuts its sending side behind it."""
 
-    def __init__(self, host: str, port: int, spec: "FrameSpec") -> None:
+    def __init__(self, host: str, port: int, spec: "FrameSpec", tls: BankTls | None = None) -> None:
         """Connect once to see that somebody listens; raises LineGoneError when nobody does."""
         self._address = (host, port)
         self._spec = spec
+        self._tls = tls
         self._open: dict[socket.socket, tuple[Cutter, int]] = {}
-        _connected(host, port).close()
+        _connected(host, port, tls).close()
 
     def send(self, items: list[Outgoing]) -> None:
         """Send each frame on a connection of its own; raises LineGoneError."""
         for item in items:
-            made = _connected(*self._address)
+            made = _connected(*self._address, self._tls)
             self._open[made] = Cutter(self._spec), item.ticket
             try:
                 made.sendall(framed(self._spec, item.frame))
-                made.shutdown(socket.SHUT_WR)
+                if self._tls is None:
+                    made.shutdown(socket.SHUT_WR)  # under TLS it would end both directions
             except OSError as error:
                 raise LineGoneError("the connection was closed by the other side") from error
 
@@ -120,9 +124,12 @@ class ShortConnections:
         return [Incoming(frame, ticket) for frame in frames]
 
 
-def _connected(host: str, port: int) -> socket.socket:
+def _connected(host: str, port: int, tls: BankTls | None) -> socket.socket:
     try:
-        return socket.create_connection((host, port), timeout=CONNECT_SECONDS)
+        plain = socket.create_connection((host, port), timeout=CONNECT_SECONDS)
+        return plain if tls is None else tls.wrap(plain, host)
+    except ssl.SSLError as error:
+        raise LineGoneError(f"no protected line to {host}:{port}: {error.reason or error}") from error
     except OSError as error:
         raise LineGoneError(f"nobody listens on {host}:{port} ({error.strerror or error})") from error
 
@@ -130,24 +137,16 @@ def _connected(host: str, port: int) -> socket.socket:
 class QueueConnection:
     """One bank's direct queues, pumped by hand: the reactor is turned, never run."""
 
-    def __init__(self, main: str, control: str, bank: str, reactor: Any) -> None:
+    def __init__(self, bank: str, place: BankPlace, reactor: Any) -> None:
         """Connect as soon as somebody is there; a queue cannot tell that nobody is."""
         self._reactor = reactor
         self._answers: list[Incoming] = []
-        self._ids = MessageIds(bank, clock.now().wall_us)
-        limits = KeepLimits(answer_seconds=5)
-        endpoints = {MAIN: main} | ({CONTROL: control} if control else {})
-        self._senders = {
-            name: ZmqSender(endpoint, limits, self._take, reactor) for name, endpoint in endpoints.items()
-        }
-        for sender in self._senders.values():
-            sender.start()
+        self._senders = DirectSenders(bank, place, KeepLimits(answer_seconds=5), self._take, reactor)
+        self._senders.start()
 
     def send(self, items: list[Outgoing]) -> None:
         """Send documents; each is kept and sent again until its answer comes."""
-        for item in items:
-            sender = self._senders.get(item.endpoint) or self._senders[MAIN]
-            sender.submit([(self._ids.of(item.ticket), item.frame)])
+        self._senders.submit(items)
 
     def receive(self, seconds: float) -> list[Incoming]:
         """Return the documents that came, none when `seconds` passed."""
@@ -159,12 +158,7 @@ class QueueConnection:
 
     def close(self) -> None:
         """Close at once."""
-        for sender in self._senders.values():
-            sender.stop()
+        self._senders.stop()
 
-    def _take(self, outcomes: list[Outcome]) -> None:
-        self._answers += [
-            Incoming(outcome.body, self._ids.ticket(outcome.message_id))
-            for outcome in outcomes
-            if outcome.end == "answered"
-        ]
+    def _take(self, items: list[Incoming]) -> None:
+        self._answers += items

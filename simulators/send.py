@@ -14,10 +14,12 @@ from frontends.profile import Profile
 from qianzhi.domain.dates import as_date, business_date
 from qianzhi.domain.requests import Kind, Request
 from qianzhi.domain.results import Result
+from qianzhi.link.site import entry_of, parse_address
 from qianzhi.link.tables import Site
 from qianzhi.runtime import clock
 from qianzhi.runtime.now import SECOND_US
 from simulators.bank_line import BankLine, kinds_of
+from simulators.bank_tls import bank_tls
 from simulators.books import Books
 from simulators.connections import (
     Connection,
@@ -32,7 +34,6 @@ from simulators.orders import Order, SendError, SendResult
 from simulators.record import Ask, Heard
 from simulators.state_file import StateFile
 from simulators.sums import Day, Sums
-from simulators.traffic import address_of
 
 __all__ = ["ACTIONS", "LINE_ACTIONS", "Order", "SendError", "SendResult", "management_of", "send"]
 
@@ -105,7 +106,7 @@ def _send(
     maker = LineMaker(profile, config, state, production=site.production)
     line = maker.make(serials.__next__)
     try:
-        connection = _connect(site, profile)
+        connection = _connect(site, profile, config)
     except LineGoneError as error:
         raise SendError(str(error)) from error
     talk = Talk(profile, maker, line, connection, timeout_seconds, state.books)
@@ -117,15 +118,19 @@ def _send(
         connection.close()
 
 
-def _connect(site: Site, profile: Profile) -> Connection:
+def _connect(site: Site, profile: Profile, config: Path) -> Connection:
     place = site.banks[profile.name]
-    if profile.transport.kind == "queue":
+    if profile.transport.kind == "queue" and profile.engine == "zeromq":
         from twisted.internet import reactor
 
-        return QueueConnection(place.listen, place.control, profile.name, reactor)
-    host, port = address_of(place.listen)
+        return QueueConnection(profile.name, place, reactor)
+    if profile.transport.kind == "queue":
+        from simulators.broker_lines import BrokerConnection, bank_broker  # loads pika
+
+        return BrokerConnection(bank_broker(site, profile, config))
+    host, port = parse_address(entry_of(place))
     shape = ShortConnections if profile.transport.connection == "short" else SocketConnection
-    return shape(host, port, profile.frame)
+    return shape(host, port, profile.frame, bank_tls(site, place.tls, config))
 
 
 class Talk:

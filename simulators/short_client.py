@@ -2,8 +2,8 @@
 
     connect ─▶ send one frame ─▶ (shut the sending side, or not) ─▶ read until the answer is whole ─▶ close
 
-Whether the sending side is shut is a habit of the bank's, drawn from the randomness that it is given.  The
-connection says whose an answer is.
+Whether the sending side is shut is a habit of the bank's, drawn from the randomness that it is given (never
+under TLS, which has no half).  The connection says whose an answer is.
 """
 
 from collections import deque
@@ -19,6 +19,7 @@ from simulators.scenario import Chance
 from simulators.simulated import SimulatedBank
 
 if TYPE_CHECKING:
+    from qianzhi.runtime.tls import Protection
     from qianzhi.wire.framing import FrameSpec
 
 OPEN_MAX = 8  # connections at once; other messages wait for one of them to end
@@ -39,8 +40,10 @@ class ShortBank:
         chance: Chance,
         reactor: Any,
         open_max: int = OPEN_MAX,
+        tls: "Protection | None" = None,
     ) -> None:
         """Nothing is opened yet."""
+        self._tls = tls
         self.spec = spec
         self._core = core
         self._address = (host, port)
@@ -97,10 +100,18 @@ class ShortBank:
     def _connect_waiting(self) -> None:
         while self._waiting and len(self._open) < self._open_max:
             item = self._waiting.popleft()
-            half_closes = bool(self._chance.randrange(0, 2))
+            half_closes = bool(self._chance.randrange(0, 2)) and self._tls is None
             exchange = Exchange(self, item, half_closes, self._reactor)
             self._open.add(exchange)
-            self._reactor.connectTCP(*self._address, exchange, CONNECT_SECONDS)
+            host, port = self._address
+            self._reactor.connectTCP(host, port, self._protected(host, exchange), CONNECT_SECONDS)
+
+    def _protected(self, host: str, exchange: "Exchange") -> Any:
+        if self._tls is None:
+            return exchange
+        from socket_pool.tls import calling  # loads OpenSSL, which few lines need
+
+        return calling(self._tls, host, exchange)
 
 
 class Exchange:

@@ -13,6 +13,7 @@ from socket_pool.client import SocketClient
 from socket_pool.limits import SocketLimits
 
 if TYPE_CHECKING:
+    from qianzhi.runtime.tls import Protection
     from qianzhi.wire.framing import FrameSpec
 
 LONGEST_PAUSE_SECONDS = 1.0  # between attempts to connect: a bank is back soon after its front-end
@@ -32,6 +33,7 @@ class SocketBank:
         spec: "FrameSpec",
         before_send: Callable[[], None],
         reactor: Any,
+        tls: "Protection | None" = None,
     ) -> None:
         """Nothing is opened yet."""
         self._core = core
@@ -49,6 +51,7 @@ class SocketBank:
             name=name,
             reactor=reactor,
             longest_pause_seconds=LONGEST_PAUSE_SECONDS,
+            tls=tls,
         )
 
     def start(self) -> None:

@@ -19,15 +19,19 @@ from zoneinfo import ZoneInfo
 from frontends.profile import Profile
 from qianzhi.domain.dates import business_date
 from qianzhi.domain.requests import Kind
-from qianzhi.link.tables import BankPlace, Site
+from qianzhi.link.site import entry_of, parse_address
+from qianzhi.link.tables import Site
 from qianzhi.runtime import clock
 from qianzhi.runtime.now import SECOND_US
 from simulators.bank import BankModel
 from simulators.bank_line import kinds_of
+from simulators.bank_tls import bank_tls
 from simulators.lines import LineMaker
 from simulators.live_table import Rates
 from simulators.plans import Identity
+from simulators.queue_client import LIMITS as QUEUE_LIMITS
 from simulators.queue_client import QueueBank
+from simulators.queue_senders import queue_senders
 from simulators.record import Record
 from simulators.report import Report
 from simulators.scenario import Scenario
@@ -43,6 +47,8 @@ SETTLE_SECONDS = 60
 TOTALS_SECONDS = 10  # patience for the answers about totals, behind everything else
 LEASE_SECONDS = 10  # of traffic that a lease of serials lasts
 LEASE_MIN = 500
+
+Shell = SocketBank | ShortBank | QueueBank
 
 
 class Look(NamedTuple):
@@ -98,7 +104,7 @@ class BankRun:
         self._dates: list[int] = []  # business dates whose books this run has opened
         self._has_totals = Kind.TOTALS in kinds_of(profile)
         self.refill()
-        self.shell = self._shell(site.banks[profile.name], profile, reactor)
+        self.shell = self._shell(site, profile, config, reactor)
 
     def refill(self) -> None:
         """Lease more serials before they are needed, and use the key that another process was given."""
@@ -140,13 +146,22 @@ class BankRun:
         report = self.core.report()
         return Look(report, rates.look(report.bank, report.sent, mono_us), self.core.model.in_flight)
 
-    def _shell(self, place: BankPlace, profile: Profile, reactor: Any) -> SocketBank | ShortBank | QueueBank:
+    def _shell(self, site: Site, profile: Profile, config: Path, reactor: Any) -> Shell:
+        place = site.banks[profile.name]
         if profile.transport.kind == "queue":
-            return QueueBank(self.core, place.listen, place.control, reactor)
-        host, port = address_of(place.listen)
+            return QueueBank(
+                self.core,
+                lambda take: queue_senders(site, profile, config, QUEUE_LIMITS, take, reactor),
+                reactor,
+            )
+        host, port = parse_address(entry_of(place))
+        side = bank_tls(site, place.tls, config)
+        tls = side.protection() if side is not None else None
         if profile.transport.connection == "short":
-            return ShortBank(self.core, host, port, profile.frame, self._keep_key, self._habits, reactor)
-        return SocketBank(self.core, host, port, profile.frame, self._keep_key, reactor)
+            return ShortBank(
+                self.core, host, port, profile.frame, self._keep_key, self._habits, reactor, tls=tls
+            )
+        return SocketBank(self.core, host, port, profile.frame, self._keep_key, reactor, tls=tls)
 
     def _keep_key(self) -> None:
         self._maker.keep_key(self._line)
@@ -313,9 +328,3 @@ def stopped_by_signals(traffic: Traffic, reactor: Any) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def address_of(listen: str) -> tuple[str, int]:
-    """Split `HOST:PORT`, with or without `tcp://`."""
-    host, _, port = listen.removeprefix("tcp://").rpartition(":")
-    return host.strip("[]"), int(port)

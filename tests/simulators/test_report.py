@@ -9,7 +9,7 @@ from rich.console import Console
 
 from simulators.live_table import Rates, final_table, live_table, refusals_table
 from simulators.report import Histogram, Report
-from simulators.traffic import address_of, shared_out
+from simulators.traffic import shared_out
 
 
 @given(st.lists(st.integers(0, 10**9), min_size=1, max_size=300), st.integers(1, 1000))
@@ -44,11 +44,6 @@ def test_a_rate_is_shared_out_wholly_and_nobody_gets_nothing() -> None:
     assert shared_out(101, 2, 20) == [51, 50]
     assert shared_out(None, 2, 20) == [20, 20]
     assert shared_out(1, 3, 20) == [1, 1, 1]
-
-
-def test_addresses_with_and_without_their_scheme() -> None:
-    assert address_of("127.0.0.1:17301") == ("127.0.0.1", 17301)
-    assert address_of("tcp://[::1]:17301") == ("::1", 17301)
 
 
 def test_tables_have_a_row_for_each_bank() -> None:
