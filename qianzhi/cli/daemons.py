@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qianzhi.cli.output import BROKEN, UNREACHABLE, USAGE, CommandError, say
+from qianzhi.cli.output import BROKEN, USAGE, CommandError, say
 from qianzhi.cli.supervisor import Layout, Program, differences, render, write
 
 if TYPE_CHECKING:
@@ -119,7 +119,18 @@ def build_front(chosen: "Chosen", checked: "Checked", site: "Site", name: str, k
 
     profile = next(checked.profiles[bank] for daemon, bank, _, _ in fronts(site) if daemon == name)
     keys = resolve_keys(profile, chosen.config, production=site.production)
-    return FrontDaemon(site, profile, name, key, keys)
+    password = state_password(chosen, site) if profile.keeps_rows else ""
+    return FrontDaemon(site, profile, name, key, keys, password)
+
+
+def state_password(chosen: "Chosen", site: "Site") -> str:
+    """Return the password of the state database, empty where none is referred to; raises
+    KeyReferenceError.
+    """
+    from qianzhi.runtime.secrets import resolve_password
+
+    reference = site.state.password
+    return resolve_password(reference, production=site.production, base=chosen.config) if reference else ""
 
 
 def build_bridge(checked: "Checked", site: "Site", name: str, key: bytes) -> Any:
@@ -167,18 +178,3 @@ def status_of(site: "Site", name: str) -> dict[str, Any]:
         return ask(folder_of_sockets(site) / f"{name}.sock", "status", timeout_seconds=2.0)
     except AdminError as error:
         return {"name": name, "state": "down", "reason": str(error)}
-
-
-def drain_command(chosen: "Chosen", name: str, draining: bool) -> None:
-    """Let a daemon stand by, or take part again; it stays alive and finishes what it has."""
-    from qianzhi.runtime.admin import AdminError, ask
-
-    site = site_of(chosen)
-    names = [program.name for program in programs_of(site)]
-    if name not in names:
-        raise CommandError(USAGE, f"the site has no daemon {name!r}", f"it has {', '.join(names)}")
-    try:
-        ask(folder_of_sockets(site) / f"{name}.sock", "stand_by" if draining else "undrain")
-    except AdminError as error:
-        raise CommandError(UNREACHABLE, str(error), f"start it with `qianzhi daemon {name}`") from error
-    say(f"{name}: {'stands by and takes nothing new' if draining else 'takes requests again'}")

@@ -1,13 +1,21 @@
-"""`qianzhi status`: every daemon of the site in a line of plain words; everything else is in --json."""
+"""`qianzhi status`: every daemon of the site in a line of plain words; everything else is in --json.
 
+This machine's daemons are asked; of the others the heartbeat rows tell, with their age.
+"""
+
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
 
-from qianzhi.cli.daemons import site_of, statuses
-from qianzhi.cli.output import UNREACHABLE, CommandError, show_json, show_table
+from qianzhi.cli.daemons import folder_of_sockets, programs_of, site_of, status_of
+from qianzhi.cli.output import UNREACHABLE, CommandError, say, show_json, show_table
 from qianzhi.cli.wording import counted, duration
+from qianzhi.runtime.now import SECOND_US
 
 if TYPE_CHECKING:
     from qianzhi.cli.chosen import Chosen
+    from qianzhi.link.store import Beat
+    from qianzhi.link.tables import Site
 
 Status = dict[str, Any]
 
@@ -16,13 +24,18 @@ BUSIEST_MAX = 3
 
 def status_command(chosen: "Chosen", as_json: bool) -> None:
     """Show every daemon's status; a daemon that does not answer makes the exit code 3."""
-    found = dict(statuses(site_of(chosen)))
+    from qianzhi.link.site import zone_of
+
+    site = site_of(chosen)
+    look = Look(chosen, site)
+    found = {program.name: look.at(program.name) for program in programs_of(site)}
     if as_json:
         show_json(found)
     else:
-        show_table(
-            ("daemon", "state", "pid>", "up>", "now"), [row_of(name, each) for name, each in found.items()]
-        )
+        rows = [row_of(name, each, zone_of(site)) for name, each in found.items()]
+        show_table(("daemon", "state", "pid>", "up>", "now"), rows)
+        if look.trouble:
+            say(f"other machines' daemons are not shown: {look.trouble}")
     down = [name for name, status in found.items() if status["state"] == "down"]
     if len(down) == len(found):
         advice = "nothing of this site runs here; start it with `make run` or `qianzhi run`"
@@ -35,14 +48,78 @@ def status_command(chosen: "Chosen", as_json: bool) -> None:
         )
 
 
-def row_of(name: str, status: Status) -> tuple[object, ...]:
-    """Return one row of the table."""
+class Look:
+    """What can be seen of a site's daemons from here; `trouble` says why other machines cannot be seen."""
+
+    def __init__(self, chosen: "Chosen", site: "Site") -> None:
+        self.trouble = ""
+        self._chosen = chosen
+        self._site = site
+        self._beats: dict[str, Beat] | None = None
+
+    def at(self, name: str) -> Status:
+        """Return a daemon's status: its own answer where its socket is here, else its last heartbeat.
+
+        One that does not answer, or was last heard of too long ago, is "down", and `reason` says why.
+        """
+        from qianzhi.link.heartbeats import fresh
+
+        if (folder_of_sockets(self._site) / f"{name}.sock").exists():
+            return status_of(self._site, name)
+        beat = self._read().get(name)
+        if beat is None:
+            return status_of(self._site, name)
+        age, machine = duration(int(beat.age_seconds)), beat.row.machine
+        seen = {"machine": machine, "age_seconds": round(beat.age_seconds, 1)}
+        if not fresh(self._site, beat) or beat.row.status.get("state") == "stopped":
+            reason = f"last heard of {age} ago, on machine {machine}"
+            return {"name": name, "state": "down", "reason": reason, "seen": seen}
+        return {**beat.row.status, "seen": seen}
+
+    def _read(self) -> "dict[str, Beat]":
+        from qianzhi.link.heartbeats import read_beats
+        from qianzhi.link.store import BeatsError
+        from qianzhi.runtime.secrets import KeyReferenceError
+
+        if self._beats is None:
+            try:
+                self._beats = read_beats(self._site, self._chosen.config)
+            except (BeatsError, KeyReferenceError) as error:
+                self._beats, self.trouble = {}, f"the state database: {error}"
+        return self._beats
+
+
+def row_of(name: str, status: Status, zone: ZoneInfo | None = None) -> tuple[object, ...]:
+    """Return one row of the table; times of day are told in `zone`."""
     if status["state"] == "down":
-        return name, "down", "", "", ""
+        return name, "down", "", "", status["reason"] if "seen" in status else ""
     state = "draining" if status.get("draining") else status["state"]
+    state = "stands by" if status.get("standing_by") and status["state"] == "running" else state
     up = status.get("uptime_seconds")
-    words = "; ".join(word for word in words_of(status) if word)
+    told = [*order_words(status, zone), *words_of(status), *seen_words(status)]
+    words = "; ".join(word for word in told if word)
     return name, state, status.get("pid", ""), duration(int(up)) if up is not None else "", words
+
+
+def order_words(status: Status, zone: ZoneInfo | None) -> list[str]:
+    """Say who let the daemon stand by, since when, until when and why."""
+    order = status.get("standing_by")
+    if not order:
+        return []
+    until = f" until {_clock(order['until_us'], zone)}" if order.get("until_us") else ""
+    since = f" since {_clock(order['since_us'], zone)}" if order.get("since_us") else ""
+    reason = f" ({order['reason']})" if order.get("reason") else ""
+    return [f"by {order.get('by') or 'somebody'}{since}{until}{reason}"]
+
+
+def seen_words(status: Status) -> list[str]:
+    """Say on which machine a daemon is that was not asked, and how old its word is."""
+    seen = status.get("seen")
+    return [f"on machine {seen['machine']}, {int(seen['age_seconds'])} s ago"] if seen else []
+
+
+def _clock(us: int, zone: ZoneInfo | None) -> str:
+    return f"{datetime.fromtimestamp(us // SECOND_US, zone or ZoneInfo('Asia/Shanghai')):%m-%d %H:%M}"
 
 
 def words_of(status: Status) -> list[str]:
@@ -88,13 +165,16 @@ def node_words(status: Status) -> list[str]:
     """Say which peers are away, what was answered to the banks, and what the busiest have under way."""
     away = [name for name, peer in status["peers"].items() if not peer["up"]]
     draining = [name for name, peer in status["peers"].items() if peer["up"] and peer["draining"]]
+    silent = [name for name, peer in status["peers"].items() if peer["up"] and peer.get("silent")]
     banks = status.get("banks", {})
     busiest = sorted(banks, key=lambda name: -banks[name].get("in_flight", 0))[:BUSIEST_MAX]
     answered, in_flight = (sum(bank.get(what, 0) for bank in banks.values()) for what in ("ok", "in_flight"))
     under_way = [f"{name} {banks[name]['in_flight']}" for name in busiest if banks[name].get("in_flight")]
     return [
         f"AWAY: {', '.join(away)}" if away else f"{counted(len(status['peers']), 'peer')} up",
+        "" if status.get("ready", True) else "reaches NO BRIDGE that takes anything; its partner serves",
         f"draining: {', '.join(draining)}" if draining else "",
+        f"SILENT, passed over: {', '.join(silent)}" if silent else "",
         f"{counted(len(banks), 'bank')}: {answered} answered, {in_flight} in flight"
         + (f" ({', '.join(under_way)})" if under_way else ""),
     ]

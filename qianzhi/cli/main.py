@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from qianzhi.cli.chosen import Chosen, chosen
+from qianzhi.cli.database import database_app
 from qianzhi.cli.output import (
     CHECK_ADVICE,
     EXIT_CODES,
@@ -39,11 +40,15 @@ supervisor_app = typer.Typer(help="What supervisor is given: supervisor.d/.", no
 app.add_typer(supervisor_app, name="supervisor", rich_help_panel="Running")
 haproxy_app = typer.Typer(help="What the banks' balancer is given.", no_args_is_help=True)
 app.add_typer(haproxy_app, name="haproxy", rich_help_panel="Running")
+app.add_typer(database_app, name="database", rich_help_panel="Core")
 app.add_typer(profile_app)
 
 
 Json = Annotated[bool, typer.Option("--json", help="Print data as JSON.")]
 DaemonName = Annotated[str, typer.Argument(metavar="NAME", help="node1, bridge1, front-hz_citic-1 …")]
+DaemonOrBank = Annotated[
+    str, typer.Argument(metavar="DAEMON|BANK", help="node1, bridge1, front-hz_citic-1, hz_citic …")
+]
 Phone = Annotated[str, typer.Argument(metavar="PHONE", help="11 digits, such as 13800000001.")]
 Bank = Annotated[str, typer.Argument(metavar="BANK", help="A bank of the site, such as hz_citic.")]
 
@@ -110,19 +115,28 @@ def status(context: typer.Context, as_json: Json = False) -> None:
 
 
 @app.command(rich_help_panel="Running")
-def drain(context: typer.Context, name: DaemonName) -> None:
-    """Let a daemon finish what it has and take nothing new; `undrain` ends that."""
-    from qianzhi.cli.daemons import drain_command
+def drain(
+    context: typer.Context,
+    name: DaemonOrBank,
+    reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; `status` shows it.")] = "",
+    until: Annotated[
+        str,
+        typer.Option("--until", metavar="TIME", help="When it ends by itself: 30m, 2h, 14:30, DATEThh:mm."),
+    ] = "",
+    force: Annotated[bool, typer.Option("--force", help="Even if nobody else would serve.")] = False,
+) -> None:
+    """Let a daemon or a bank's fronts finish what they have and take nothing new; kept over restarts."""
+    from qianzhi.cli.draining import Wish, drain_command
 
-    drain_command(chosen(context), name, True)
+    drain_command(chosen(context), name, Wish(reason, until, force))
 
 
 @app.command(rich_help_panel="Running")
-def undrain(context: typer.Context, name: DaemonName) -> None:
-    """Let a drained daemon take requests again."""
-    from qianzhi.cli.daemons import drain_command
+def undrain(context: typer.Context, name: DaemonOrBank) -> None:
+    """Let a drained daemon, or a bank's fronts, take requests again."""
+    from qianzhi.cli.draining import undrain_command
 
-    drain_command(chosen(context), name, False)
+    undrain_command(chosen(context), name)
 
 
 @supervisor_app.command("render")
