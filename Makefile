@@ -11,6 +11,10 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input --quiet
 # What an installation depends on: an editable install misses packages that were added after it.
 HOUSE := setup.cfg pyproject.toml $(wildcard setup.py)
 
+# A site of config/sites/; without one the default site, config/site.toml.
+SITE ?=
+QIANZHI = $(BIN)/qianzhi $(if $(SITE),--site "$(SITE)")
+
 DEMO_SECONDS ?= 20
 DEMO_RATE ?= 100
 DEMO_KILL ?=
@@ -34,11 +38,11 @@ help:  ## show this list
 
 setup: $(VENV)/.dev  ## make .venv/ with everything that run, test and check need
 
-run: $(VENV)/.run  ## bring the whole path up in the foreground with simulated banks; Ctrl-C ends it
-	@exec $(BIN)/qianzhi run --traffic
+run: $(VENV)/.run  ## bring the whole path up in the foreground with simulated banks; Ctrl-C ends it; SITE=carrier|pair
+	@exec $(QIANZHI) run --traffic
 
-demo: $(VENV)/.run  ## a bounded run that proves itself: DEMO_SECONDS=20 DEMO_RATE=100 DEMO_KILL=node|front|bridge
-	@exec $(BIN)/qianzhi demo --seconds "$(DEMO_SECONDS)" --rate "$(DEMO_RATE)" $(if $(DEMO_KILL),--kill "$(DEMO_KILL)")
+demo: $(VENV)/.run  ## a bounded run that proves itself: SITE=carrier|pair DEMO_SECONDS=20 DEMO_RATE=100 DEMO_KILL=node|front|bridge
+	@exec $(QIANZHI) demo --seconds "$(DEMO_SECONDS)" --rate "$(DEMO_RATE)" $(if $(DEMO_KILL),--kill "$(DEMO_KILL)")
 
 test: $(VENV)/.dev  ## run every test (some eight minutes on two cores)
 	@$(BIN)/python -m pytest

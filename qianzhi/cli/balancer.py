@@ -3,7 +3,7 @@
     bank ──▶ entry (HAProxy) ──PROXY v2──▶ the front of instance 1, 2, …
 
 A long connection goes to the instance that has the fewest; one whose instance dies is closed, so that the
-bank dials again and finds the other.  HAProxy takes no part in what is said: it passes bytes on, TLS included.
+bank dials again and finds the other.  HAProxy takes no part in what is said: it passes bytes on, TLS too.
 """
 
 from collections.abc import Iterator

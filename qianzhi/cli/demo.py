@@ -4,12 +4,10 @@
 the bank says it paid.  Records are compared one by one, then the sums, then the books are audited.
 """
 
-import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from qianzhi.cli.derived import derive
 from qianzhi.cli.feeding import both, feed, live_view, show_result
 from qianzhi.cli.looking import core_url
 from qianzhi.cli.machine import Machine
@@ -67,20 +65,16 @@ class Proof:
 def demo_command(chosen: "Chosen", seconds: int, rate: int, kill: str, seed: int) -> None:
     """Run the demonstration; exit 0 only if everything is proved."""
     from qianzhi.cli.checks import require
-    from qianzhi.cli.chosen import Chosen as Choice
+    from qianzhi.cli.laying_out import is_spread, own_copy
     from qianzhi.link.site import data_folder
 
     if kill not in ("", "node", "front", "bridge"):
         raise CommandError(USAGE, f"--kill {kill!r}", "one of node, front, bridge")
     _, site = require(chosen.config, chosen.site)
-    folder = data_folder(site) / "demo"
-    shutil.rmtree(folder, ignore_errors=True)
-    derive(chosen.config, chosen.site, folder / "config", folder / "var")
-    own = Choice(folder / "config")
-    checked, site = require(own.config)
+    folder = data_folder(site) / (f"{site.name}-demo" if is_spread(site) else "demo")
     proof: list[Proof] = []
-    with ended_by_signals():
-        proof.append(demonstrate(own, checked, site, Plan(seconds, rate, kill, seed)))
+    with ended_by_signals(), own_copy(chosen, site, folder, own_ports=True) as own:
+        proof.append(demonstrate(own, *require(own.config), Plan(seconds, rate, kill, seed)))
     if not proof:
         raise CommandError(BROKEN, "ended before its time, so nothing is proved")
     for fault in proof[0].faults:

@@ -1,17 +1,23 @@
-"""A configuration folder derived from another one, for a run on data of its own: all the same but for `data`.
+"""A configuration folder derived from another one, for a run on data of its own: all the same but for `data`
+and what a given function changes.
 
 Everything in the folder is linked, only the site's file is written anew, with its text kept as it is.
 """
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 from qianzhi.cli.output import USAGE, CommandError
 from qianzhi.runtime.problems import ConfigError
 
 
-def derive(config: Path, site_name: str, target: Path, data: Path) -> None:
+def derive(
+    config: Path, site_name: str, target: Path, data: Path, change: Callable[[str], str] = str
+) -> None:
     """Make `target` a configuration whose default site is the given site with its data in `data`.
+
+    `change` is given the site's text first.
 
     Raises ConfigError when the site cannot be read, CommandError when its file cannot be derived from.
     """
@@ -23,7 +29,7 @@ def derive(config: Path, site_name: str, target: Path, data: Path) -> None:
         link = target / entry.name
         if entry.name not in ("site.toml", "sites") and not link.exists():
             link.symlink_to(entry)
-    (target / "site.toml").write_text(with_data(text, data), encoding="utf-8")
+    (target / "site.toml").write_text(with_data(change(text), data), encoding="utf-8")
     site, problems = load_site(target)
     if site is None:
         raise ConfigError(problems)

@@ -33,14 +33,31 @@ Ctrl-C ends everything."""
 
 
 def run_command(chosen: "Chosen", machine: str, rate: int) -> None:
-    """Check, start, feed (with a rate above 0) until Ctrl-C or SIGTERM, stop; leaves no process behind."""
+    """Check, start, feed (with a rate above 0) until Ctrl-C or SIGTERM, stop; leaves no process behind.
+
+    A site of many machines is laid out here, unless one of them is named.
+    """
     from qianzhi.cli.checks import require
+    from qianzhi.cli.laying_out import is_spread, own_copy, say_layout
+    from qianzhi.link.site import data_folder
 
     checked, site = require(chosen.config, chosen.site)
     refuse_empty_machine(site, machine)
+    if machine or not is_spread(site):
+        with ended_by_signals():
+            run_machine(chosen, checked, site, machine, rate)
+        return
+    folder = data_folder(site) / site.name
+    with ended_by_signals(), own_copy(chosen, site, folder, own_ports=False) as own:
+        say_layout(site, own)
+        run_machine(own, *require(own.config), machine, rate)
+
+
+def run_machine(chosen: "Chosen", checked: "Checked", site: "Site", machine: str, rate: int) -> None:
+    """Start a machine's daemons (all without a name), feed them if wanted, until a signal ends it."""
     system = Machine(chosen, site, machine)
     system.refuse_taken_ports()
-    with ended_by_signals(), running(system, checked):
+    with running(system, checked):
         age = f"{process_age_seconds():.1f} s"
         say(f"{len(system.statuses())} daemons run after {age}; data and logs in {shown_path(system.data)}")
         say(hints(site, machine))
@@ -78,8 +95,12 @@ def refuse_empty_machine(site: "Site", machine: str) -> None:
 
 @contextlib.contextmanager
 def running(system: Machine, checked: "Checked") -> Iterator[None]:
-    """Seed an empty core, start the daemons, wait until they run; on the way out stop them."""
-    seed_core(checked, system.site, SUBSCRIBERS)
+    """Start the daemons, wait until they run; on the way out stop them.
+
+    Where all of them run here, an empty core is filled first; one machine of many leaves the core alone.
+    """
+    if not system.name:
+        seed_core(checked, system.site, SUBSCRIBERS)
     try:
         system.start()
         system.wait_ready()

@@ -129,6 +129,11 @@ class Broker:
 
     def start(self) -> None:
         """Start the node and wait until it serves; raises ServerFailed."""
+        self.launch()
+        self.wait_ready()
+
+    def launch(self) -> None:
+        """Start the node and do not wait."""
         epmd = [program("epmd"), "-port", str(self._state["epmd_port"]), "-address", "127.0.0.1"]
         if not self._epmd.alive:
             self._epmd.start(epmd, environment=self.environment)
@@ -137,6 +142,9 @@ class Broker:
         state = self.folder / STATE
         state.write_text(json.dumps(self._state), encoding="utf-8")
         state.chmod(0o600)
+
+    def wait_ready(self) -> None:
+        """Wait until the node serves; raises ServerFailed."""
         self._node.wait_ready(self._serves, READY_SECONDS)
 
     def stop(self) -> None:
