@@ -6,7 +6,7 @@ start.
 """
 
 from collections.abc import Callable, Iterable
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import msgspec
 
@@ -14,7 +14,7 @@ from crm_bridge.gateway_checks import refusal
 from crm_bridge.journal import Row, State, content_of, encode, kept, new_row, repeat_of, standing_of
 from crm_bridge.journal_dates import Calendar
 from crm_bridge.journal_totals import Day, Tally, Totals
-from qianzhi.billing.desk import Desk, Job, Outcome
+from qianzhi.billing.desk import Job, Outcome
 from qianzhi.domain.requests import KEYLESS_KINDS, Key, Kind, Reply, Request
 from qianzhi.domain.results import Result
 from qianzhi.ledger.invariant import invariant
@@ -30,6 +30,19 @@ class Terms(NamedTuple):
     amount_fen_max: int
     keep_days: int
     repeat_hours: int
+
+
+class Counter(Protocol):
+    """Where money requests go: billing's desk, or what stands in for the one behind a remote core."""
+
+    def owed(self, phone: str) -> Outcome:
+        """Say what a phone owes today."""
+
+    def credit(self, job: Job) -> Outcome:
+        """Carry out a recharge or a bill payment, or refuse it for a business reason."""
+
+    def reverse(self, order: str, key: Key, bank_number: str) -> Outcome:
+        """Undo what stands under an order."""
 
 
 class Changes(NamedTuple):
@@ -49,7 +62,7 @@ class Journal:
         self,
         rows: Iterable[Row],
         totals: Iterable[tuple[Day, Totals]],
-        desk: Desk,
+        desk: Counter,
         calendar: Calendar,
         terms: Terms,
         now: Now,

@@ -45,6 +45,7 @@ COUNTERS: dict[str, Metric] = {
     "qianzhi_tls_handshakes_total": Metric("TLS connections that came about.", ("tls", "version")),
     "qianzhi_tls_refused_total": Metric("TLS connections that did not, by reason.", ("tls", "reason")),
     "qianzhi_tls_reloads_total": Metric("Certificates read anew, by what came of it.", ("tls", "what")),
+    "qianzhi_remote_calls_total": Metric("Calls to a remote core, by how they ended.", ("call", "outcome")),
     "qianzhi_core_retries_total": Metric("Batches executed again, by reason.", ("reason",)),
 }
 
@@ -53,6 +54,8 @@ GAUGES: dict[str, Metric] = {
     "qianzhi_in_flight": Metric("Requests waiting for an answer.", ("bank",)),
     "qianzhi_waiting": Metric("Requests waiting for a writer.", ("writer",)),
     "qianzhi_peers_up": Metric("Link peers that are ready.", ("role",)),
+    "qianzhi_remote_open": Metric("1 while requests are forwarded to the remote core.", ()),
+    "qianzhi_remote_overdue": Metric("Outcomes of the remote core that stay unknown.", ()),
     "qianzhi_signed_on": Metric("1 while the bank is signed on.", ("bank",)),
     "qianzhi_certificate_expires_seconds": Metric(
         "Time until the first of our certificates (own), authorities (ca) or revocation lists (crl) ends.",

@@ -1,0 +1,324 @@
+"""The remote core as a writer sees it: intents into the journal, calls to the core, results into the journal.
+
+The journal decides about keys, repeats and dates as it does for the embedded core; the core is asked for what
+moves money.  For each wave of a list:
+
+    1  one transaction: what can be settled here is, and each call's key gets an open claim
+    2  the calls, outside of any transaction
+    3  one transaction: results into the journal, claims closed
+
+An open claim without a call under way is an outcome that is not known: before anything else happens to its
+key the core is asked for it, and asking settles.  Nothing is concluded from silence.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import tzinfo
+from typing import NamedTuple, Protocol
+
+import msgspec
+
+from crm_bridge.gateway_checks import key_refusal, refusal
+from crm_bridge.gateway_errors import CommitUnknownError, RaceError, RetryableError
+from crm_bridge.journal import Row, repeat_of
+from crm_bridge.journal_dates import Calendar
+from crm_bridge.journal_decide import Journal, Terms
+from crm_bridge.journal_totals import Day, Totals, day_of
+from crm_bridge.remote.claims import (
+    Claim,
+    Claims,
+    Ended,
+    Telling,
+    claims_for,
+    never_certain,
+    not_forwarded,
+    results_of,
+    time_of,
+)
+from crm_bridge.remote.contract import Answered, Call, Outcome, Unanswered, What
+from crm_bridge.remote.desks import Planner, Teller
+from crm_bridge.remote.store import ClaimStore
+from crm_bridge.remote.waves import named_keys, waves
+from crm_bridge.settings import CoreSettings
+from qianzhi.domain.requests import Key, Kind, Reply, Request
+from qianzhi.domain.results import Result
+from qianzhi.runtime.crash import crashpoint
+from qianzhi.runtime.effects import Alarm
+from qianzhi.runtime.now import Now
+
+RACES_MAX = 5
+TIMEOUT = "timeout"
+
+
+class Asked(Protocol):
+    """What this gateway needs of the client."""
+
+    @property
+    def ready(self) -> bool:
+        """Whether calls are forwarded now."""
+
+    def ask(self, calls: Sequence[Call]) -> list[Outcome]:
+        """Make calls that do not touch each other; return their outcomes in the same order."""
+
+    def take_alarms(self) -> list[Alarm]:
+        """Return the alarms raised since the last call."""
+
+
+class _Plan(NamedTuple):
+    """What a wave comes to before the core is asked; `unsettled` claims have to be asked for first."""
+
+    unsettled: list[Claim]
+    replies: dict[int, Reply]
+    calls: dict[int, Call]
+
+
+class RemoteGateway:
+    """One user of the remote core: a writer, or the settler; used by one thread at a time."""
+
+    def __init__(
+        self, settings: CoreSettings, zone: tzinfo, core: Asked, bridge: str = "bridge1", lane: int = 0
+    ) -> None:
+        self._store = ClaimStore(settings.database)
+        self._core = core
+        self._terms = Terms(settings.amount_fen_max, settings.keep_days, settings.repeat_hours)
+        self._close_minutes = settings.close_minutes
+        self._zone = zone
+        self._part = f"{bridge}/{lane}"
+        self._alarms: list[Alarm] = []
+        self._begun = False
+
+    def execute(self, requests: Sequence[Request], now: Now) -> list[Reply]:
+        """Carry out a list; return the replies in its order, UNKNOWN where the core did not answer.
+
+        Raises RetryableError and RaceError where nothing was written or asked, CommitUnknownError where
+        something may have been: the same list again gives the answers.
+        """
+        self._begun = False
+        replies: dict[int, Reply] = {}
+        try:
+            for wave in waves(requests, self._calendar(now).beside):
+                answers = self._wave([requests[place] for place in wave], now)
+                replies.update(zip(wave, answers, strict=True))
+        except (RetryableError, RaceError) as error:
+            if not self._begun:
+                raise
+            raise CommitUnknownError(f"part of the list was carried out: {error}") from error
+        return [replies[place] for place in range(len(requests))]
+
+    def quarantine(self, request: Request, now: Now) -> Reply:
+        """Block the key of a request that fails even alone; one whose outcome is open is asked for first."""
+        keys = named_keys(request, self._calendar(now).beside)
+        for _ in range(RACES_MAX):
+            with self._store.transaction() as transaction:
+                loaded = transaction.load(keys, ())
+                journal = self._journal(loaded.rows, Planner(request), now)
+                if not loaded.claims:
+                    reply = journal.quarantine(request)
+                    changes = journal.changes()
+                    claims = Claims(settled=[row.key for row in changes.inserts])
+                    if transaction.save(changes, claims, self._part, now.wall_us):
+                        transaction.commit()
+                        return reply
+            if self._settle(loaded.claims):
+                raise RetryableError("the core does not say what became of the key")
+        raise RaceError(f"{RACES_MAX} times others claimed the key to be blocked")
+
+    def lookup(self, keys: Sequence[Key]) -> dict[Key, Reply]:
+        """Return what a repeat of each key would be told now; a key without a result is missing."""
+        known = [key for key in keys if key_refusal(key) is None]
+        return {row.key: repeat_of(row) for row in self._store.rows(known)}
+
+    def settle_overdue(self, before_us: int, claims_max: int) -> tuple[int, int]:
+        """Ask for the outcomes of the oldest claims made before an instant; return how many there were, and
+        how many of them stay open.
+        """
+        claims = self._store.overdue(before_us, claims_max)
+        return len(claims), len(self._settle(claims))
+
+    def take_alarms(self) -> list[Alarm]:
+        """Return the alarms raised since the last call."""
+        alarms, self._alarms = self._alarms + self._core.take_alarms(), []
+        return alarms
+
+    def close(self) -> None:
+        """Let the database go."""
+        self._store.close()
+
+    def _wave(self, requests: Sequence[Request], now: Now, *, again: bool = True) -> list[Reply]:
+        """Carry out requests that do not touch each other."""
+        unknown: set[Key] = set()
+        plan = None
+        for _ in range(RACES_MAX):
+            plan = self._plan(requests, now, unknown)
+            if plan is not None and not plan.unsettled:
+                break
+            unknown |= self._settle(plan.unsettled) if plan is not None else set()
+        if plan is None or plan.unsettled:
+            raise RaceError(f"{RACES_MAX} times others claimed keys of this wave")
+        replies = plan.replies
+        self._compare_totals(requests, replies, now)
+        if not plan.calls:
+            return [replies[place] for place in range(len(requests))]
+        crashpoint("remote.before_calls")
+        outcomes = self._core.ask(list(plan.calls.values()))
+        crashpoint("remote.after_calls")
+        results = [
+            Ended(call, outcome, now) for call, outcome in zip(plan.calls.values(), outcomes, strict=True)
+        ]
+        replies |= zip(plan.calls, self._finish(results), strict=True)
+        # What broke off at once is asked for at once; who waited in vain has no time left.
+        broken = {place for place, one in zip(plan.calls, results, strict=True) if _broke_off(one)}
+        if broken and again:
+            claims = [Claim(plan.calls[place].request, self._part, now.wall_us) for place in sorted(broken)]
+            still = self._settle(claims)
+            known = [place for place in sorted(broken) if plan.calls[place].request.key not in still]
+            settled = self._wave([requests[place] for place in known], now, again=False)
+            replies |= zip(known, settled, strict=True)
+        return [replies[place] for place in range(len(requests))]
+
+    def _plan(self, requests: Sequence[Request], now: Now, unknown: set[Key]) -> _Plan | None:
+        """Settle in one transaction what needs no call, and claim what does; None when somebody else was
+        first.  Nothing is written while a claim has to be asked for.
+        """
+        beside = self._calendar(now).beside
+        named = [named_keys(request, beside) for request in requests]
+        days = [day_of(one) for one in requests if one.kind is Kind.TOTALS and refusal(one) is None]
+        forward = self._core.ready
+        plan = _Plan([], {}, {})
+        here: list[int] = []
+        with self._store.transaction() as transaction:
+            loaded = transaction.load([key for keys in named for key in keys], days)
+            plan.unsettled.extend(claim for claim in loaded.claims if claim.key not in unknown)
+            if plan.unsettled:
+                return plan
+            rows = {row.key: row for row in loaded.rows}
+            asked = [one if forward else not_forwarded(one) for one in requests]
+            for place, request in enumerate(asked):
+                call = self._call(request, [rows[key] for key in named[place] if key in rows], now)
+                if unknown.intersection(named[place]):
+                    plan.replies[place] = Reply(Result.UNKNOWN)
+                elif call is None:
+                    here.append(place)
+                elif forward:
+                    plan.calls[place] = call
+                else:
+                    # Neither did anything happen nor will it: what stands, stands.
+                    owed = call.what is What.OWED
+                    plan.replies[place] = Reply(Result.UNAVAILABLE if owed else Result.UNKNOWN)
+            journal = self._journal(loaded.rows, Planner(asked[0]), now, loaded.totals)
+            plan.replies.update(zip(here, journal.decide([asked[place] for place in here]), strict=True))
+            changes = journal.changes()
+            claims = claims_for(changes, plan.calls.values())
+            if any(changes) or any(claims):
+                if not transaction.save(changes, claims, self._part, now.wall_us):
+                    return None
+                self._begun = True
+                transaction.commit()
+        return plan
+
+    def _call(self, request: Request, rows: list[Row], now: Now) -> Call | None:
+        """Return the call that a request needs, None when the journal can answer it."""
+        planner = Planner(request)
+        self._journal(rows, planner, now).decide([request])
+        call = planner.call
+        if call is not None and call.what is What.REVERSAL:
+            row = next(row for row in rows if row.key == call.request.key)
+            request = msgspec.structs.replace(call.request, amount_fen=row.amount_fen, phone=row.phone)
+            return Call(call.what, request)
+        return call
+
+    def _settle(self, claims: Sequence[Claim]) -> set[Key]:
+        """Ask the core what became of claims and write it down; return the keys that stay unknown."""
+        if not claims:
+            return set()
+        if not self._core.ready:
+            return {claim.key for claim in claims}
+        self._begun = True  # asking settles, so something may have come of it
+        outcomes = self._core.ask([Call(What.QUERY, claim.request) for claim in claims])
+        results: list[Ended] = []
+        again: list[Claim] = []
+        for claim, outcome in zip(claims, outcomes, strict=True):
+            reversal = claim.request.kind is Kind.REVERSAL
+            if reversal and isinstance(outcome, Answered) and outcome.result is Result.APPROVED:
+                again.append(claim)  # it was promised, and its original's key makes it safe to ask twice
+            else:
+                results += results_of(claim, outcome)
+        for claim, outcome in zip(again, self._ask_again(again), strict=True):
+            results.append(Ended(Call(What.REVERSAL, claim.request), never_certain(outcome), time_of(claim)))
+        self._finish(results)
+        return {
+            result.call.request.key
+            for result in results
+            if isinstance(result.outcome, Unanswered) and result.outcome.sent
+        }
+
+    def _ask_again(self, claims: Sequence[Claim]) -> list[Outcome]:
+        return self._core.ask([Call(What.REVERSAL, claim.request) for claim in claims]) if claims else []
+
+    def _finish(self, results: Sequence[Ended]) -> list[Reply]:
+        """Write down what calls came to and close their claims; return what their requests are told."""
+        keys = [one.call.request.key for one in results if one.call.what is not What.OWED]
+        for _ in range(RACES_MAX):
+            with self._store.transaction() as transaction:
+                telling = Telling(transaction.load(keys, ()).rows, self._journal)
+                replies = [telling.tell(one) for one in results]
+                self._alarms += telling.alarms
+                if not telling.closed:
+                    return replies
+                now_us = max(one.at.wall_us for one in results)
+                claims = Claims(closed=sorted(set(telling.closed)))
+                if transaction.save(telling.changes(), claims, self._part, now_us):
+                    transaction.commit()
+                    return replies
+        raise CommitUnknownError(f"{RACES_MAX} times others wrote keys that are claimed here")
+
+    def _compare_totals(self, requests: Sequence[Request], replies: dict[int, Reply], now: Now) -> None:
+        """Hold the journal's totals of a day that is over against the core's, where a bank asks for them.
+
+        The bank hears the journal's either way; an alarm says that they differ.
+        """
+        today = self._calendar(now).today
+        told = [
+            (Call(What.TOTALS, requests[place]), _figures(reply))
+            for place, reply in replies.items()
+            if reply.result in (Result.APPROVED, Result.TOTALS_DIFFER)
+            and requests[place].kind is Kind.TOTALS
+            and requests[place].date < today
+        ]
+        if not told or not self._core.ready:
+            return
+        for (call, ours), outcome in zip(told, self._core.ask([call for call, _ in told]), strict=True):
+            if isinstance(outcome, Answered) and _figures(outcome) != ours:
+                fields: dict[str, str | int] = {
+                    "bank_number": call.request.bank_number,
+                    "date": call.request.date,
+                    "journal": str(ours),
+                    "core": str(_figures(outcome)),
+                }
+                self._alarms.append(Alarm("core_totals_differ", fields))
+
+    def _journal(
+        self,
+        rows: Iterable[Row],
+        desk: Planner | Teller,
+        now: Now,
+        totals: Iterable[tuple[Day, Totals]] = (),
+    ) -> Journal:
+        """Return the journal's working copy over these rows, as at a time."""
+        return Journal(rows, totals, desk, self._calendar(now), self._terms, now, self._part)
+
+    def _calendar(self, now: Now) -> Calendar:
+        return Calendar(now, self._zone, self._close_minutes)
+
+
+def _broke_off(one: Ended) -> bool:
+    """Say whether a call that moves money ended without an answer while there is time to ask what became of
+    it.
+    """
+    if one.call.what is What.OWED or isinstance(one.outcome, Answered):
+        return False
+    return one.outcome.sent and one.outcome.reason != TIMEOUT
+
+
+def _figures(one: Answered | Reply) -> tuple[int, int, int, int]:
+    count = one.approved_count if isinstance(one, Answered) else one.count
+    return count, one.amount_fen, one.reversed_count, one.reversed_fen

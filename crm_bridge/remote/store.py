@@ -1,0 +1,184 @@
+"""The journal of a remote core: its rows, and the claims that are written before a call and closed after it.
+
+A key is claimed by inserting its row here, in the transaction that settles it or that intends a call: of two
+bridges that meet on a key one finds the row taken, and looks again.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import msgspec
+from sqlalchemy import Connection, TextClause, text
+
+from crm_bridge.database.store import open_engine, reading, translated
+from crm_bridge.journal import Row
+from crm_bridge.journal_decide import Changes as JournalChanges
+from crm_bridge.journal_totals import Day, Totals
+from crm_bridge.remote.claims import Claim, Claims
+from crm_bridge.store import Changes, Transaction, load_rows, load_totals
+from qianzhi.billing.desk import Changes as BillingChanges
+from qianzhi.domain.requests import Key, Request
+from qianzhi.ledger.entries import Changes as LedgerChanges
+from qianzhi.ledger.store import inserting, listed, typed, unnested, write
+
+_REQUEST = msgspec.msgpack.Decoder(Request)
+
+
+class Loaded(NamedTuple):
+    """What stands about some keys: rows, open claims, and the totals of some days."""
+
+    rows: list[Row]
+    claims: list[Claim]
+    totals: list[tuple[Day, Totals]]
+
+
+class _Statements(NamedTuple):
+    load: TextClause
+    add: TextClause
+    reopen: TextClause
+    close: TextClause
+
+
+_KEY = typed("business_date", "space serial")
+_ROW = _KEY | {"request": "bytea", "part": "text", "since_us": "bigint"}
+_COLUMNS = ", ".join(_ROW)
+_SAME = "journal_claims.space = w.space AND journal_claims.business_date = w.business_date"
+_STATEMENTS = {
+    "sqlite": _Statements(
+        load=text(
+            """SELECT c.request, c.part, c.since_us FROM json_each(:keys) w CROSS JOIN journal_claims c
+            ON c.space = w.value ->> 0 AND c.business_date = w.value ->> 1 AND c.serial = w.value ->> 2
+            WHERE c.request IS NOT NULL"""
+        ),
+        add=text(
+            f"""INSERT INTO journal_claims ({_COLUMNS}) VALUES ({", ".join(f":{name}" for name in _ROW)})
+            ON CONFLICT (space, business_date, serial) DO NOTHING"""  # noqa: S608
+        ),
+        reopen=text(
+            """UPDATE journal_claims SET request = :request, part = :part, since_us = :since_us WHERE space =
+            :space AND business_date = :business_date AND serial = :serial AND request IS NULL"""
+        ),
+        close=text(
+            """UPDATE journal_claims SET request = NULL WHERE space = :space AND business_date =
+            :business_date AND serial = :serial AND request IS NOT NULL"""
+        ),
+    ),
+    "postgresql": _Statements(
+        load=text(
+            """SELECT c.request, c.part, c.since_us FROM unnest(CAST(:keys0 AS text[]),
+            CAST(:keys1 AS bigint[]), CAST(:keys2 AS text[])) w (space, business_date, serial)
+            JOIN journal_claims c ON c.space = w.space AND c.business_date = w.business_date AND
+            c.serial = w.serial WHERE c.request IS NOT NULL"""
+        ),
+        add=text(
+            inserting("journal_claims", _ROW) + " ON CONFLICT (space, business_date, serial) DO NOTHING"
+        ),
+        reopen=text(
+            f"""UPDATE journal_claims SET request = w.request, part = w.part, since_us = w.since_us
+            FROM {unnested(_ROW)} w ({_COLUMNS}) WHERE {_SAME} AND
+            journal_claims.serial = w.serial AND journal_claims.request IS NULL"""  # noqa: S608
+        ),
+        close=text(
+            f"""UPDATE journal_claims SET request = NULL FROM {unnested(_KEY)} w ({", ".join(_KEY)})
+            WHERE {_SAME} AND journal_claims.serial = w.serial
+            AND journal_claims.request IS NOT NULL"""  # noqa: S608
+        ),
+    ),
+}
+
+
+class ClaimStore:
+    """The journal's database behind one user of it; a transaction at a time."""
+
+    def __init__(self, url: str) -> None:
+        self._engine = open_engine(url)
+
+    @contextmanager
+    def transaction(self) -> Iterator["ClaimTransaction"]:
+        """Open a writing transaction, rolled back unless it was committed; raises as `store.Store` does."""
+        with translated(), self._engine.connect() as connection:
+            yield ClaimTransaction(connection)
+
+    def rows(self, keys: Sequence[Key]) -> list[Row]:
+        """Return the journal's rows of these keys, as far as they exist."""
+        with translated(), self._engine.connect() as connection:
+            return load_rows(connection, keys)
+
+    def overdue(self, before_us: int, claims_max: int) -> list[Claim]:
+        """Return the oldest open claims made before an instant."""
+        sql = """SELECT request, part, since_us FROM journal_claims WHERE request IS NOT NULL
+            AND since_us < :before_us ORDER BY since_us LIMIT :claims_max"""
+        with translated(), self._engine.connect() as connection:
+            return _claims(connection.execute(text(sql), {"before_us": before_us, "claims_max": claims_max}))
+
+    def close(self) -> None:
+        """Let the database go."""
+        self._engine.dispose()
+
+
+class ClaimTransaction:
+    """One transaction over rows and claims."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._books = Transaction(connection, "")
+        self._sql = _STATEMENTS[connection.dialect.name]
+
+    def load(self, keys: Iterable[Key], days: Iterable[Day]) -> Loaded:
+        """Load what stands about keys and days: rows before claims, so that what was settled in between
+        shows as a claim that is taken and not as a key that nobody has seen.
+        """
+        keys, days = sorted(set(keys)), sorted(set(days))
+        rows = load_rows(self._connection, keys) if keys else []
+        found: list[Claim] = []
+        if keys:
+            found = _claims(
+                self._connection.execute(self._sql.load, listed(self._connection, "keys", keys, 3))
+            )
+        return Loaded(rows, found, load_totals(self._connection, days) if days else [])
+
+    def save(self, changes: JournalChanges, claims: Claims, part: str, now_us: int) -> bool:
+        """Write both; False says that somebody else had a key first: look again."""
+        taken = [
+            *(_row(key, None, part, now_us) for key in claims.settled),
+            *(_row(request.key, request, part, now_us) for request in claims.credits),
+        ]
+        again = [_row(request.key, request, part, now_us) for request in claims.reversals]
+        for statement, rows in ((self._sql.add, taken), (self._sql.reopen, again)):
+            if write(self._connection, statement, sorted(rows, key=_key_of)) < len(rows):
+                return False
+        write(self._connection, self._sql.close, [_columns(key) for key in sorted(claims.closed)])
+        return self._books.save(Changes(changes, BillingChanges(), LedgerChanges()), part)
+
+    def commit(self) -> None:
+        """Make it durable; raises CommitUnknownError when it cannot be said whether it is."""
+        self._books.commit()
+
+
+def open_claims(url: str) -> int:
+    """Return how many keys' outcomes are not known now."""
+    with reading(url) as connection:
+        return int(
+            connection.execute(
+                text("SELECT count(*) FROM journal_claims WHERE request IS NOT NULL")
+            ).scalar_one()
+        )
+
+
+def _claims(rows: Any) -> list[Claim]:
+    return [Claim(_REQUEST.decode(bytes(row[0])), row[1], row[2]) for row in rows]
+
+
+def _columns(key: Key) -> dict[str, Any]:
+    return {"business_date": key.date, "space": key.space, "serial": key.serial}
+
+
+def _row(key: Key, request: Request | None, part: str, now_us: int) -> dict[str, Any]:
+    kept = None if request is None else msgspec.msgpack.encode(request)
+    columns = {**_columns(key), "request": kept, "part": part, "since_us": now_us}
+    return {name: columns[name] for name in _ROW}
+
+
+def _key_of(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    return row["space"], row["business_date"], row["serial"]
