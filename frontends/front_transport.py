@@ -8,17 +8,30 @@ from frontends.processor import Processor
 from frontends.profile import Profile
 from frontends.queue_front import QueueFront
 from frontends.socket_front import SocketFront
+from qianzhi.link.protection import protection_of
 from qianzhi.link.site import parse_address
-from qianzhi.link.tables import FrontPlace
+from qianzhi.link.tables import FrontPlace, Site
 from qianzhi.runtime.effects import Effects
 
 
 def make_transport(
-    profile: Profile, place: FrontPlace, core: Processor, run: Callable[[Effects], None], reactor: Any
+    profile: Profile,
+    place: FrontPlace,
+    core: Processor,
+    run: Callable[[Effects], None],
+    reactor: Any,
+    site: Site | None = None,
 ) -> SocketFront | QueueFront:
-    """Return what listens for this bank at this place; nothing is opened yet."""
+    """Return what listens for this bank at this place; nothing is opened yet.
+
+    `site` says how the line is protected, and which balancers stand before it.  Raises TlsError.
+    """
     if profile.transport.kind == "socket":
-        return SocketFront(profile, parse_address(place.listen), core, run, reactor)
+        bank = site.banks.get(profile.name) if site is not None else None
+        tls = protection_of(site, bank.tls) if site is not None and bank is not None else None
+        address = parse_address(place.listen)
+        proxies = bank.proxies if bank is not None else ()
+        return SocketFront(profile, address, core, run, reactor, tls=tls, proxies=proxies)
     limits = ZmqLimits(prefetch=profile.limits.in_flight, message_bytes_max=profile.frame.frame_bytes_max)
     server = ZmqQueueServer(profile.name, place.listen, place.control, limits, reactor)
     return QueueFront(profile.name, server, core, run)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from qianzhi.cli.tls_checks import tls_problems
 from qianzhi.runtime.problems import ConfigError, Problem
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ def check(config: Path, site_name: str = "", daemon: str = "") -> Checked:
         if not any(problem.key == "site.key" for problem in problems_of_site):
             found.problems += key_problems(site, config)
         found.problems += socket_problems(site)
+        found.problems += tls_problems(site, found.profiles, config, daemon)
     found.problems = list(dict.fromkeys(found.problems))
     return found
 
