@@ -55,11 +55,7 @@ def audit_books(url: str) -> AuditReport:
             _note(report, name, [(row[0], row[1]) for row in fetch(connection, sql)])
         _note(report, "journal-content", _wrong_rows(all_rows(connection)))
         _note(report, "dangling", [(f"{row[0]}/{row[1]}", row[2]) for row in _dangling(connection)])
-        _note(
-            report,
-            "file",
-            [(row[0], "damaged") for row in fetch(connection, "PRAGMA quick_check") if row[0] != "ok"],
-        )
+        _note(report, "file", [(row[0], "damaged") for row in _damaged(connection)])
     return report
 
 
@@ -68,7 +64,25 @@ def _count(connection: Connection, table: str) -> int:
 
 
 def _dangling(connection: Connection) -> list[tuple[Any, ...]]:
-    return fetch(connection, "PRAGMA foreign_key_check")
+    """Find rows that name others which are not there; PostgreSQL's constraints are asked whether they hold
+    for all rows.
+    """
+    if connection.dialect.name == "sqlite":
+        return fetch(connection, "PRAGMA foreign_key_check")
+    sql = """SELECT conrelid::regclass::text, conname, 'is not valid for all rows' FROM pg_constraint
+        WHERE NOT convalidated AND connamespace = 'public'::regnamespace"""
+    return fetch(connection, sql)
+
+
+def _damaged(connection: Connection) -> list[tuple[Any, ...]]:
+    """Find what the database itself says of its files: SQLite looks through them, PostgreSQL counts the
+    pages whose checksum failed.
+    """
+    if connection.dialect.name == "sqlite":
+        return [row for row in fetch(connection, "PRAGMA quick_check") if row[0] != "ok"]
+    sql = """SELECT checksum_failures || ' pages' FROM pg_stat_database WHERE datname = current_database()
+        AND checksum_failures > 0"""
+    return fetch(connection, sql)
 
 
 def _note(report: AuditReport, check: str, wrong: Iterable[tuple[object, object]]) -> None:

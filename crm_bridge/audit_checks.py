@@ -10,9 +10,18 @@ from qianzhi.billing.orders import ARREARS, BOOK, CLEARING, LATE_FEES, RECEIVABL
 from qianzhi.domain.requests import Kind
 from qianzhi.ledger.entries import Ending
 
+
+def _counted(condition: str) -> str:
+    return f"sum(CASE WHEN {condition} THEN 1 ELSE 0 END)"
+
+
+def _summed(condition: str, amount: str) -> str:
+    return f"sum(CASE WHEN {condition} THEN {amount} ELSE 0 END)"
+
+
 _MOVED = """SELECT account, sum(fen) AS fen FROM (
     SELECT credit AS account, amount_fen AS fen FROM ledger_transfers
-    UNION ALL SELECT debit, -amount_fen FROM ledger_transfers) GROUP BY account"""
+    UNION ALL SELECT debit, -amount_fen FROM ledger_transfers) moves GROUP BY account"""
 _OPEN_PENDINGS = """SELECT p.debit, sum(p.amount_fen) AS fen FROM ledger_pendings p
     LEFT JOIN ledger_settlements s ON s.pending = p.serial WHERE s.pending IS NULL GROUP BY p.debit"""
 _KEY = "j.space || '/' || j.business_date || '/' || j.serial"
@@ -38,9 +47,10 @@ _LEDGER = {
     floor_fen
         FROM ledger_accounts WHERE balance_fen - reserved_fen < floor_fen""",
     "limits": f"""SELECT id, kind || ' must end at zero: balance ' || balance_fen || ', floor ' ||
-    coalesce(floor_fen, '-')
+    coalesce(CAST(floor_fen AS TEXT), '-')
         FROM ledger_accounts
-        WHERE (kind = '{ARREARS}' AND balance_fen > 0) OR (kind = '{BOOK}' AND floor_fen IS NOT 0)""",
+        WHERE (kind = '{ARREARS}' AND balance_fen > 0) OR (kind = '{BOOK}'
+        AND floor_fen IS DISTINCT FROM 0)""",
     "transfer": """SELECT id, 'amount ' || amount_fen || ' from ' || debit || ' to ' || credit FROM
     ledger_transfers
         WHERE amount_fen <= 0 OR debit = credit""",
@@ -63,17 +73,23 @@ _ORDERS_OF_KEYS = """SELECT space, business_date, key_serial, count(*) AS n, max
     max(amount_fen) AS amount_fen, max(phone) AS phone, max(bank_number) AS bank_number, max(kind) AS kind
     FROM billing_orders WHERE reverses IS NULL GROUP BY space, business_date, key_serial"""
 
+_SIDE = f"CASE WHEN a.kind IN ('{BOOK}', '{ARREARS}') THEN 'the book' ELSE a.kind || a.owner END"
+_MOVES = """t.amount_fen * (CASE WHEN t.credit = a.id THEN 1 ELSE 0 END
+    - CASE WHEN t.debit = a.id THEN 1 ELSE 0 END)"""
+
 _ORDERS = {
     "order": f"""SELECT {_KEY}, coalesce(o.n, 0) || ' work orders, named ' || coalesce(j.order_serial, '-')
         FROM journal j LEFT JOIN ({_ORDERS_OF_KEYS}) o ON o.space = j.space
         AND o.business_date = j.business_date AND o.key_serial = j.serial
-        WHERE coalesce(o.n, 0) <> (j.state IN ({_ORDERED})) OR o.serial IS NOT j.order_serial
+        WHERE coalesce(o.n, 0) <> CASE WHEN j.state IN ({_ORDERED}) THEN 1 ELSE 0 END OR
+        o.serial IS DISTINCT FROM j.order_serial
         OR o.amount_fen <> j.amount_fen OR o.phone <> j.phone OR o.bank_number <> j.bank_number
         OR o.kind <> j.kind""",
     "reversal": f"""SELECT {_KEY}, 'reversed by ' || coalesce(o.serial, '-') || ', named ' ||
     coalesce(j.reversal_order, '-')
         FROM journal j LEFT JOIN billing_orders o ON o.reverses = j.order_serial
-        WHERE (o.serial IS NOT NULL) <> (j.state = {State.REVERSED:d}) OR o.serial IS NOT j.reversal_order
+        WHERE (o.serial IS NOT NULL) <> (j.state = {State.REVERSED:d}) OR o.serial IS DISTINCT FROM
+        j.reversal_order
         OR o.amount_fen <> j.amount_fen OR o.kind <> {Kind.REVERSAL:d}""",
     "unkeyed-order": """SELECT o.serial, 'no journal row names it' FROM billing_orders o
         LEFT JOIN journal j ON j.space = o.space AND j.business_date = o.business_date AND j.serial =
@@ -89,14 +105,13 @@ _ORDERS = {
         FROM billing_orders o JOIN billing_books k ON k.id = o.book JOIN ledger_transfers t ON t.reference =
         o.serial JOIN ledger_accounts a ON a.id IN (t.debit, t.credit)
         WHERE a.kind IN ('{BOOK}', '{ARREARS}') AND a.id NOT IN (k.account, k.arrears)""",
-    "net-of-reversed": f"""SELECT o.serial, 'with its reversal ' || r.serial || ', ' || CASE
-        WHEN a.kind IN ('{BOOK}', '{ARREARS}') THEN 'the book' ELSE a.kind || a.owner END || ' keeps '
-        || sum(t.amount_fen * ((t.credit = a.id) - (t.debit = a.id)))
+    "net-of-reversed": f"""SELECT o.serial, 'with its reversal ' || r.serial || ', ' || {_SIDE} || ' keeps '
+        || sum({_MOVES})
         FROM billing_orders r JOIN billing_orders o ON o.serial = r.reverses
         JOIN ledger_transfers t ON t.reference IN (o.serial, r.serial)
         JOIN ledger_accounts a ON a.id IN (t.debit, t.credit)
-        GROUP BY o.serial, CASE WHEN a.kind IN ('{BOOK}', '{ARREARS}') THEN '' ELSE a.kind || a.owner END
-        HAVING sum(t.amount_fen * ((t.credit = a.id) - (t.debit = a.id))) <> 0""",
+        GROUP BY o.serial, r.serial, {_SIDE}
+        HAVING sum({_MOVES}) <> 0""",
     "repeated-key": """SELECT space || '/' || business_date || '/' || key_serial, count(*) || ' work orders'
         FROM billing_orders WHERE reverses IS NULL GROUP BY space, business_date, key_serial HAVING count(*)
         > 1""",
@@ -110,11 +125,13 @@ _TOLD = """SELECT business_date, bank_number, sum(approved_count) AS n, sum(appr
     sum(reversed_count) AS undone, sum(reversed_fen) AS undone_fen FROM journal_totals
     GROUP BY business_date, bank_number"""
 _WRITTEN = f"""SELECT business_date, bank_number, count(*) AS n, sum(amount_fen) AS fen,
-    sum(state = {State.REVERSED:d}) AS undone, sum(amount_fen * (state = {State.REVERSED:d})) AS undone_fen
+    {_counted(f"state = {State.REVERSED:d}")} AS undone,
+    {_summed(f"state = {State.REVERSED:d}", "amount_fen")} AS undone_fen
     FROM journal WHERE state IN ({_ORDERED}) GROUP BY business_date, bank_number"""
-_POSTED = f"""SELECT o.business_date, o.bank_number, sum(t.code = {Code.CREDIT:d}) AS n,
-    sum(t.amount_fen * (t.code = {Code.CREDIT:d})) AS fen, sum(t.code <> {Code.CREDIT:d}) AS undone,
-    sum(t.amount_fen * (t.code <> {Code.CREDIT:d})) AS undone_fen FROM billing_orders o
+_IS_CREDIT, _IS_UNDO = f"t.code = {Code.CREDIT:d}", f"t.code <> {Code.CREDIT:d}"
+_POSTED = f"""SELECT o.business_date, o.bank_number, {_counted(_IS_CREDIT)} AS n,
+    {_summed(_IS_CREDIT, "t.amount_fen")} AS fen, {_counted(_IS_UNDO)} AS undone,
+    {_summed(_IS_UNDO, "t.amount_fen")} AS undone_fen FROM billing_orders o
     JOIN ledger_transfers t ON t.reference = o.serial AND t.code IN ({Code.CREDIT:d}, {UNDO + Code.CREDIT:d})
     GROUP BY o.business_date, o.bank_number"""
 
@@ -123,8 +140,8 @@ def _same_sums(other: str) -> str:
     """Return the query for dates and numbers whose totals are not what another table sums up to."""
     return f"""SELECT business_date || '/' || bank_number, 'totals less the other side: ' || sum(n) || ' of '
         || sum(fen) || ', reversed ' || sum(undone) || ' of ' || sum(undone_fen) FROM (
-        SELECT * FROM ({_TOLD}) UNION ALL
-        SELECT business_date, bank_number, -n, -fen, -undone, -undone_fen FROM ({other}))
+        SELECT * FROM ({_TOLD}) told UNION ALL
+        SELECT business_date, bank_number, -n, -fen, -undone, -undone_fen FROM ({other}) other) sides
         GROUP BY business_date, bank_number
         HAVING sum(n) <> 0 OR sum(fen) <> 0 OR sum(undone) <> 0 OR sum(undone_fen) <> 0"""
 
@@ -133,6 +150,7 @@ _TOTALS = {"totals": _same_sums(_WRITTEN), "totals-posted": _same_sums(_POSTED)}
 
 _PAID = """SELECT v.bill, count(*) AS n, min(v.order_serial) AS paid_by FROM billing_write_offs v
     LEFT JOIN billing_orders r ON r.reverses = v.order_serial WHERE r.serial IS NULL GROUP BY v.bill"""
+_IS_PRINCIPAL, _IS_FEE = f"t.code = {Code.PRINCIPAL:d}", f"t.code = {Code.LATE_FEE:d}"
 _WRITTEN_OFF = """SELECT order_serial, sum(principal_fen) AS principal, sum(late_fee_fen) AS fee
     FROM billing_write_offs GROUP BY order_serial"""
 
@@ -141,7 +159,7 @@ _BILLS = {
     0)
         || ' times, by ' || coalesce(p.paid_by, '-')
         FROM billing_bills b LEFT JOIN ({_PAID}) p ON p.bill = b.serial
-        WHERE coalesce(p.n, 0) > 1 OR b.paid_by IS NOT p.paid_by""",
+        WHERE coalesce(p.n, 0) > 1 OR b.paid_by IS DISTINCT FROM p.paid_by""",
     "write-off": """SELECT v.order_serial || ' ' || v.bill, 'principal ' || v.principal_fen || ' of ' ||
     b.principal_fen
         FROM billing_write_offs v JOIN billing_bills b ON b.serial = v.bill JOIN billing_orders o
@@ -149,15 +167,15 @@ _BILLS = {
         OR v.late_fee_fen > v.principal_fen""",
     "write-off-posting": f"""SELECT o.serial, 'written off ' || coalesce(v.principal, 0) || ' and ' ||
     coalesce(v.fee, 0)
-        || ', posted ' || coalesce(sum(t.amount_fen * (t.code = {Code.PRINCIPAL:d})), 0) || ' and '
-        || coalesce(sum(t.amount_fen * (t.code = {Code.LATE_FEE:d})), 0)
+        || ', posted ' || coalesce({_summed(_IS_PRINCIPAL, "t.amount_fen")}, 0) || ' and '
+        || coalesce({_summed(_IS_FEE, "t.amount_fen")}, 0)
         FROM billing_orders o LEFT JOIN ({_WRITTEN_OFF}) v ON v.order_serial = o.serial
         LEFT JOIN (SELECT t.* FROM ledger_transfers t JOIN ledger_accounts a ON a.id = t.credit WHERE
         (t.code = {Code.PRINCIPAL:d} AND a.kind = '{RECEIVABLE}') OR (t.code = {Code.LATE_FEE:d}
         AND a.kind = '{LATE_FEES}')) t ON t.reference = o.serial
-        WHERE o.reverses IS NULL GROUP BY o.serial
-        HAVING coalesce(v.principal, 0) <> coalesce(sum(t.amount_fen * (t.code = {Code.PRINCIPAL:d})), 0)
-        OR coalesce(v.fee, 0) <> coalesce(sum(t.amount_fen * (t.code = {Code.LATE_FEE:d})), 0)""",
+        WHERE o.reverses IS NULL GROUP BY o.serial, v.principal, v.fee
+        HAVING coalesce(v.principal, 0) <> coalesce({_summed(_IS_PRINCIPAL, "t.amount_fen")}, 0)
+        OR coalesce(v.fee, 0) <> coalesce({_summed(_IS_FEE, "t.amount_fen")}, 0)""",
     "bill-posting": f"""SELECT b.serial, 'principal ' || b.principal_fen || ', posted ' ||
     coalesce(sum(t.amount_fen), 0)
         FROM billing_bills b LEFT JOIN (SELECT t.* FROM ledger_transfers t
@@ -171,7 +189,8 @@ _BILLS = {
         WHERE r.fen + b.fen <> 0""",
     "orphan-phone": """SELECT p.phone, 'its book ' || p.book || ' has wrong accounts' FROM billing_phones p
         JOIN billing_books k ON k.id = p.book LEFT JOIN ledger_accounts a ON a.id = k.account
-        LEFT JOIN ledger_accounts r ON r.id = k.arrears WHERE a.kind IS NOT 'book' OR r.kind IS NOT 'arrears'
+        LEFT JOIN ledger_accounts r ON r.id = k.arrears WHERE a.kind IS DISTINCT FROM 'book' OR
+        r.kind IS DISTINCT FROM 'arrears'
         """,
 }
 

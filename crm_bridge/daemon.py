@@ -12,11 +12,12 @@ from twisted.internet.defer import Deferred
 from crm_bridge.bridge import Batch, Bridge
 from crm_bridge.gateway import Gateway
 from crm_bridge.gateway_errors import LockedError, SchemaError, StoreError
-from crm_bridge.gateway_lock import acquire_lock, lock_path
-from crm_bridge.migrations.schema import migrate, schema_current
+from crm_bridge.gateway_lock import held
+from crm_bridge.migrations.schema import migrate, require_schema, schema_current
 from crm_bridge.settings import CoreSettings
 from crm_bridge.writer import Writer
 from qianzhi.link.events import LinkEvent, deliver
+from qianzhi.link.protection import protection_of
 from qianzhi.link.shell import Link
 from qianzhi.link.site import data_folder, zone_of
 from qianzhi.link.tables import Site
@@ -27,6 +28,7 @@ from qianzhi.runtime.effects import Close, Effects, Send
 from qianzhi.runtime.events import EventsError, EventWriter
 from qianzhi.runtime.log import get_logger
 from qianzhi.runtime.shell import Interpreter
+from qianzhi.runtime.urls import is_postgres
 
 DRAINED_LOOK_SECONDS = 0.05
 
@@ -45,7 +47,14 @@ class BridgeDaemon:
         self._reactor = install_reactor()
         self._log = get_logger("bridge")
         self._core = Bridge(name, settings.writers, settings.queue_max)
-        self._link = Link(self._core.hello, key, self._on_events, reactor=self._reactor, limits=site.link)
+        self._link = Link(
+            self._core.hello,
+            key,
+            self._on_events,
+            reactor=self._reactor,
+            limits=site.link,
+            tls=protection_of(site, site.link.tls),
+        )
         self._held = ExitStack()
         self._writers: list[Writer] = []
         self._interpreter: Interpreter | None = None
@@ -98,8 +107,10 @@ class BridgeDaemon:
 
     def _open_database(self) -> None:
         url = self._settings.database
-        self._held.enter_context(acquire_lock(lock_path(url)))
-        if not schema_current(url):
+        self._held.enter_context(held(url))
+        if is_postgres(url):
+            require_schema(url)  # this user may not change it
+        elif not schema_current(url):
             self._log.info("bringing the core's database to this version's schema")
             migrate(url)
 

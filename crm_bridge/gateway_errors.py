@@ -1,12 +1,33 @@
 """How a batch can fail as a whole; whatever else is raised is the fault of one request in it."""
 
+from enum import Enum
+
+
+class Trouble(Enum):
+    """What is wrong with the database, in the words of `qianzhi status`."""
+
+    CONFLICT = "others hold what is needed"  # passes by itself, and says nothing of the database
+    DOWN = "the database is not reachable"
+    READ_ONLY = "the database takes no writes"
+    DISK_FULL = "the database's disk is full"
+    DISK = "the database cannot use its disk"
+    TOO_MANY_CONNECTIONS = "the database has too many connections"
+    NO_PERMISSION = "the database refuses us"
+    SCHEMA = "the database has not the schema that is needed"
+    SLOW = "the database is too slow"
+    HELD = "another process holds the database"
+
 
 class StoreError(Exception):
     """Base of what the store can say; the text names no customer."""
 
 
 class RetryableError(StoreError):
-    """Nothing was written, and the same batch may succeed later: a lock, or a connection lost."""
+    """Nothing was written, and the same batch may succeed later; `trouble` says what stands in the way."""
+
+    def __init__(self, text: str, trouble: Trouble = Trouble.CONFLICT) -> None:
+        super().__init__(text)
+        self.trouble = trouble
 
 
 class OutOfSpaceError(RetryableError):

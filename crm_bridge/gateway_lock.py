@@ -1,4 +1,7 @@
-"""Exactly one crm_bridge per SQLite database: a lock file beside it, held as long as its process lives."""
+"""Exactly one crm_bridge per SQLite database: a lock file beside it, held as long as its process lives.
+
+PostgreSQL takes several bridges at once, so there nothing is held.
+"""
 
 import fcntl
 import os
@@ -6,8 +9,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from crm_bridge.database.store import database_path
 from crm_bridge.gateway_errors import LockedError
-from crm_bridge.store import database_path
+from qianzhi.runtime.urls import is_postgres
+
+
+@contextmanager
+def held(url: str) -> Iterator[None]:
+    """Hold an SQLite database for this process alone; raises LockedError as `acquire_lock` does."""
+    if is_postgres(url):
+        yield
+        return
+    with acquire_lock(lock_path(url)):
+        yield
 
 
 def lock_path(url: str) -> Path:

@@ -184,10 +184,10 @@ def totals(url: str) -> Totals:
     return Totals(
         keys={State(state).name.lower(): n for state, n in states},
         results={Result(result).name.lower(): n for result, n in results},
-        balances_fen={row[0]: row[1] for row in kinds},
+        balances_fen={kind: int(fen) for kind, fen in kinds},
         orders=orders - reversals,
         reversals=reversals,
-        credited_fen=credited,
+        credited_fen=int(credited),
         open_bills=bills,
         subscribers=subscribers,
     )

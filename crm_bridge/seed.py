@@ -1,7 +1,7 @@
 """A population to try things on: subscribers with names, balances and open bills, the same for the same seed.
 
-Phones are 13800000000 + i; every fiftieth (i % 50 == 49) is closed.  Posts only while it holds the lock
-file, so never beside a running bridge.
+Phones are 13800000000 + i; every fiftieth (i % 50 == 49) is closed.  On SQLite it posts only while it holds
+the lock file, so never beside a running bridge; on PostgreSQL one seeding at a time.
 """
 
 import hashlib
@@ -10,8 +10,8 @@ from datetime import timedelta, tzinfo
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
-from crm_bridge.gateway_lock import acquire_lock, lock_path
-from crm_bridge.migrations.schema import migrate
+from crm_bridge.gateway_lock import held
+from crm_bridge.migrations.schema import migrate, require_schema
 from crm_bridge.settings import CoreSettings
 from crm_bridge.store import Connection, fetch, writing
 from qianzhi.billing import store as billing_store
@@ -25,12 +25,14 @@ from qianzhi.ledger.invariant import invariant
 from qianzhi.ledger.sheet import Sheet
 from qianzhi.runtime import clock
 from qianzhi.runtime.now import Now
+from qianzhi.runtime.urls import is_postgres
 
 FIRST_PHONE = 13_800_000_000
 CLOSED_EVERY = 50
 PART = "seed"
 SUBSCRIBERS_MAX = 10_000_000
 _CHUNK = 5_000
+_LOCK = 0x73656564  # of PostgreSQL's advisory locks
 _MONTHS = 3
 
 _SURNAMES = (
@@ -66,19 +68,24 @@ def seed(
     now: Now | None = None,
     zone: tzinfo | None = None,
 ) -> SeedReport:
-    """Migrate the database and give it `subscribers`; an existing population is left as it is.
+    """Migrate an SQLite database and give it `subscribers`; an existing population is left as it is.
 
     The same seed on the same business date gives the same population.  Raises LockedError while a bridge
-    runs.
+    holds an SQLite database, SchemaError where PostgreSQL's schema is not this version's.
     """
     if not 0 < subscribers <= SUBSCRIBERS_MAX:
         raise ValueError(f"between 1 and {SUBSCRIBERS_MAX} subscribers can be seeded")
     settings = settings or CoreSettings(database=url)
     now = now or clock.now()
     today = business_date(now.wall_us, zone or ZoneInfo("Asia/Shanghai"))
-    with acquire_lock(lock_path(url)):
-        migrate(url)
+    with held(url):
+        if is_postgres(url):
+            require_schema(url)  # who posts may not change the schema
+        else:
+            migrate(url)
         with writing(url) as connection:
+            if is_postgres(url):
+                fetch(connection, f"SELECT pg_advisory_xact_lock({_LOCK}) IS NULL")
             existing = fetch(connection, "SELECT count(*) FROM billing_phones")[0][0]
             if existing:
                 return SeedReport(existing, 0, 0)

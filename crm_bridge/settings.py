@@ -3,15 +3,20 @@
 Data only; the file is read by `runtime.settings`, and what types cannot say is said by `problems`.
 """
 
-from typing import Annotated
+from collections.abc import Iterator
+from typing import Annotated, Literal
 
 from annotated_types import Ge, Le
 
+from crm_bridge.remote.settings import RemoteTable
+from crm_bridge.remote.settings import problems as remote_problems
 from qianzhi.billing.bills import Tariff
 from qianzhi.billing.orders import ORDER_CHARS
 from qianzhi.runtime.problems import Problem
 from qianzhi.runtime.table import table
+from qianzhi.runtime.urls import database_of, hosts_of, is_postgres, password_of, user_of
 
+_POSTGRES_FORM = "postgresql://USER@HOST:PORT[,HOST:PORT]/DATABASE"
 KEEP_DAYS_MIN = 200  # money rule 3
 
 
@@ -19,12 +24,22 @@ KEEP_DAYS_MIN = 200  # money rule 3
 class CoreSettings:
     """The core of one site.
 
+    `kind` says where the money is moved: here, or by the core behind HTTP that `remote` names, with the
+    journal alone in `database`.
+
+    `database` is SQLite's file or PostgreSQL's URL, which names no password: those are references.
+    `password` is the bridges' own; with `owner_password` the schema is changed (as qianzhi_owner), and with
+    `auditor_password` the books are read (as qianzhi_auditor), where these are given.
+
     `day_closes` is the local time HH:MM of the next day at which a business date closes; `late_fee_per_day`
     counts ten-thousandths of the principal; `repeat_hours` is how long a repeat without a date of its own
     is looked for under the dates beside today's.
     """
 
     database: str
+    password: str = ""
+    owner_password: str = ""
+    auditor_password: str = ""
     writers: Annotated[int, Ge(1), Le(64)] = 1
     batch_max: Annotated[int, Ge(1), Le(2_000)] = 500
     queue_max: Annotated[int, Ge(1), Le(1_000_000)] = 5_000
@@ -36,6 +51,8 @@ class CoreSettings:
     keep_days: Annotated[int, Ge(KEEP_DAYS_MIN), Le(36_500)] = KEEP_DAYS_MIN
     repeat_hours: Annotated[int, Ge(0), Le(48)] = 2
     order_prefix: str = "Q"
+    kind: Literal["embedded", "remote"] = "embedded"
+    remote: RemoteTable | None = None
 
     @property
     def tariff(self) -> Tariff:
@@ -62,13 +79,7 @@ def minutes(clock: str) -> int:
 def problems(settings: CoreSettings, file: str = "site.toml", at: str = "core") -> list[Problem]:
     """Return everything that is wrong with the settings beyond their types."""
     found = []
-    if not settings.database.startswith("sqlite:///"):
-        expected = "sqlite:/// and a path (other databases are not built yet)"
-        found.append(Problem(file, f"{at}.database", settings.database.partition(":")[0] + ":…", expected))
-    elif settings.writers != 1:
-        found.append(
-            Problem(file, f"{at}.writers", str(settings.writers), "1, because SQLite has one writer")
-        )
+    found += [Problem(file, f"{at}.{key}", *said) for key, *said in _database_problems(settings)]
     try:
         minutes(settings.day_closes)
     except ValueError as error:
@@ -77,6 +88,34 @@ def problems(settings: CoreSettings, file: str = "site.toml", at: str = "core") 
     if len(prefix) > ORDER_CHARS - 9 or not (prefix.isascii() and (prefix.isalnum() or not prefix)):
         expected = f"at most {ORDER_CHARS - 9} ASCII letters or digits"
         found.append(Problem(file, f"{at}.order_prefix", repr(prefix), expected))
+    if (settings.kind == "remote") != (settings.remote is not None):
+        expected = "a table [core.remote] with kind remote, and none without"
+        found.append(Problem(file, f"{at}.kind", repr(settings.kind), expected))
+    if settings.remote is not None:
+        found += remote_problems(settings.remote, file, f"{at}.remote")
     if settings.queue_max < settings.batch_max:
         found.append(Problem(file, f"{at}.queue_max", str(settings.queue_max), "no less than batch_max"))
     return found
+
+
+def _database_problems(settings: CoreSettings) -> Iterator[tuple[str, str, str]]:
+    """Yield what is wrong with where the database is, as (key, found, expected)."""
+    url = settings.database
+    if is_postgres(url):
+        if password_of(url):
+            yield "database", "a password in a URL", "its reference under `password`"
+        if not database_of(url) or not hosts_of(url) or not user_of(url):
+            yield "database", "a URL that leaves something out", _POSTGRES_FORM
+        ports = [host.rpartition(":")[2] for host in hosts_of(url) if ":" in host.rpartition("]")[2]]
+        for port in ports:
+            if not (port.isascii() and port.isdigit() and 0 < int(port) <= 65_535):
+                yield "database", f"the port {port[:40]!r}", "a number from 1 to 65535"
+        return
+    if not url.startswith("sqlite:///"):
+        yield "database", url.partition(":")[0] + ":…", f"sqlite:/// and a path, or {_POSTGRES_FORM}"
+        return
+    if settings.writers != 1:
+        yield "writers", str(settings.writers), "1, because SQLite has one writer"
+    for key in ("password", "owner_password", "auditor_password"):
+        if getattr(settings, key):
+            yield key, "a reference", "nothing, because SQLite knows no passwords"

@@ -1,22 +1,21 @@
-"""The core's database: engine, transactions, the journal's rows, and what its errors mean for a batch.
+"""The core's transactions: journal, billing and ledger loaded and saved in one, and the journal's rows.
 
-The only module of crm_bridge that knows SQLAlchemy.  Journal, billing and ledger are loaded and saved here
-in one transaction; what differs between databases is one row of `STATEMENTS` in each of the three stores.
+What differs between databases is one row of `STATEMENTS` in each of the three stores; connections and what
+their errors mean are `database.store`'s.
 """
 
-import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection as Connection
-from sqlalchemy import Engine, TextClause, create_engine, event, text
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy import TextClause, text
 
-from crm_bridge.gateway_errors import CommitUnknownError, OutOfSpaceError, RetryableError, SchemaError
+from crm_bridge.database.store import Connection as Connection
+from crm_bridge.database.store import commit, open_engine, translated
+from crm_bridge.database.store import fetch as fetch
+from crm_bridge.database.store import reading as reading
+from crm_bridge.database.store import writing as writing
 from crm_bridge.journal import Row, State
 from crm_bridge.journal_decide import Changes as JournalChanges
 from crm_bridge.journal_totals import Day, Totals
@@ -27,10 +26,8 @@ from qianzhi.domain.requests import Key
 from qianzhi.ledger import store as ledger_store
 from qianzhi.ledger.entries import Account, Name
 from qianzhi.ledger.entries import Changes as LedgerChanges
-from qianzhi.ledger.store import as_list
+from qianzhi.ledger.store import inserting, listed, typed, unnested, write
 from qianzhi.runtime.crash import crashpoint
-
-LOCK_WAIT_MS = 2_000
 
 
 class Statements(NamedTuple):
@@ -41,10 +38,33 @@ class Statements(NamedTuple):
     mark_reversed: TextClause
     load_totals: TextClause
     add_totals: TextClause
+    find_rows: TextClause
 
 
 _COLUMNS = ", ".join(Row._fields)
 _PLACES = ", ".join(f":{name}" for name in Row._fields)
+_BYTES = ("content", "reply", "reversal_reply")
+_NUMBERS = (
+    "business_date",
+    "kind",
+    "state",
+    "result",
+    "amount_fen",
+    "received_us",
+    "decided_us",
+    "reversed_us",
+)
+_TYPES = {
+    name: "bytea" if name in _BYTES else "bigint" if name in _NUMBERS else "text" for name in Row._fields
+}
+_REVERSED = {
+    name: _TYPES[name]
+    for name in (
+        *("space", "business_date", "serial"),
+        *("state", "reversal_order", "reversal_reply", "reversed_us"),
+    )
+}
+_TOTALS = typed("business_date approved_count approved_fen reversed_count reversed_fen", "bank_number part")
 
 STATEMENTS = {
     "sqlite": Statements(
@@ -70,11 +90,53 @@ STATEMENTS = {
         ),
         add_totals=text(
             """INSERT INTO journal_totals (business_date, bank_number, part, approved_count, approved_fen,
-            reversed_count, reversed_fen) VALUES (:date, :bank_number, :part, :approved_count, :approved_fen,
-            :reversed_count, :reversed_fen) ON CONFLICT (business_date, bank_number, part) DO UPDATE SET
+            reversed_count, reversed_fen) VALUES (:business_date, :bank_number, :part, :approved_count,
+            :approved_fen, :reversed_count, :reversed_fen)
+            ON CONFLICT (business_date, bank_number, part) DO UPDATE SET
             approved_count = approved_count + excluded.approved_count, approved_fen = approved_fen +
             excluded.approved_fen, reversed_count = reversed_count + excluded.reversed_count, reversed_fen =
             reversed_fen + excluded.reversed_fen"""
+        ),
+        find_rows=text(
+            f"""SELECT {_COLUMNS} FROM journal WHERE substr(serial, -length(:ending)) = :ending
+            OR substr(order_serial, -length(:ending)) = :ending ORDER BY decided_us DESC LIMIT :rows_max
+            """  # noqa: S608
+        ),
+    ),
+    "postgresql": Statements(
+        load_rows=text(
+            f"""SELECT {", ".join("j." + name for name in Row._fields)} FROM unnest(CAST(:keys0 AS text[]),
+            CAST(:keys1 AS bigint[]), CAST(:keys2 AS text[])) w (space, business_date, serial) JOIN journal j
+            ON j.space = w.space AND j.business_date = w.business_date AND j.serial = w.serial"""  # noqa: S608
+        ),
+        # The keys come sorted: two batches that claim the same ones wait for each other, never in a circle.
+        add_rows=text(
+            inserting("journal", _TYPES) + " ON CONFLICT (space, business_date, serial) DO NOTHING"
+        ),
+        mark_reversed=text(
+            f"""UPDATE journal j SET state = w.state, reversal_order = w.reversal_order, reversal_reply =
+            w.reversal_reply, reversed_us = w.reversed_us FROM {unnested(_REVERSED)} w
+            ({", ".join(_REVERSED)}) WHERE j.space = w.space AND j.business_date = w.business_date AND
+            j.serial = w.serial AND j.state = 1"""  # noqa: S608
+        ),
+        load_totals=text(
+            """SELECT t.bank_number, t.business_date, CAST(sum(t.approved_count) AS bigint),
+            CAST(sum(t.approved_fen) AS bigint), CAST(sum(t.reversed_count) AS bigint),
+            CAST(sum(t.reversed_fen) AS bigint) FROM unnest(CAST(:days0 AS text[]), CAST(:days1 AS bigint[]))
+            w (bank_number, business_date) JOIN journal_totals t ON t.bank_number = w.bank_number AND
+            t.business_date = w.business_date GROUP BY t.bank_number, t.business_date"""
+        ),
+        add_totals=text(
+            f"""INSERT INTO journal_totals AS t ({", ".join(_TOTALS)}) SELECT * FROM {unnested(_TOTALS)}
+            ON CONFLICT (business_date, bank_number, part) DO UPDATE SET
+            approved_count = t.approved_count + excluded.approved_count, approved_fen = t.approved_fen +
+            excluded.approved_fen, reversed_count = t.reversed_count + excluded.reversed_count, reversed_fen =
+            t.reversed_fen + excluded.reversed_fen"""  # noqa: S608
+        ),
+        find_rows=text(
+            f"""SELECT {_COLUMNS} FROM journal WHERE right(serial, length(:ending)) = :ending
+            OR right(order_serial, length(:ending)) = :ending ORDER BY decided_us DESC LIMIT :rows_max
+            """  # noqa: S608
         ),
     ),
 }
@@ -161,7 +223,7 @@ class Transaction:
         for standing in standings:
             accounts |= {standing.account, standing.arrears}
             accounts.update(*((leg.debit, leg.credit) for leg in standing.legs))
-        loaded = ledger_store.load_accounts(connection, accounts) if accounts else []
+        loaded = ledger_store.lock_accounts(connection, accounts) if accounts else []
         bills = wanted.bills.union(*((off.bill for off in standing.write_offs) for standing in standings))
         books = {subscriber.book for subscriber in subscribers}
         found = billing_store.load_bills(connection, books, bills) if books or bills else []
@@ -175,15 +237,16 @@ class Transaction:
         """
         sql = STATEMENTS[self._connection.dialect.name]
         inserts, reversals, totals = changes.journal
-        if inserts and self._connection.execute(sql.add_rows, _dicts(inserts)).rowcount < len(inserts):
+        if write(self._connection, sql.add_rows, _dicts(inserts)) < len(inserts):
             return False
-        if reversals and self._connection.execute(sql.mark_reversed, _dicts(reversals)).rowcount < len(
-            reversals
-        ):
+        if write(self._connection, sql.mark_reversed, _dicts(reversals)) < len(reversals):
             return False
         if totals:
-            added = [day._asdict() | sums._asdict() | {"part": part} for day, sums in totals]
-            self._connection.execute(sql.add_totals, added)
+            added = [
+                {"business_date": day.date, "bank_number": day.bank_number, "part": part} | sums._asdict()
+                for day, sums in totals
+            ]
+            write(self._connection, sql.add_totals, added)
         billing_store.save(self._connection, changes.billing)
         ledger_store.save(self._connection, changes.ledger)
         return True
@@ -191,98 +254,28 @@ class Transaction:
     def commit(self) -> None:
         """Make it durable; raises CommitUnknownError when it cannot be said whether it is."""
         crashpoint("bridge.before_commit")
-        try:
-            self._connection.commit()
-        except DBAPIError as error:
-            self._connection.invalidate()  # its transaction may still be open, the next batch's too
-            raise CommitUnknownError("the outcome of COMMIT is not known") from error
+        commit(self._connection)
         crashpoint("bridge.after_commit")
-
-
-def open_engine(url: str, *, writing: bool = True) -> Engine:
-    """Return an engine on the core's database, durable and with foreign keys on.
-
-    A writing one takes SQLite's write lock at once: a deferred transaction that turns to writing fails in
-    spite of its time-out.
-    """
-    engine = create_engine(url, hide_parameters=True)
-    begin = "BEGIN IMMEDIATE" if writing else "BEGIN"
-
-    @event.listens_for(engine, "connect")
-    def set_up(connection: sqlite3.Connection, _record: object) -> None:
-        connection.isolation_level = None  # the driver opens no transactions of its own
-        for pragma in (
-            "journal_mode=WAL",
-            "synchronous=FULL",
-            "foreign_keys=ON",
-            f"busy_timeout={LOCK_WAIT_MS}",
-        ):
-            connection.execute(f"PRAGMA {pragma}")
-
-    @event.listens_for(engine, "begin")
-    def open_transaction(connection: Connection) -> None:
-        connection.exec_driver_sql(begin)
-
-    return engine
-
-
-@contextmanager
-def reading(url: str) -> Iterator[Connection]:
-    """Open a read-only look at the database, one consistent moment of it, beside a running bridge.
-
-    Raises SchemaError where there is no database: a look never makes one.
-    """
-    if not Path(database_path(url)).exists():
-        raise SchemaError(f"there is no database at {database_path(url)}")
-    engine = open_engine(url, writing=False)
-    try:
-        with translated(), engine.connect() as connection:
-            yield connection
-    finally:
-        engine.dispose()
-
-
-@contextmanager
-def writing(url: str) -> Iterator[Connection]:
-    """Open one writing transaction, committed at the end; for whoever holds the lock file (seeding)."""
-    engine = open_engine(url)
-    try:
-        with translated(), engine.begin() as connection:
-            yield connection
-    finally:
-        engine.dispose()
-
-
-def fetch(connection: Connection, sql: str, **given: Any) -> list[tuple[Any, ...]]:
-    """Return the rows of a query, as tuples."""
-    return [tuple(row) for row in connection.execute(text(sql), given)]
-
-
-def insert(connection: Connection, sql: str, rows: Sequence[dict[str, Any]]) -> None:
-    """Write many rows with one statement."""
-    if rows:
-        connection.execute(text(sql), rows)
 
 
 def load_rows(connection: Connection, keys: Iterable[Key]) -> list[Row]:
     """Return the journal's rows of these keys, as far as they exist."""
-    rows = connection.execute(STATEMENTS[connection.dialect.name].load_rows, {"keys": as_list(keys)})
+    given = listed(connection, "keys", keys, 3)
+    rows = connection.execute(STATEMENTS[connection.dialect.name].load_rows, given)
     return list(map(row_of, rows))
 
 
 def load_totals(connection: Connection, days: Iterable[Day]) -> list[tuple[Day, Totals]]:
     """Return what these days come to, all parts together; a day without rows is missing."""
-    rows = connection.execute(STATEMENTS[connection.dialect.name].load_totals, {"days": as_list(days)})
+    given = listed(connection, "days", days, 2)
+    rows = connection.execute(STATEMENTS[connection.dialect.name].load_totals, given)
     return [(Day(*row[:2]), Totals(*row[2:])) for row in rows]
 
 
 def find_rows(connection: Connection, ending: str, rows_max: int) -> list[Row]:
     """Return the newest rows whose serial or work order ends with `ending`; reads the whole journal."""
-    sql = f"""SELECT {_COLUMNS} FROM journal WHERE substr(serial, -length(:ending)) = :ending
-        OR substr(order_serial, -length(:ending)) = :ending ORDER BY decided_us DESC LIMIT :rows_max
-        """  # noqa: S608
     given = {"ending": ending, "rows_max": rows_max}
-    return list(map(row_of, connection.execute(text(sql), given)))
+    return list(map(row_of, connection.execute(STATEMENTS[connection.dialect.name].find_rows, given)))
 
 
 def all_rows(connection: Connection) -> Iterator[Row]:
@@ -296,42 +289,5 @@ def row_of(row: Any) -> Row:
     return Row._make((*row[:5], State(row[5]), *row[6:]))
 
 
-def database_path(url: str) -> str:
-    """Return the file of an SQLite URL; raises ValueError for anything else."""
-    parsed = make_url(url)
-    if parsed.get_backend_name() != "sqlite" or not parsed.database or parsed.database == ":memory:":
-        raise ValueError("the core's database is an SQLite file: sqlite:///PATH")
-    return parsed.database
-
-
-@contextmanager
-def translated() -> Iterator[None]:
-    """Turn the driver's errors into those of `gateway_errors`, as far as a batch is not to blame itself."""
-    try:
-        yield
-    except DBAPIError as error:
-        raise _meaning(error) from error
-
-
-def _meaning(error: DBAPIError) -> Exception:
-    code = getattr(error.orig, "sqlite_errorcode", 0) & 0xFF  # the low byte is the primary code
-    if code == sqlite3.SQLITE_FULL:
-        return OutOfSpaceError("the database's disk is full")
-    if code in _TRANSIENT:
-        return RetryableError(f"the database is not available: {getattr(error.orig, 'sqlite_errorname', '')}")
-    return error
-
-
-_TRANSIENT = frozenset(
-    {
-        sqlite3.SQLITE_BUSY,
-        sqlite3.SQLITE_LOCKED,
-        sqlite3.SQLITE_IOERR,
-        sqlite3.SQLITE_CANTOPEN,
-        sqlite3.SQLITE_READONLY,
-    }
-)
-
-
 def _dicts(rows: Iterable[Row]) -> list[dict[str, Any]]:
-    return [row._asdict() for row in rows]
+    return [row._asdict() | {"state": int(row.state)} for row in rows]

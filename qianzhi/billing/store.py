@@ -1,7 +1,7 @@
 """Billing's rows: subscribers, bills, work orders and write-offs, read and written in lists.
 
 Takes the caller's connection and never commits.  What differs between databases is one row of `STATEMENTS`;
-lists reach SQLite as JSON text.
+what lists are for each is the ledger's `listed` and `write`.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -14,7 +14,7 @@ from qianzhi.billing.books import PhoneState, Subscriber
 from qianzhi.billing.desk import Changes
 from qianzhi.billing.orders import Order, Standing, WriteOff, order_serial
 from qianzhi.ledger.invariant import invariant
-from qianzhi.ledger.store import as_list, load_transfers
+from qianzhi.ledger.store import inserting, listed, load_transfers, typed, unnested, write
 
 
 class Statements(NamedTuple):
@@ -34,6 +34,10 @@ class Statements(NamedTuple):
     add_bills: TextClause
 
 
+_ORDER = typed(
+    "kind business_date book amount_fen posted_us", "serial space key_serial phone bank_number reverses"
+)
+_WRITE_OFF = {"order": "text", "bill": "text", "principal_fen": "bigint", "late_fee_fen": "bigint"}
 _BILL = "b.serial, b.book, b.month, b.principal_fen, b.due_date, b.paid_by"
 
 STATEMENTS = {
@@ -91,24 +95,67 @@ STATEMENTS = {
             VALUES (:serial, :book, :month, :principal_fen, :due_date, :paid_by)"""
         ),
     ),
+    "postgresql": Statements(
+        load_subscribers=text(
+            """SELECT p.phone, p.state, c.name, k.id, k.account, k.arrears FROM billing_phones p
+            JOIN billing_books k ON k.id = p.book JOIN billing_customers c ON c.id = p.customer
+            WHERE p.phone = ANY (CAST(:phones AS text[]))"""
+        ),
+        load_bills=text(
+            f"""SELECT {_BILL} FROM billing_bills b WHERE b.paid_by IS NULL AND b.book = ANY (CAST(:books AS
+            bigint[])) UNION SELECT {_BILL} FROM billing_bills b WHERE b.serial = ANY (CAST(:serials AS
+            text[]))"""  # noqa: S608
+        ),
+        load_orders=text(
+            """SELECT o.serial, o.phone, o.book, k.account, k.arrears, o.amount_fen FROM billing_orders o
+            JOIN billing_books k ON k.id = o.book WHERE o.serial = ANY (CAST(:orders AS text[]))"""
+        ),
+        load_write_offs=text(
+            """SELECT v.order_serial, v.bill, v.principal_fen, v.late_fee_fen FROM billing_write_offs v
+            WHERE v.order_serial = ANY (CAST(:orders AS text[])) ORDER BY v.order_serial, v.bill"""
+        ),
+        # A sequence, because a row would make every writer wait until the one before has committed.
+        take_numbers=text(
+            "SELECT nextval('billing_order_numbers') FROM generate_series(1, CAST(:n AS integer))"
+        ),
+        add_orders=text(inserting("billing_orders", _ORDER)),
+        add_write_offs=text(
+            f"""INSERT INTO billing_write_offs (order_serial, bill, principal_fen, late_fee_fen)
+            SELECT w.* FROM {unnested(_WRITE_OFF)} w"""  # noqa: S608
+        ),
+        mark_bills=text(
+            f"""UPDATE billing_bills b SET paid_by = w.now FROM {unnested(typed("", "serial before now"))}
+            w (serial, before, now) WHERE b.serial = w.serial AND b.paid_by IS NOT DISTINCT FROM w.before
+            """  # noqa: S608
+        ),
+        add_customers=text(
+            f"""INSERT INTO billing_customers (id, opened_us, name)
+            SELECT * FROM {unnested(typed("id opened_us", "name"))}"""  # noqa: S608
+        ),
+        add_books=text(inserting("billing_books", typed("id customer account arrears"))),
+        add_phones=text(inserting("billing_phones", typed("customer book state", "phone"))),
+        add_bills=text(
+            inserting("billing_bills", typed("book month principal_fen due_date", "serial paid_by"))
+        ),
+    ),
 }
 
 
 def load_subscribers(connection: Connection, phones: Iterable[str]) -> list[Subscriber]:
     """Load the subscribers of these phones, as far as they exist."""
-    rows = connection.execute(sql(connection).load_subscribers, {"phones": as_list(phones)})
+    rows = connection.execute(sql(connection).load_subscribers, listed(connection, "phones", phones))
     return [Subscriber(row[0], PhoneState(row[1]), *row[2:]) for row in rows]
 
 
 def load_bills(connection: Connection, books: Iterable[int], serials: Iterable[str]) -> list[MonthBill]:
     """Load the open bills of `books`, and the bills of these serials whether they are open or not."""
-    given = {"books": as_list(books), "serials": as_list(serials)}
+    given = listed(connection, "books", books) | listed(connection, "serials", serials)
     return [MonthBill(*row) for row in connection.execute(sql(connection).load_bills, given)]
 
 
 def load_standings(connection: Connection, orders: Sequence[str]) -> list[Standing]:
     """Load what a reversal of these work orders needs: their transfers and write-offs."""
-    given = {"orders": as_list(orders)}
+    given = listed(connection, "orders", orders)
     rows = connection.execute(sql(connection).load_orders, given).all()
     write_offs: dict[str, list[WriteOff]] = {}
     for row in connection.execute(sql(connection).load_write_offs, given):
@@ -133,8 +180,10 @@ def take_serials(connection: Connection, prefix: str, n: int) -> Iterator[str]:
     """Take `n` new serials of work orders; those that a batch does not use stay gaps."""
     if not n:
         return iter(())
-    first = connection.execute(sql(connection).take_numbers, {"n": n}).scalar_one()
-    return (order_serial(prefix, number) for number in range(first, first + n))
+    numbers = connection.execute(sql(connection).take_numbers, {"n": n}).scalars().all()
+    if len(numbers) < n:  # a counter's row gives the first one alone
+        numbers = range(numbers[0], numbers[0] + n)
+    return (order_serial(prefix, number) for number in numbers)
 
 
 def add_subscribers(connection: Connection, subscribers: Sequence[Subscriber], opened_us: int) -> None:
@@ -144,12 +193,12 @@ def add_subscribers(connection: Connection, subscribers: Sequence[Subscriber], o
         {**row._asdict(), "id": row.book, "customer": row.book, "opened_us": opened_us} for row in subscribers
     ]
     for statement in (statements.add_customers, statements.add_books, statements.add_phones):
-        _many(connection, statement, rows)
+        write(connection, statement, rows)
 
 
 def add_bills(connection: Connection, bills: Sequence[MonthBill]) -> None:
     """Write new bills; whoever calls posts them: receivable debited, revenue credited."""
-    _many(connection, sql(connection).add_bills, [bill._asdict() for bill in bills])
+    write(connection, sql(connection).add_bills, [bill._asdict() for bill in bills])
 
 
 def save(connection: Connection, changes: Changes) -> None:
@@ -158,9 +207,9 @@ def save(connection: Connection, changes: Changes) -> None:
     bills = [
         {"serial": serial, "before": before, "now": now} for serial, before, now in sorted(changes.bills)
     ]
-    _many(connection, statements.add_orders, [_order(order) for order in changes.orders])
-    _many(connection, statements.add_write_offs, [row._asdict() for row in changes.write_offs])
-    marked = _many(connection, statements.mark_bills, bills)
+    write(connection, statements.add_orders, [_order(order) for order in changes.orders])
+    write(connection, statements.add_write_offs, [row._asdict() for row in changes.write_offs])
+    marked = write(connection, statements.mark_bills, bills)
     invariant(marked == len(bills), "a bill changes only from the state in which it was read")
 
 
@@ -183,7 +232,3 @@ def _order(order: Order) -> dict[str, Any]:
         "posted_us": order.posted_us,
         "reverses": order.reverses,
     }
-
-
-def _many(connection: Connection, statement: TextClause, rows: list[dict[str, Any]]) -> int:
-    return connection.execute(statement, rows).rowcount if rows else 0

@@ -20,6 +20,8 @@ from qianzhi.cli.wording import counted
 from qianzhi.domain.money import yuan_from_fen
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from crm_bridge.audit import AuditReport
     from crm_bridge.lookup import AccountView, OrderView
     from crm_bridge.settings import CoreSettings
@@ -57,8 +59,10 @@ def core_url(checked: "Checked", site: "Site") -> str:
     return settings_of(checked, site).database
 
 
-def core_of(chosen: "Chosen") -> "tuple[Site, CoreSettings]":
-    """Read what looking at the core needs and no more: the site and its core's settings."""
+def core_of(chosen: "Chosen", role: str = "auditor") -> "tuple[Site, CoreSettings]":
+    """Read what looking at the core needs and no more: the site and its core's settings, for who only reads
+    where there is such a user.
+    """
     from qianzhi.cli.checks import Checked, check_core
     from qianzhi.cli.daemons import site_of
     from qianzhi.runtime.problems import ConfigError
@@ -68,16 +72,50 @@ def core_of(chosen: "Chosen") -> "tuple[Site, CoreSettings]":
     check_core(found, site)
     if found.problems:
         raise ConfigError(found.problems)
-    return site, settings_of(found, site)
+    return site, settings_of(found, site, role)
 
 
-def settings_of(checked: "Checked", site: "Site") -> "CoreSettings":
-    """Return the core's settings, the URL of its database complete; `checked` is without problems."""
+def settings_of(checked: "Checked", site: "Site", role: str = "") -> "CoreSettings":
+    """Return the core's settings, the URL of its database complete with its password; `checked` is without
+    problems.
+
+    `role` is "" for the bridges' own user, "auditor" or "owner" for these where the site has a password for
+    them.  Raises ConfigError for a reference that leads nowhere.
+    """
     from qianzhi.link.site import data_folder
+    from qianzhi.runtime.urls import is_postgres, with_user
 
     if checked.core is None:
         raise CommandError(USAGE, f"{site.file} has no valid table [core]")
-    return replace(checked.core, database=checked.core.database.replace("{data}", str(data_folder(site))))
+    url = checked.core.database.replace("{data}", str(data_folder(site)))
+    if is_postgres(url):
+        own = getattr(checked.core, f"{role}_password") if role else ""
+        reference = own or checked.core.password
+        user = f"qianzhi_{role}" if own else ""
+        url = with_user(url, user, password_at(site, "core.password", reference))
+    return replace(checked.core, database=url)
+
+
+def password_at(site: "Site", key: str, reference: str) -> str:
+    """Return the password that a reference of the site leads to, empty for none; raises ConfigError."""
+    from qianzhi.runtime.problems import ConfigError, Problem
+    from qianzhi.runtime.secrets import KeyReferenceError, resolve_password
+
+    if not reference:
+        return ""
+    try:
+        return resolve_password(reference, production=site.production, base=config_folder(site))
+    except KeyReferenceError as error:
+        found = "a reference that gives no password"
+        raise ConfigError([Problem(site.file, key, found, error.expected)]) from error
+
+
+def config_folder(site: "Site") -> "Path":
+    """Return the configuration's folder, from which the site's references start."""
+    from pathlib import Path
+
+    folder = Path(site.file).parent
+    return folder.parent if folder.name == "sites" else folder
 
 
 def seed_command(chosen: "Chosen", subscribers: int, seed_number: int) -> None:
@@ -91,7 +129,7 @@ def seed_command(chosen: "Chosen", subscribers: int, seed_number: int) -> None:
 
 def seed_core(checked: "Checked", site: "Site", subscribers: int, seed_number: int = 1) -> tuple[int, int]:
     """Bring the core's tables up to date and fill an empty core; return (created, subscribers in all)."""
-    from crm_bridge.gateway_errors import LockedError
+    from crm_bridge.gateway_errors import LockedError, SchemaError, StoreError
     from crm_bridge.seed import seed
     from qianzhi.link.site import zone_of
 
@@ -101,6 +139,8 @@ def seed_core(checked: "Checked", site: "Site", subscribers: int, seed_number: i
     except LockedError as error:
         advice = "stop the system first (Ctrl-C where it runs), then seed"
         raise CommandError(UNREACHABLE, f"the core is in use: {error}", advice) from error
+    except (SchemaError, StoreError) as error:
+        raise CommandError(UNREACHABLE, f"the core cannot be filled: {error}") from error
     return report.created, report.subscribers
 
 
@@ -108,13 +148,17 @@ def seed_core(checked: "Checked", site: "Site", subscribers: int, seed_number: i
 def not_reachable(url: str) -> Iterator[None]:
     """Turn a core that is missing, or cannot be read now, into a plain failure."""
     from crm_bridge.gateway_errors import SchemaError, StoreError
-    from crm_bridge.migrations.schema import schema_current
+    from crm_bridge.migrations.schema import HEAD, schema_problem, schema_revision
+    from qianzhi.runtime.urls import is_postgres, shown
 
-    if not schema_current(url):
-        raise CommandError(
-            UNREACHABLE, f"there is no core at {url}", "`make run` or `qianzhi seed` makes one"
-        )
     try:
+        found = schema_revision(url)
+        if found is None and not is_postgres(url):
+            raise CommandError(
+                UNREACHABLE, f"there is no core at {url}", "`make run` or `qianzhi seed` makes one"
+            )
+        if found != HEAD:
+            raise CommandError(UNREACHABLE, f"{shown(url)}: {schema_problem(found)}")
         yield
     except (StoreError, SchemaError) as error:
         raise CommandError(UNREACHABLE, f"the core cannot be read: {error}") from error

@@ -1,10 +1,10 @@
 """The ledger's rows: accounts, transfers and reservations, read and written in lists.
 
 Takes the caller's connection and never commits.  What differs between databases is one row of `STATEMENTS`;
-lists reach SQLite as JSON text.
+a list reaches SQLite as JSON text and PostgreSQL as one array per column.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -20,6 +20,7 @@ class Statements(NamedTuple):
     find_accounts: TextClause
     add_accounts: TextClause
     load_accounts: TextClause
+    lock_accounts: TextClause
     load_pendings: TextClause
     due_pendings: TextClause
     load_transfers: TextClause
@@ -36,6 +37,31 @@ _PENDING = """p.serial, p.debit, p.credit, p.amount_fen, p.code, p.reserved_us, 
     LEFT JOIN ledger_forwards f ON f.pending = p.serial
     LEFT JOIN ledger_settlements s ON s.pending = p.serial"""
 
+
+def unnested(columns: Mapping[str, str]) -> str:
+    """Return what turns PostgreSQL's arrays, one parameter per column, into rows; `columns` says the types.
+
+    Cast, because a driver gives a list the type of what it holds, and an empty one none.
+    """
+    return f"unnest({', '.join(f'CAST(:{name} AS {kind}[])' for name, kind in columns.items())})"
+
+
+def inserting(table: str, columns: Mapping[str, str]) -> str:
+    """Return PostgreSQL's statement that inserts rows given as arrays."""
+    return f"INSERT INTO {table} ({', '.join(columns)}) SELECT * FROM {unnested(columns)}"  # noqa: S608
+
+
+def typed(ints: str, texts: str = "") -> dict[str, str]:
+    """Return columns with their PostgreSQL types: numbers first, then texts, each list divided by spaces."""
+    return dict.fromkeys(ints.split(), "bigint") | dict.fromkeys(texts.split(), "text")
+
+
+_ACCOUNTS = """SELECT a.id, a.balance_fen, a.reserved_fen, a.floor_fen FROM json_each(:ids) w CROSS JOIN
+    ledger_accounts a ON a.id = w.value"""
+_TRANSFER = typed("code debit credit amount_fen posted_us", "reference pending")
+_RESERVED = typed("debit credit amount_fen code reserved_us expires_us", "serial")
+_SETTLED = typed("ending amount_fen settled_us", "pending")
+
 STATEMENTS = {
     "sqlite": Statements(
         find_accounts=text(
@@ -47,10 +73,8 @@ STATEMENTS = {
             VALUES (:kind, :owner, :part, :floor_fen, :opened_us) ON CONFLICT (kind, owner, part) DO NOTHING
             """
         ),
-        load_accounts=text(
-            """SELECT a.id, a.balance_fen, a.reserved_fen, a.floor_fen
-            FROM json_each(:ids) w CROSS JOIN ledger_accounts a ON a.id = w.value"""
-        ),
+        load_accounts=text(_ACCOUNTS),
+        lock_accounts=text(_ACCOUNTS),  # the transaction has the whole database to itself
         load_pendings=text(f"""SELECT {_PENDING} JOIN json_each(:serials) w ON w.value = p.serial"""),
         due_pendings=text(
             f"""SELECT {_PENDING} WHERE s.pending IS NULL AND f.pending IS NULL AND p.expires_us BETWEEN 1
@@ -81,12 +105,51 @@ STATEMENTS = {
             reserved_fen = reserved_fen + :reserved_fen WHERE id = :id"""
         ),
     ),
+    "postgresql": Statements(
+        find_accounts=text(
+            """SELECT a.kind, a.owner, a.part, a.id FROM unnest(CAST(:names0 AS text[]), CAST(:names1 AS
+            text[]), CAST(:names2 AS text[])) w (kind, owner, part)
+            JOIN ledger_accounts a ON a.kind = w.kind AND a.owner = w.owner AND a.part = w.part"""
+        ),
+        add_accounts=text(
+            inserting("ledger_accounts", typed("floor_fen opened_us", "kind owner part"))
+            + " ON CONFLICT (kind, owner, part) DO NOTHING"
+        ),
+        load_accounts=text(
+            """SELECT a.id, a.balance_fen, a.reserved_fen, a.floor_fen FROM ledger_accounts a
+            WHERE a.id = ANY (CAST(:ids AS bigint[]))"""
+        ),
+        # In the order of their numbers: whoever locks several does so in this order.
+        lock_accounts=text(
+            """SELECT a.id, a.balance_fen, a.reserved_fen, a.floor_fen FROM ledger_accounts a
+            WHERE a.id = ANY (CAST(:ids AS bigint[])) ORDER BY a.id FOR NO KEY UPDATE"""
+        ),
+        load_pendings=text(f"""SELECT {_PENDING} WHERE p.serial = ANY (CAST(:serials AS text[]))"""),
+        due_pendings=text(
+            f"""SELECT {_PENDING} WHERE s.pending IS NULL AND f.pending IS NULL AND p.expires_us BETWEEN 1
+            AND :wall_us ORDER BY p.expires_us LIMIT :rows_max"""
+        ),
+        load_transfers=text(
+            """SELECT t.reference, t.debit, t.credit, t.amount_fen, t.code FROM ledger_transfers t
+            WHERE t.reference = ANY (CAST(:references AS text[])) ORDER BY t.id"""
+        ),
+        add_transfers=text(inserting("ledger_transfers", _TRANSFER)),
+        add_pendings=text(inserting("ledger_pendings", _RESERVED)),
+        add_forwards=text(inserting("ledger_forwards", typed("forwarded_us", "pending"))),
+        add_settlements=text(inserting("ledger_settlements", _SETTLED)),
+        move_accounts=text(
+            f"""UPDATE ledger_accounts a SET balance_fen = a.balance_fen + w.balance_fen,
+            reserved_fen = a.reserved_fen + w.reserved_fen FROM
+            {unnested(typed("id balance_fen reserved_fen"))} w (id, balance_fen, reserved_fen)
+            WHERE a.id = w.id"""  # noqa: S608
+        ),
+    ),
 }
 
 
 def find_accounts(connection: Connection, names: Iterable[Name]) -> dict[Name, int]:
     """Return the numbers of the accounts of these names, as far as they exist."""
-    rows = connection.execute(_sql(connection).find_accounts, {"names": as_list(names)})
+    rows = connection.execute(_sql(connection).find_accounts, listed(connection, "names", names, 3))
     return {Name(*row[:3]): row[3] for row in rows}
 
 
@@ -106,19 +169,25 @@ def open_accounts(
     if not names:
         return {}
     rows = [{**name._asdict(), "floor_fen": floor_fen, "opened_us": opened_us} for name in names]
-    connection.execute(_sql(connection).add_accounts, rows)
+    write(connection, _sql(connection).add_accounts, rows)
     return find_accounts(connection, names)
 
 
 def load_accounts(connection: Connection, ids: Iterable[int]) -> list[Account]:
-    """Load (where the database has row locks: and lock, in the order of their numbers) these accounts."""
-    rows = connection.execute(_sql(connection).load_accounts, {"ids": as_list(sorted(ids))})
+    """Load these accounts for a look."""
+    rows = connection.execute(_sql(connection).load_accounts, listed(connection, "ids", ids))
+    return [Account(*row) for row in rows]
+
+
+def lock_accounts(connection: Connection, ids: Iterable[int]) -> list[Account]:
+    """Load these accounts and lock them until the end of the transaction, in the order of their numbers."""
+    rows = connection.execute(_sql(connection).lock_accounts, listed(connection, "ids", sorted(ids)))
     return [Account(*row) for row in rows]
 
 
 def load_pendings(connection: Connection, serials: Iterable[str]) -> list[Pending]:
     """Load the reservations of these serials, those that have ended too."""
-    rows = connection.execute(_sql(connection).load_pendings, {"serials": as_list(serials)})
+    rows = connection.execute(_sql(connection).load_pendings, listed(connection, "serials", serials))
     return [_pending(row) for row in rows]
 
 
@@ -131,7 +200,8 @@ def due_pendings(connection: Connection, wall_us: int, rows_max: int) -> list[Pe
 def load_transfers(connection: Connection, references: Iterable[str]) -> dict[str, list[Leg]]:
     """Return the transfers made under each reference, in the order in which they were made."""
     found: dict[str, list[Leg]] = {}
-    for row in connection.execute(_sql(connection).load_transfers, {"references": as_list(references)}):
+    given = listed(connection, "references", references)
+    for row in connection.execute(_sql(connection).load_transfers, given):
         found.setdefault(row[0], []).append(Leg(*row[1:]))
     return found
 
@@ -147,21 +217,34 @@ def save(connection: Connection, changes: Changes) -> None:
         for account, delta in sorted(changes.deltas.items())
     ]
     forwards = [{"pending": serial, "forwarded_us": at} for serial, at in changes.forwards]
-    _many(connection, sql.add_pendings, [pending._asdict() for pending in changes.pendings])
-    _many(connection, sql.add_forwards, forwards)
-    _many(connection, sql.add_settlements, [row._asdict() for row in changes.settlements])
-    _many(connection, sql.add_transfers, [row._asdict() for row in changes.transfers])
-    moved = _many(connection, sql.move_accounts, moves)
+    write(connection, sql.add_pendings, [pending._asdict() for pending in changes.pendings])
+    write(connection, sql.add_forwards, forwards)
+    write(connection, sql.add_settlements, [row._asdict() for row in changes.settlements])
+    write(connection, sql.add_transfers, [row._asdict() for row in changes.transfers])
+    moved = write(connection, sql.move_accounts, moves)
     invariant(moved == len(moves), "every account that moves must exist")
 
 
-def as_list(values: Iterable[Any]) -> str:
-    """Return values as the JSON text in which a list reaches SQLite."""
-    return msgspec.json.encode(list(values)).decode()
+def listed(connection: Connection, name: str, values: Iterable[Any], width: int = 1) -> dict[str, Any]:
+    """Return the parameters in which a list reaches a statement: `name`, as JSON, for SQLite; for PostgreSQL
+    an array `name`, or `name0`, `name1` … where each value is a row of `width` columns.
+    """
+    rows = list(values)
+    if connection.dialect.name == "sqlite":
+        return {name: msgspec.json.encode(rows).decode()}
+    if width == 1:
+        return {name: rows}
+    return {f"{name}{column}": [row[column] for row in rows] for column in range(width)}
 
 
-def _many(connection: Connection, sql: TextClause, rows: list[dict[str, Any]]) -> int:
-    return connection.execute(sql, rows).rowcount if rows else 0
+def write(connection: Connection, statement: TextClause, rows: Sequence[Mapping[str, Any]]) -> int:
+    """Write rows of the same columns with one statement; return how many were written or changed."""
+    if not rows:
+        return 0
+    if connection.dialect.name == "sqlite":
+        return connection.execute(statement, list(rows)).rowcount
+    columns = {name: [row[name] for row in rows] for name in rows[0]}
+    return connection.execute(statement, columns).rowcount
 
 
 def _pending(row: Any) -> Pending:

@@ -7,6 +7,7 @@ import pytest
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.exc import OperationalError
 
+import crm_bridge.database.store
 import crm_bridge.store
 from crm_bridge.audit import audit_books
 from crm_bridge.gateway import CommitUnknownError, Gateway, OutOfSpaceError, RaceError, RetryableError
@@ -84,7 +85,7 @@ def test_a_key_claimed_meanwhile_is_decided_again(core, run, ask, url, monkeypat
 
 
 def test_a_held_database_is_retryable(url, ask, noon, monkeypatch):
-    monkeypatch.setattr(crm_bridge.store, "LOCK_WAIT_MS", 10)
+    monkeypatch.setattr(crm_bridge.database.store, "LOCK_WAIT_MS", 10)
     core = Gateway(url, CoreSettings(database=url), _zone())
     holder = sqlite3.connect(url.removeprefix("sqlite:///"), isolation_level=None)
     holder.execute("BEGIN IMMEDIATE")

@@ -2,6 +2,8 @@
 
 from alembic import op
 
+from crm_bridge.migrations import dialect
+
 revision = "0001"
 down_revision = None
 
@@ -103,6 +105,10 @@ BILLING = [
         late_fee_fen INTEGER NOT NULL CHECK (late_fee_fen >= 0),
         PRIMARY KEY (order_serial, bill)
     ) STRICT, WITHOUT ROWID""",
+]
+
+# SQLite has one writer and counts in a row; PostgreSQL has several, which must not wait for each other here.
+COUNTER = [
     """CREATE TABLE billing_counters (
         name TEXT PRIMARY KEY,
         next_number INTEGER NOT NULL CHECK (next_number > 0)
@@ -150,7 +156,6 @@ HISTORY = (
 )
 TABLES = (
     "journal",
-    "billing_counters",
     "billing_write_offs",
     "billing_bills",
     "billing_orders",
@@ -172,23 +177,23 @@ JOURNAL_KEEPS = (
 
 def upgrade() -> None:
     """Make the tables, and the triggers that keep history as it was written."""
-    for statement in (*LEDGER, *BILLING, *JOURNAL):
-        op.execute(statement)
+    for statement in (*LEDGER, *BILLING, *dialect.counter("billing_order_numbers", COUNTER), *JOURNAL):
+        op.execute(dialect.here(statement))
     for table in HISTORY:
         for verb in ("UPDATE", "DELETE"):
-            op.execute(_guard(f"{table}_no_{verb.lower()}", f"{verb} ON {table}", f"{table} is insert-only"))
+            dialect.guard(f"{table}_no_{verb.lower()}", f"{verb} ON {table}", f"{table} is insert-only")
     for verb, table in (
         ("DELETE", "journal"),
         (f"UPDATE OF {JOURNAL_KEEPS}", "journal"),
         ("DELETE", "ledger_accounts"),
     ):
         name = f"{table}_no_{verb.split()[0].lower()}"
-        op.execute(_guard(name, f"{verb} ON {table}", f"{table} keeps what was written"))
-    op.execute(
-        """CREATE TRIGGER journal_state BEFORE UPDATE ON journal
-        WHEN NOT (OLD.state = 1 AND NEW.state = 3) BEGIN SELECT RAISE(ABORT, 'only an approved key becomes
-        reversed'); END
-        """
+        dialect.guard(name, f"{verb} ON {table}", f"{table} keeps what was written")
+    dialect.guard(
+        "journal_state",
+        "UPDATE ON journal",
+        "only an approved key becomes reversed",
+        "NOT (OLD.state = 1 AND NEW.state = 3)",
     )
 
 
@@ -196,7 +201,5 @@ def downgrade() -> None:
     """Drop everything; the triggers go with their tables."""
     for table in TABLES:
         op.execute(f"DROP TABLE {table}")
-
-
-def _guard(name: str, event: str, reason: str) -> str:
-    return f"CREATE TRIGGER {name} BEFORE {event} BEGIN SELECT RAISE(ABORT, '{reason}'); END"
+    dialect.drop_counter("billing_order_numbers", "billing_counters")
+    dialect.drop_guards()

@@ -5,6 +5,8 @@ One row per date, number and part: a writer changes its own rows and waits for n
 
 from alembic import op
 
+from crm_bridge.migrations import dialect
+
 revision = "0002"
 down_revision = "0001"
 
@@ -21,17 +23,17 @@ TABLE = """CREATE TABLE journal_totals (
 ) STRICT, WITHOUT ROWID"""
 # States 1 and 3 are approved and reversed.  A reversal's part is not kept: it counts under its original's.
 FILL = """INSERT INTO journal_totals
-    SELECT business_date, bank_number, part, count(*), sum(amount_fen), sum(state = 3),
-    sum(amount_fen * (state = 3)) FROM journal WHERE state IN (1, 3)
+    SELECT business_date, bank_number, part, count(*), sum(amount_fen), count(reversed_us),
+    sum(CASE WHEN state = 3 THEN amount_fen ELSE 0 END) FROM journal WHERE state IN (1, 3)
     GROUP BY business_date, bank_number, part"""
-KEPT = """CREATE TRIGGER journal_totals_no_delete BEFORE DELETE ON journal_totals
-    BEGIN SELECT RAISE(ABORT, 'journal_totals keeps what was written'); END"""
 
 
 def upgrade() -> None:
     """Make the table and fill it from the journal."""
-    for statement in (TABLE, FILL, KEPT):
-        op.execute(statement)
+    for statement in (TABLE, FILL):
+        op.execute(dialect.here(statement))
+    guarded = "DELETE ON journal_totals"
+    dialect.guard("journal_totals_no_delete", guarded, "journal_totals keeps what was written")
 
 
 def downgrade() -> None:

@@ -1,0 +1,57 @@
+"""Who may do what in PostgreSQL: an owner that changes the schema, and three roles that cannot.
+
+    qianzhi_owner    owns the database, its schemas and tables; migrations only
+    qianzhi_app      the bridges: journal, ledger and billing; what is history it can add to and nothing else
+    qianzhi_front    the schema `state` alone: session rows and heartbeats
+    qianzhi_auditor  reads everything, writes nothing
+
+Grants are made for the roles that exist, so that a database without them can be used by its owner.
+"""
+
+from collections.abc import Iterator
+
+from sqlalchemy import Connection, text
+
+OWNER, APP, FRONT, AUDITOR = ROLES = ("qianzhi_owner", "qianzhi_app", "qianzhi_front", "qianzhi_auditor")
+STATE_SCHEMA = "state"
+
+# What the bridges may change in place, column by column; every other table is insert-only to them.
+_APP_UPDATES = {
+    "journal": "state, reversal_order, reversal_reply, reversed_us",
+    "journal_totals": "approved_count, approved_fen, reversed_count, reversed_fen",
+    "journal_fence": "closed_through",
+    "journal_claims": "request, part, since_us",
+    "ledger_accounts": "balance_fen, reserved_fen",
+    "billing_bills": "paid_by",
+}
+_READ_ONLY = ("alembic_version",)
+
+
+def grant(connection: Connection) -> None:
+    """Give each role that exists what is its own, and take from it what is not."""
+    rows = connection.execute(text("SELECT rolname FROM pg_roles WHERE rolname LIKE 'qianzhi_%'"))
+    there = set(rows.scalars())
+    rows = connection.execute(text("SELECT tablename FROM pg_tables WHERE schemaname = 'public'"))
+    tables = sorted(rows.scalars())
+    statements: list[str] = []
+    if APP in there:
+        statements += _app(tables)
+    if AUDITOR in there:
+        statements += [
+            f"GRANT USAGE ON SCHEMA public TO {AUDITOR}",
+            f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {AUDITOR}",
+        ]
+    for statement in statements:
+        connection.execute(text(statement))
+
+
+def _app(tables: list[str]) -> Iterator[str]:
+    yield f"GRANT USAGE ON SCHEMA public TO {APP}"
+    yield f"REVOKE ALL ON ALL TABLES IN SCHEMA public FROM {APP}"
+    yield f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {APP}"
+    yield f"GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA public TO {APP}"
+    for table in tables:
+        if table not in _READ_ONLY:
+            yield f"GRANT INSERT ON {table} TO {APP}"
+        if table in _APP_UPDATES:
+            yield f"GRANT UPDATE ({_APP_UPDATES[table]}) ON {table} TO {APP}"
