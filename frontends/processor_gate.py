@@ -1,4 +1,4 @@
-"""What a bank's agreement allows at this moment: its hours and its rate.  Pure."""
+"""What a bank's agreement allows at this moment: its hours, the site's maintenance, its rate.  Pure."""
 
 from typing import TYPE_CHECKING
 
@@ -19,6 +19,7 @@ class Gate:
 
     def __init__(self, profile: "Profile") -> None:
         self._hours = profile.hours
+        self._windows = profile.maintenance
         self._zone = profile.mapping.zone
         self._rate = share(profile.limits.rate_per_second, profile.instances)
         self._credit_us = SECOND_US  # in microseconds of a second's worth, so that nothing is rounded away
@@ -26,8 +27,7 @@ class Gate:
 
     def refusal(self, now: Now) -> Result | None:
         """Count one request; return CLOSED_HOURS or BUSY when it is not to pass now."""
-        local = moment_of_second(now.wall_us // SECOND_US, self._zone).local
-        if not self._hours.is_open(local.hour * 60 + local.minute):
+        if self.closed(now):
             return Result.CLOSED_HOURS
         self._credit_us = min(SECOND_US, self._credit_us + now.mono_us - self._counted_us)
         self._counted_us = now.mono_us
@@ -35,3 +35,14 @@ class Gate:
             return Result.BUSY
         self._credit_us -= SECOND_US // self._rate
         return None
+
+    def closed(self, now: Now) -> str:
+        """Return why money and queries are refused as closed at this moment, empty when they are not."""
+        local = moment_of_second(now.wall_us // SECOND_US, self._zone).local.replace(tzinfo=None)
+        for window in self._windows:
+            if window.holds(local):
+                reason = f", {window.reason}" if window.reason else ""
+                return f"maintenance until {window.end:%m-%d %H:%M}{reason}"
+        if self._hours.is_open(local.hour * 60 + local.minute):
+            return ""
+        return f"outside its hours, {self._hours.open} to {self._hours.close}"

@@ -24,6 +24,7 @@ from frontends.profile_rehearsal import rehearse
 from frontends.profile_tables import BankTable, KeysTable, ReversalTable, SessionTable, TransportTable
 from frontends.results import Results
 from qianzhi.domain.results import Result
+from qianzhi.link.maintenance import Window, windows_of
 from qianzhi.link.tables import Site
 from qianzhi.runtime.problems import ConfigError, Problem
 from qianzhi.runtime.secrets import resolve_key
@@ -61,9 +62,25 @@ class Profile:
     results: Results
     limits: Limits
     hours: Hours
+    maintenance: tuple[Window, ...]
     reversal: ReversalTable
     table: BankTable = field(repr=False)
     protected: tuple[Matcher, ...] = field(repr=False)
+
+    @property
+    def keeps_rows(self) -> bool:
+        """Tell whether its session has anything to keep: sign-on, exchanged keys, serials of our own."""
+        return self.has_session or self.session.echo_seconds > 0
+
+    @property
+    def has_session(self) -> bool:
+        """Tell whether who is signed on, or which key is in force, changes by messages."""
+        return self.session.sign_on or self.session.keys in ("ours", "theirs")
+
+    @property
+    def shares_rows(self) -> bool:
+        """Tell whether another instance may change what a frame of the bank is judged on."""
+        return self.instances > 1 and self.has_session
 
     def mac_required(self, message: Message) -> bool:
         """Tell whether this message, of either direction, must carry a right MAC."""
@@ -211,7 +228,9 @@ def _assemble(
         engine=(place.engine if place else "") or bank.transport.engine,
         instances=place.instances if place else 1,
         transport=bank.transport,
-        socket=replace(bank.socket, allow=place.allow) if place and place.allow else bank.socket,
+        socket=replace(bank.socket, allow=place.allow)
+        if bank.socket and place and place.allow
+        else bank.socket,
         frame=bank.frame,
         codec=codec,
         spec=spec,
@@ -222,6 +241,7 @@ def _assemble(
         results=results,
         limits=bank.limits,
         hours=bank.hours,
+        maintenance=windows_of(site.maintenance, name) if site else (),
         reversal=bank.reversal,
         table=bank,
         protected=tuple(map(matcher_of, bank.protection.required)),

@@ -140,6 +140,7 @@ def front_words(status: Status) -> list[str]:
     return [
         *line_words(status),
         f"{status.get('in_flight', 0)} in flight",
+        f"CLOSED: {status['closed']}" if status.get("closed") else "",
         "reads nothing new" if status.get("paused") or status.get("holding") else "",
         f"key with check value {key}" if key else "",
         ", ".join(away) if away else f"nodes {', '.join(status['nodes'])} up",

@@ -13,6 +13,7 @@ from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from qianzhi.domain.requests import Kind
+from qianzhi.link.maintenance import maintenance_problems
 from qianzhi.link.tables import (
     BankPlace,
     BrokerTable,
@@ -307,10 +308,7 @@ def _engine_problems(site: Site) -> Iterator[Finding]:
                     ip_network(network)
                 except ValueError:
                     yield f"banks.{name}.{title}.{index}", repr(network), "a network such as 10.1.0.0/16"
-    for index, window in enumerate(site.maintenance):
-        for name in window.banks:
-            if name not in site.banks:
-                yield f"maintenance.{index}.banks", repr(name), f"one of {_names(site.banks)}"
+    yield from maintenance_problems(site.maintenance, list(site.banks))
 
 
 def _route_problems(site: Site) -> Iterator[Finding]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from qianzhi.link.maintenance import windows_of
 from qianzhi.link.site import (
     daemon_names,
     data_folder,
@@ -20,7 +21,7 @@ from qianzhi.link.site import (
     site_of,
     zone_of,
 )
-from qianzhi.link.tables import Site
+from qianzhi.link.tables import MaintenanceTable, Site
 
 CONFIG = Path(__file__).parents[2] / "config"
 TREE = tomllib.loads((CONFIG / "site.toml").read_text())
@@ -160,3 +161,28 @@ def test_addresses_are_read(text: str, address: tuple[str, int]) -> None:
 def test_what_is_no_address_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="HOST:PORT"):
         parse_address(text)
+
+
+MAINTENANCE_MISTAKES = [
+    ({"start": "2026-11-22 01:00", "end": "2026-11-22T02:00"}, "maintenance.0.start"),
+    ({"start": "2026-11-22T1:00", "end": "2026-11-22T02:00"}, "maintenance.0.start"),
+    ({"start": "2026-02-30T01:00", "end": "2026-11-22T02:00"}, "maintenance.0.start"),
+    ({"start": "2026-11-22T01:00", "end": "never"}, "maintenance.0.end"),
+    ({"start": "2026-11-22T02:00", "end": "2026-11-22T02:00"}, "maintenance.0.end"),
+    ({"start": "2026-11-22T01:00", "end": "2026-11-22T02:00", "banks": ["nobody"]}, "maintenance.0.banks"),
+]
+
+
+@pytest.mark.parametrize(("table", "key"), MAINTENANCE_MISTAKES)
+def test_a_maintenance_window_that_cannot_be_meant_is_named(table: dict[str, Any], key: str) -> None:
+    site, problems = site_of({**copy.deepcopy(TREE), "maintenance": [table]}, "site.toml")
+    assert site is None
+    assert [problem.key for problem in problems] == [key]
+
+
+def test_a_maintenance_window_is_of_its_banks_or_of_all() -> None:
+    start, end = "2026-11-22T01:00", "2026-11-22T02:00"
+    some = MaintenanceTable(banks=("icbc",), start=start, end=end)
+    every = MaintenanceTable(reason="move", start=start, end=end)
+    assert [window.reason for window in windows_of([some, every], "icbc")] == ["", "move"]
+    assert [window.reason for window in windows_of([some, every], "abc")] == ["move"]
