@@ -1,6 +1,7 @@
 """One reactor on a thread of its own for all tests that need sockets; tests talk to it and wait for it."""
 
 import contextlib
+import datetime
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -8,8 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
+from cryptography import x509
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 from twisted.internet.threads import blockingCallFromThread
 
+from qianzhi.runtime import clock
 from qianzhi.runtime.daemon import install_reactor
 from simulators.servers.postgres import Postgres
 from simulators.servers.rabbitmq import Broker
@@ -55,6 +61,47 @@ class ReactorThread:
 def reactor_thread() -> ReactorThread:
     """The process's one reactor; it cannot be started twice, so it runs until the tests end."""
     return ReactorThread()
+
+
+class Authority:
+    """A certificate authority in a folder; what it issues lies there as NAME.pem and NAME.key."""
+
+    def __init__(self, folder: Path, name: str = "ca") -> None:
+        self.folder = folder
+        self.name = name
+        self._ca = trustme.CA()
+        self._ca.cert_pem.write_to_path(str(folder / f"{name}.pem"))
+
+    def issue(self, name: str, *names: str, days: float = 100, common_name: str | None = None) -> Any:
+        """Issue a certificate for these names, good from yesterday for so many days (past ones too)."""
+        now = datetime.datetime.fromtimestamp(clock.now().wall_us // 1_000_000, datetime.UTC)
+        begins, ends = now + datetime.timedelta(days=min(days, 0) - 1), now + datetime.timedelta(days=days)
+        made = self._ca.issue_cert(*names, common_name=common_name, not_before=begins, not_after=ends)
+        chain = b"".join(pem.bytes() for pem in made.cert_chain_pems)
+        (self.folder / f"{name}.pem").write_bytes(chain)
+        (self.folder / f"{name}.key").write_bytes(made.private_key_pem.bytes())
+        (self.folder / f"{name}.key").chmod(0o600)
+        return x509.load_pem_x509_certificate(chain)
+
+    def revoke(self, name: str, *certificates: Any, days: float = 7) -> None:
+        """Write the list NAME.pem of revoked certificates, good for so many days."""
+        now = datetime.datetime.fromtimestamp(clock.now().wall_us // 1_000_000, datetime.UTC)
+        ca = x509.load_pem_x509_certificate(self._ca.cert_pem.bytes())
+        key: Any = load_pem_private_key(self._ca.private_key_pem.bytes(), None)
+        made = x509.CertificateRevocationListBuilder().issuer_name(ca.subject)
+        made = made.last_update(now - datetime.timedelta(days=30))
+        made = made.next_update(now + datetime.timedelta(days=days))
+        for certificate in certificates:
+            row = x509.RevokedCertificateBuilder().serial_number(certificate.serial_number)
+            made = made.add_revoked_certificate(row.revocation_date(now).build())
+        pem = made.sign(key, SHA256()).public_bytes(Encoding.PEM)
+        (self.folder / f"{name}.pem").write_bytes(pem)
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> Callable[..., Authority]:
+    """Makes certificate authorities in the test's own folder."""
+    return lambda name="ca": Authority(tmp_path, name)
 
 
 @pytest.fixture(scope="session")

@@ -51,7 +51,14 @@ class Recorder:
 class Line:
     """A server under test with its handler, and plain sockets to it."""
 
-    def __init__(self, reactor_thread: Any, short_seconds: float = 0, **limits: Any) -> None:
+    def __init__(
+        self,
+        reactor_thread: Any,
+        short_seconds: float = 0,
+        tls: Any = None,
+        proxies: tuple[str, ...] = (),
+        **limits: Any,
+    ) -> None:
         self.run = reactor_thread.run
         self.handler = Recorder()
         self.server = SocketServer(
@@ -63,6 +70,8 @@ class Line:
             name="test",
             reactor=reactor_thread.reactor,
             short_seconds=short_seconds,
+            tls=tls,
+            proxies=proxies,
         )
         self.port = self.run(self.server.start)
         self.sockets: list[socket.socket] = []
