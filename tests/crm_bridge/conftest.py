@@ -1,14 +1,22 @@
 import shutil
+from contextlib import contextmanager
+from dataclasses import replace
 from zoneinfo import ZoneInfo
 
 import pytest
 
 from crm_bridge.gateway import Gateway
 from crm_bridge.lookup import find_account
+from crm_bridge.migrations.schema import migrate
+from crm_bridge.remote.client import Client, Remote
+from crm_bridge.remote.gateway import RemoteGateway
+from crm_bridge.remote.settings import RemoteTable
 from crm_bridge.seed import seed
 from crm_bridge.settings import CoreSettings
 from qianzhi.domain.requests import Kind, Request
 from qianzhi.runtime.now import Now
+from simulators.core import make_core, serving
+from simulators.core_books import Books
 
 ZONE = ZoneInfo("Asia/Shanghai")
 NOON = Now(5_000_000, 1_794_888_000_000_000)  # 2026-11-17 12:00:00 in Shanghai
@@ -57,10 +65,33 @@ def account(url):
 
 
 @pytest.fixture
-def core(url):
-    gateway = Gateway(url, CoreSettings(database=url, late_fee_per_day=30), ZONE)
+def core_kind(request):
+    """Where the money is moved: `remote` only where a test is parametrised so."""
+    return getattr(request, "param", "embedded")
+
+
+@pytest.fixture
+def journal_url(core_kind, url, tmp_path):
+    """Where the journal is: beside the books, or in a database of its own before a remote core."""
+    return url if core_kind == "embedded" else f"sqlite:///{tmp_path}/journal.db"
+
+
+@pytest.fixture
+def core(core_kind, url, journal_url, request):
+    settings = CoreSettings(database=url, late_fee_per_day=30)
+    if core_kind == "remote":
+        with request.getfixturevalue("remote_core")(settings, journal_url) as gateway:
+            yield gateway
+        return
+    gateway = Gateway(url, settings, ZONE)
     yield gateway
     gateway.close()
+
+
+@pytest.fixture
+def remote_core(reactor_thread):
+    """Serve a core over HTTP, and give a gateway to it; what is asked carries the time to the core."""
+    return lambda settings, journal_url: remote_pair(reactor_thread, settings, journal_url)
 
 
 @pytest.fixture
@@ -72,3 +103,41 @@ def ask():
         return Request(kind=Kind(kind), serial=serial, phone=phone, amount_fen=amount_fen, **given)
 
     return build
+
+
+class RemotePair:
+    """A gateway with the simulated core that it asks; both live by the time of what is asked."""
+
+    def __init__(self, reactor_thread, settings, journal_url, **given):
+        self.at = NOON
+        self.books = Books(settings, ZONE, lambda: self.at)
+        self.core = make_core(self.books, "secret", given.pop("served_batch", 200))
+        self.settings = replace(settings, database=journal_url)
+        self.reactor = reactor_thread
+        self.given = {"breaker_seconds": 600, "call_seconds": 2} | given
+        self.client = self.gateway = None
+
+    def connect(self, port):
+        table = RemoteTable(url=f"http://127.0.0.1:{port}", **self.given)
+        self.client = Client(Remote(table, "secret"), self.settings.keep_days, self.reactor.reactor)
+        self.reactor.run(self.client.start)
+        self.gateway = RemoteGateway(self.settings, ZONE, self.client)
+
+    def execute(self, requests, now):
+        self.at = now
+        return self.gateway.execute(requests, now)
+
+    def __getattr__(self, name):
+        return getattr(self.gateway, name)
+
+
+@contextmanager
+def remote_pair(reactor_thread, settings, journal_url, **given):
+    migrate(journal_url)
+    pair = RemotePair(reactor_thread, settings, journal_url, **given)
+    with serving(pair.core) as port:
+        pair.connect(port)
+        yield pair
+        reactor_thread.run(pair.client.stop)
+        pair.gateway.close()
+    pair.books.close()

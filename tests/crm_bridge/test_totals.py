@@ -41,10 +41,14 @@ def totals(ask):
     return build
 
 
+both_cores = pytest.mark.parametrize("core_kind", ["embedded", "remote"], indirect=True)
+
+
 def told(reply):
     return reply.result.name, reply.count, reply.amount_fen, reply.reversed_count, reply.reversed_fen
 
 
+@both_cores
 def test_equal_and_unequal_figures_are_both_told_the_journals_own(run, ask, totals):
     run(
         ask(Kind.RECHARGE, "1", RICH, 1_000),
@@ -68,6 +72,7 @@ def test_equal_and_unequal_figures_are_both_told_the_journals_own(run, ask, tota
         assert told(run(totals(*figures))[0]) == ("TOTALS_DIFFER", 3, 7_000, 1, 2_000)
 
 
+@both_cores
 def test_each_bank_number_and_date_has_totals_of_its_own(run, ask, totals):
     run(
         ask(Kind.RECHARGE, "1", RICH, 1_000),
@@ -86,6 +91,7 @@ def test_each_bank_number_and_date_has_totals_of_its_own(run, ask, totals):
     assert {reply.result for reply in replies} == {Result.APPROVED}
 
 
+@both_cores
 def test_a_question_sees_what_stands_before_it_in_its_batch_and_nothing_behind_it(run, ask, totals):
     run(ask(Kind.RECHARGE, "0", RICH, 500))
     replies = run(
@@ -107,7 +113,8 @@ def test_a_question_sees_what_stands_before_it_in_its_batch_and_nothing_behind_i
     assert told(run(totals(3, 4_500, 2, 1_500))[0])[0] == "APPROVED"
 
 
-def test_a_question_claims_no_key_and_may_be_asked_under_one_that_is_used(core, run, ask, totals, url):
+@both_cores
+def test_a_question_claims_no_key_and_may_be_asked_under_one_that_is_used(core, run, ask, totals, journal_url):
     run(ask(Kind.RECHARGE, "1", RICH, 1_000))
     assert (
         run(totals(1, 1_000, 0, 0, serial="1"), totals(1, 1_000, 0, 0, serial="2"))[1].result
@@ -115,7 +122,7 @@ def test_a_question_claims_no_key_and_may_be_asked_under_one_that_is_used(core, 
     )
     assert core.lookup([Key("citic", TODAY, "2")]) == {}
     assert run(ask(Kind.RECHARGE, "2", RICH, 700))[0].result is Result.APPROVED
-    with reading(url) as connection:
+    with reading(journal_url) as connection:
         assert fetch(connection, "SELECT serial FROM journal ORDER BY serial") == [("1",), ("2",)]
 
 
