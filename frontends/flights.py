@@ -13,6 +13,7 @@ from enum import Enum
 from typing import NamedTuple
 
 from frontends.mapping_rows import Message
+from qianzhi.domain.dates import shift
 from qianzhi.domain.requests import MONEY_KINDS, PRIORITY_KINDS, Key, Request
 from qianzhi.domain.results import Result
 from qianzhi.runtime.now import Now
@@ -87,6 +88,12 @@ class Flight:
         return self.request.kind in PRIORITY_KINDS
 
 
+def rooms(in_flight_max: int) -> tuple[int, int]:
+    """Return how many ordinary requests may be in flight, and how many more reversals and status queries."""
+    reserved = max(1, in_flight_max // 10)
+    return in_flight_max - reserved, reserved
+
+
 class Flights:
     """All requests in flight of one bank, bounded by `in_flight_max` waiting messages.
 
@@ -95,7 +102,7 @@ class Flights:
 
     def __init__(self, in_flight_max: int) -> None:
         self._max = in_flight_max
-        self._open_max = in_flight_max - max(1, in_flight_max // 10)
+        self._open_max, _ = rooms(in_flight_max)
         self._tickets = 0
         self._by_ticket: dict[int, Flight] = {}
         self._by_content: dict[Content, Flight] = {}
@@ -137,9 +144,11 @@ class Flights:
         """Return the flight with the same content, if it is under way."""
         return self._by_content.get(content_of(request))
 
-    def money_under_way(self, key: Key) -> bool:
-        """Say whether a recharge or payment under this key is in flight: asking then settles nothing."""
-        return key in self._money
+    def money_under_way(self, request: Request) -> bool:
+        """Say whether the original of a status query is in flight here; a date of ours may be a day off."""
+        key = request.key
+        days = (0, -1, 1) if request.date_ours else (0,)
+        return any(key._replace(date=shift(key.date, day)) in self._money for day in days)
 
     def open(self, arrival: Arrival, request: Request, trace: str, deadline_us: int) -> Flight:
         """Start a flight for its first arrival."""

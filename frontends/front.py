@@ -8,11 +8,13 @@ from collections import Counter
 from collections.abc import Hashable
 from typing import Any, NamedTuple
 
-from qianzhi.runtime.effects import Alarm, Close, Count, Effect, Effects, Event, Record, Send, Store
+from qianzhi.runtime.effects import Alarm, Close, Count, Effect, Effects, Event, Load, Record, Send, Store
 
-# Where a front's `Send` goes: `items` are (source, frame) to the bank, or tags that need no answer any more.
+# Where a front's `Send` goes: `items` are (source, frame) to the bank, tags that need no answer any more, or
+# (tag, reason) of queue messages that cannot be served for a fault of their own.
 TO_BANK = "bank"
 DONE = "done"
+BACKOUT = "backout"
 
 # What a front's `Pause` stops: a bank's main queue.  Sockets are paused by the socket pool alone.
 MAIN_QUEUE = "main"
@@ -22,11 +24,15 @@ SESSION_EVENTS = "qianzhi_session_events_total"
 
 
 class Frame(NamedTuple):
-    """One frame as it came: `source` takes its answer; `expires_us` (wall) is 0 where no expiry was set."""
+    """One frame as it came: `source` takes its answer; `expires_us` (wall) is 0 where no expiry was set.
+
+    `fault` says why a queue message cannot be served whatever its body is; empty for nothing.
+    """
 
     source: Hashable
     body: bytes
     expires_us: int = 0
+    fault: str = ""
 
 
 class Outbox:
@@ -37,6 +43,7 @@ class Outbox:
         self._rows: list[Event] = []
         self._to_bank: list[tuple[Hashable, bytes]] = []
         self._done: list[Hashable] = []
+        self._backout: list[tuple[Hashable, str]] = []
         self._alarms: Effects = []
         self._after: Effects = []
         self._counts: Counter[tuple[str, tuple[str, ...]]] = Counter()
@@ -62,6 +69,10 @@ class Outbox:
         """Say that `source` gets no answer: a queue's delivery is finished, on a socket nothing happens."""
         self._done.append(source)
 
+    def back_out(self, source: Hashable, reason: str) -> None:
+        """Put a queue's message aside, for its own fault and before anything of it was forwarded."""
+        self._backout.append((source, reason))
+
     def count(self, name: str, *labels: str, n: int = 1) -> None:
         """Add to a counter."""
         self._counts[name, labels] += n
@@ -78,6 +89,10 @@ class Outbox:
         """Write rows durably; what rests on them waits for `on_stored(token)`."""
         self._after.append(Store(token, rows))
 
+    def load(self) -> None:
+        """Read the stored rows again, after what stands to be written."""
+        self._after.append(Load())
+
     def extend(self, effects: Effects) -> None:
         """Carry another core's effects (a hop's sends) after the records of this call."""
         self._after.extend(effects)
@@ -92,6 +107,8 @@ class Outbox:
             self.count(FRAMES, self._bank, "out", n=len(self._to_bank))
         if self._done:
             laid.append(Send(DONE, self._done))
+        if self._backout:
+            laid.append(Send(BACKOUT, self._backout))
         laid += self._after
         laid += [Count(name, labels, n) for (name, labels), n in self._counts.items()]
         return laid

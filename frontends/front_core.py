@@ -39,9 +39,10 @@ def make_processor(
     exchanged = _exchanged(profile, keys.get("master", b""), saved, now)
     static = StaticKeys(keys["mac"] if profile.session.keys == "static" else b"")
     seal = Seal(profile, exchanged.keys if exchanged else static)
-    line = Line(profile.name, profile.session, profile.mapping, seal)
-    session = Session(line, exchanged, Serials(profile.name, saved.leased_until), saved.signed_on)
-    return Processor(profile, session, seal, hop, f"{name}-{now.wall_us // 1_000:x}")
+    author = f"{name}-{now.wall_us // 1_000:x}"
+    line = Line(profile.name, profile.session, profile.mapping, seal, author)
+    session = Session(line, exchanged, Serials(profile.name, saved.leased_until), saved)
+    return Processor(profile, session, seal, hop, author)
 
 
 def _exchanged(profile: "Profile", master: bytes, saved: Saved, now: Now) -> Exchanged | None:

@@ -10,11 +10,13 @@ a socket it is refused at once with a code that lets the bank send it again; on 
 again while consuming is paused, since a redelivery may follow any crash (money rule 8).
 """
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from frontends.flights import Arrival, Flight, Flights, Stage
 from frontends.front import FRAMES, MAIN_QUEUE, Frame, Outbox
+from frontends.held import Held, Look
 from frontends.limits import share
 from frontends.mapping import Refusal, Sort
 from frontends.mapping_rows import Message, getter
@@ -22,8 +24,8 @@ from frontends.processor_gate import Gate
 from frontends.processor_outcomes import Outcomes, Turn
 from frontends.replies import Replies, kind_name
 from frontends.seal import Seal
-from frontends.session import Asked, Session
-from qianzhi.domain.dates import shift
+from frontends.session import NEED_SIGN_ON, Asked, Session
+from frontends.session_rows import Saved
 from qianzhi.domain.requests import PRIORITY_KINDS, Kind, Reply, Request
 from qianzhi.domain.results import Result
 from qianzhi.link.events import Hello
@@ -52,6 +54,7 @@ class Processor:
         self._flights = Flights(share(profile.limits.in_flight, profile.instances))
         self._outcomes = Outcomes(profile, self._flights, self._replies, hop)
         self._gate = Gate(profile)
+        self._held = Held(shared=profile.shares_rows)
         self._queued = profile.transport.kind == "queue"
         management = profile.table.management.items()
         self._needs = {name: [getter(path) for path in rows.need] for name, rows in management}
@@ -65,13 +68,13 @@ class Processor:
     @property
     def deadline(self) -> int | None:
         """When `on_time` is wanted next (monotonic), or None."""
-        times = [self._hop.deadline, self._flights.deadline, self._session.deadline]
+        times = [self._hop.deadline, self._flights.deadline, self._session.deadline, self._held.deadline]
         return min((time for time in times if time is not None), default=None)
 
     @property
     def idle(self) -> bool:
         """Whether nothing is in flight, so that a draining front may end."""
-        return not len(self._flights)
+        return not len(self._flights) and not self._held
 
     @property
     def random_wanted(self) -> int:
@@ -92,13 +95,14 @@ class Processor:
 
     def status(self, now: Now) -> dict[str, Any]:
         """Return what an operator wants to see."""
-        peers = {p.name: "draining" if p.draining else "up" if p.up else "down" for p in self._hop.peers}
+        peers = {peer.name: peer.state(now) for peer in self._hop.peers}
         return {
             "bank": self._bank,
             "in_flight": len(self._flights),
             "holding": self._flights.holding,
             "paused": self._paused,
             "draining": self._draining,
+            "closed": self._gate.closed(now),
             "nodes": peers,
             **self._session.status(now),
         }
@@ -166,14 +170,35 @@ class Processor:
 
     def on_stored(self, token: int, now: Now) -> Effects:
         """Go on with what waited for stored rows."""
-        out = Outbox(self._bank)
-        self._session.on_stored(token, now, out)
-        return out.effects()
+        return self._for_line(partial(self._session.on_stored, token, now))
+
+    def on_conflict(self, token: int, saved: Saved, now: Now) -> Effects:
+        """Decide anew what another instance's write has made void."""
+        return self._for_line(partial(self._session.on_conflict, token, saved, now))
+
+    def on_looked(self, saved: Saved, now: Now) -> Effects:
+        """Take up rows that another instance has changed."""
+        return self._for_line(partial(self._session.on_read, saved, now))
+
+    def on_loaded(self, saved: Saved, now: Now) -> Effects:
+        """Take up the rows that were asked for, and judge again the frames that waited for them."""
+        turn = self._turn(now)
+        self._session.on_read(saved, now, turn.out)
+        for frame in self._held.on_loaded(turn.out):
+            self._take(frame, turn, Look.AGAIN)
+        return self._carry_on(turn)
+
+    def on_store_trouble(self, why: str, now: Now) -> Effects:
+        """Go on without the store: `why` says what is wrong with it, empty that it serves again."""
+        self._held.blind = bool(why)
+        return self._for_line(partial(self._session.on_trouble, why)) + self.on_time(now)
 
     def on_time(self, now: Now) -> Effects:
         """Do what is due: ends of budgets, held requests, echoes and keys."""
         turn = self._turn(now)
         self._session.on_time(now, turn.out)
+        for frame in self._held.take_late(now):
+            self._take(frame, turn, Look.BLIND)
         turn.out.extend(self._hop.on_time(now))
         for flight in self._flights.take_due(now):
             held = flight.stage is Stage.HELD and not flight.priority and now.mono_us < flight.deadline_us
@@ -192,8 +217,10 @@ class Processor:
 
     # One frame
 
-    def _take(self, frame: Frame, turn: Turn) -> None:
+    def _take(self, frame: Frame, turn: Turn, look: Look = Look.FIRST) -> None:
         source, now, out = frame.source, turn.now, turn.out
+        if frame.fault:
+            return self._replies.unservable(frame, now, out)
         self._session.heard(source, now)
         if not frame.body:
             return self._replies.dismiss(source, out)
@@ -208,18 +235,23 @@ class Processor:
             self._session.on_answer(source, message, now, out)
             return self._replies.dismiss(source, out)
         if sort is Sort.MANAGEMENT:
-            return self._manage(frame, message, turn)
-        return self._ask(frame, message, turn)
+            return self._manage(frame, message, turn, look)
+        return self._ask(frame, message, turn, look)
 
-    def _manage(self, frame: Frame, message: Message, turn: Turn) -> None:
+    def _manage(self, frame: Frame, message: Message, turn: Turn, look: Look) -> None:
         """Judge a message about the line: its MAC where the profile wants one, then its content."""
         name, now, out = self._profile.mapping.management_of(message), turn.now, turn.out
         arrival = Arrival(frame.source, message, None, None, now.mono_us)
         try:
             mac_key = self._seal.verify(message, frame.body, now)
         except MacError:
-            self._replies.tell(arrival, Reply(Result.BAD_MAC), "", self._trace(), now, out)
-            return self._session.on_bad_mac(frame.source, now, out)
+            why = self._held.judge(frame, Result.BAD_MAC, look, now, out)
+            if why is not None:
+                self._replies.tell(arrival, Reply(why), "", self._trace(), now, out)
+            return self._session.on_bad_mac(frame.source, now, out) if why is Result.BAD_MAC else None
+        early = name in NEED_SIGN_ON and not self._session.admits
+        if early and self._held.judge(frame, Result.NOT_SIGNED_ON, look, now, out) is None:
+            return None
         if mac_key is not None:
             self._session.on_good_mac(mac_key, now, out)
         if any(get(message) is None for get in self._needs[name]):
@@ -227,21 +259,28 @@ class Processor:
             return self._replies.tell(arrival, Reply(Result.FORMAT), "", self._trace(), now, out)
         return self._session.on_management(name, Asked(frame.source, message, mac_key), now, out)
 
-    def _ask(self, frame: Frame, message: Message, turn: Turn) -> None:
+    def _ask(self, frame: Frame, message: Message, turn: Turn, look: Look) -> None:
         """Judge a message that asks for something, in the order: signed on, MAC, content."""
         session, now = self._session, turn.now
         arrival = Arrival(frame.source, message, None, None, now.mono_us)
-        if not session.admits:
-            return self._refuse_message(frame, arrival, Refusal(Result.NOT_SIGNED_ON, "", ""), turn)
-        try:
-            mac_key = self._seal.verify(message, frame.body, now)
-        except MacError:
-            self._refuse_message(frame, arrival, Refusal(Result.BAD_MAC, "", ""), turn)
-            return session.on_bad_mac(frame.source, now, turn.out)
-        if mac_key is not None:
-            arrival = arrival._replace(mac_key=mac_key)
-            session.on_good_mac(mac_key, now, turn.out)
-        asked = self._profile.mapping.request_of(message, now)
+        fault = Result.NOT_SIGNED_ON
+        if session.admits:
+            try:
+                mac_key = self._seal.verify(message, frame.body, now)
+            except MacError:
+                fault = Result.BAD_MAC
+            else:
+                return self._ask_proved(frame, arrival._replace(mac_key=mac_key), turn)
+        why = self._held.judge(frame, fault, look, now, turn.out)
+        if why is not None:
+            self._refuse_message(frame, arrival, Refusal(why, "", ""), turn)
+        return session.on_bad_mac(frame.source, now, turn.out) if why is Result.BAD_MAC else None
+
+    def _ask_proved(self, frame: Frame, arrival: Arrival, turn: Turn) -> None:
+        """Judge the content of a message that is the bank's."""
+        if arrival.mac_key is not None:
+            self._session.on_good_mac(arrival.mac_key, turn.now, turn.out)
+        asked = self._profile.mapping.request_of(arrival.message, turn.now)
         if not isinstance(asked, Refusal):
             return self._admit(frame, arrival._replace(request=asked), asked, turn)
         if self._profile.blocks_first(asked):
@@ -298,7 +337,7 @@ class Processor:
         self._replies.record_in(frame, kind_name(request), key, trace, now, out)
         if flight is not None:
             self._join(flight, arrival, turn)
-        elif request.kind is Kind.STATUS and self._money_under_way(request):
+        elif request.kind is Kind.STATUS and self._flights.money_under_way(request):
             self._replies.tell(arrival, Reply(Result.IN_PROCESS), key, trace, now, out)
         elif frame.expires_us and frame.expires_us <= now.wall_us:
             self._replies.say_nothing(frame.source, "expired", key, trace, now, out)
@@ -326,13 +365,12 @@ class Processor:
         turn.out.count("qianzhi_repeats_joined_total", self._bank)
         self._flights.join(flight, arrival)
 
-    def _money_under_way(self, request: Request) -> bool:
-        """Say whether the original of a status query is in flight here; a date of ours may be a day off."""
-        key = request.key
-        days = (0, -1, 1) if request.date_ours else (0,)
-        return any(self._flights.money_under_way(key._replace(date=shift(key.date, day))) for day in days)
-
     # Small things
+
+    def _for_line(self, work: Callable[[Outbox], None]) -> Effects:
+        out = Outbox(self._bank)
+        work(out)
+        return out.effects()
 
     def _turn(self, now: Now) -> Turn:
         return Turn(now, Outbox(self._bank))

@@ -79,28 +79,40 @@ def _place_problems(bank: BankTable, file: str, site: Site | None, name: str) ->
     place = site.banks.get(name) if site else None
     if site is None or place is None:
         return []
-    problems = []
+    problems = [*_sharing_problems(bank, site, name)]
     at = f"banks.{name}"
     queue = bank.transport.kind == "queue"
-    if queue and (place.engine or bank.transport.engine) != "zeromq":
-        where = (site.file, f"{at}.engine") if place.engine else (file, "transport.engine")
-        problems.append(Problem(*where, "'rabbitmq'", "'zeromq'; other engines are not built yet"))
-    if place.instances > 1 and (bank.session.sign_on or bank.session.keys in ("ours", "theirs")):
-        expected = "1, since sign-on and exchanged keys are kept by one front-end"
-        problems.append(Problem(site.file, f"{at}.instances", str(place.instances), expected))
-    control = queue and not bank.transport.one_queue
+    engine = place.engine or bank.transport.engine
+    if queue and engine == "rabbitmq" and site.broker is None and not place.engine:
+        expected = "a table [broker] in this site, or another engine"
+        problems.append(Problem(file, "transport.engine", repr(engine), expected))
+    direct = not queue or engine == "zeromq"
+    control = queue and direct and not bank.transport.one_queue
     for number in range(1, place.instances + 1):
         front = place.at(number)
         key = at if number == 1 else f"{at}.others.{number - 2}"
-        for title, address, wanted in (("listen", front.listen, True), ("control", front.control, control)):
+        for title, address, wanted in (("listen", front.listen, direct), ("control", front.control, control)):
             if wanted and not address.startswith("tcp://" if queue else ""):
                 problems.append(
                     Problem(site.file, f"{key}.{title}", repr(address), "tcp://HOST:PORT, for a queue")
                 )
             elif bool(address) != wanted:
-                expected = "an address" if wanted else f"nothing, since {name} has no second queue"
+                nothing = f"{name} has no second queue" if direct else "its queues are the broker's"
+                expected = "an address" if wanted else f"nothing, since {nothing}"
                 problems.append(Problem(site.file, f"{key}.{title}", repr(address), expected))
     return problems
+
+
+def _sharing_problems(bank: BankTable, site: Site, name: str) -> list[Problem]:
+    """Instances share sign-on, exchanged keys and serials: in a file of one machine, or in a database."""
+    place, session = site.banks[name], bank.session
+    keeps = session.sign_on or session.keys in ("ours", "theirs") or session.echo_seconds > 0
+    apart = len({place.at(number).machine for number in range(1, place.instances + 1)}) > 1
+    if not keeps or not apart or site.state.database:
+        return []
+    found = f"{place.instances} on several machines"
+    expected = "one machine, or a [state] database in which they share sign-on, keys and serials"
+    return [Problem(site.file, f"banks.{name}.instances", found, expected)]
 
 
 def _group_problems(bank: BankTable, file: str, site: Site | None, name: str) -> list[Problem]:

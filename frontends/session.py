@@ -7,7 +7,6 @@ upon or told.
 
 from collections.abc import Callable, Hashable, Sequence
 from functools import partial
-from itertools import count
 from typing import Any, NamedTuple
 
 from frontends.front import Outbox
@@ -19,8 +18,9 @@ from frontends.session_delivery import KEY_DELIVERY, Delivery
 from frontends.session_echo import ECHO, Echoes
 from frontends.session_exchange import Exchange
 from frontends.session_keys import LineKeys
-from frontends.session_rows import SessionRow, SignOnRow
+from frontends.session_rows import Saved, SessionRow, SignOnRow
 from frontends.session_serials import Serials
+from frontends.session_writes import Step, Writes, Written
 from qianzhi.domain.results import Result
 from qianzhi.runtime.now import Now
 from qianzhi.wire.errors import EncodeError, KeyCheckError
@@ -28,19 +28,23 @@ from qianzhi.wire.mackey import MacKey
 
 # The names under [management] that a session knows; ECHO and KEY_DELIVERY are two more.
 SIGN_ON, SIGN_OFF, KEY_REQUEST = "sign_on", "sign_off", "key_request"
+NEED_SIGN_ON = frozenset({KEY_REQUEST, KEY_DELIVERY})
 STEPS_MAX = 64  # what waits for the store; a bank that signs on faster than a disk writes hears "busy"
 
-Step = Callable[[Now, Outbox], None]
 Dress = Callable[[Message], Message]  # puts into an answer what it brings besides
 
 
 class Line(NamedTuple):
-    """What a session is made for: the bank's name, its rules, and how its messages are written."""
+    """What a session is made for: the bank's name, its rules, and how its messages are written.
+
+    `author` names this process as no other one is ever named.
+    """
 
     bank: str
     rules: SessionTable
     mapping: Mapping
     seal: Seal
+    author: str
 
 
 class Exchanged(NamedTuple):
@@ -62,7 +66,7 @@ class Asked(NamedTuple):
 class Session:
     """The state of one line; every method adds to an `Outbox` what is to be done."""
 
-    def __init__(self, line: Line, exchanged: Exchanged | None, serials: Serials, signed_on: bool) -> None:
+    def __init__(self, line: Line, exchanged: Exchanged | None, serials: Serials, saved: Saved) -> None:
         self._line = line
         self._rules = line.rules
         self._keys = exchanged.keys if exchanged else None
@@ -70,10 +74,10 @@ class Session:
         self._exchange = exchanged.exchange if exchanged else None
         self._serials = serials
         self._echoes = Echoes(line.rules, line.mapping, line.seal, serials)
-        self._tokens = count(1)
-        self._steps: dict[int, Step] = {}
+        self._writes = Writes(line.bank, line.author, saved.stamp)
         self._mac_failures = 0
-        self._signed_on = signed_on
+        self._signed_on = saved.signed_on
+        self._trouble = ""
         self._handlers = {
             SIGN_ON: self._on_sign_on,
             SIGN_OFF: self._on_sign_off,
@@ -114,6 +118,7 @@ class Session:
             "connections": len(self._echoes.connections),
             "silent_seconds": self._echoes.silent_seconds(now),
             "keys": self._keys.shown() if self._keys is not None else {},
+            "store": self._trouble or "ok",
         }
 
     # Connections
@@ -121,7 +126,7 @@ class Session:
     def on_connected(self, source: Hashable, now: Now, out: Outbox) -> None:
         """Take a new connection; its silence counts from now."""
         self._echoes.on_connected(source, now)
-        self._lease(out)
+        self._lease(now, out)
 
     def on_closed(self, source: Hashable) -> None:
         """Forget a connection; what the line is signed on for stays."""
@@ -138,7 +143,9 @@ class Session:
         handler = self._handlers.get(name)
         if handler is None:
             self._answer(asked, Result.UNSUPPORTED, now, out)
-        elif len(self._steps) >= STEPS_MAX and name != ECHO:
+        elif self._trouble and name != ECHO:
+            self._answer(asked, Result.UNAVAILABLE, now, out)
+        elif len(self._writes) >= STEPS_MAX and name != ECHO:
             self._answer(asked, Result.BUSY, now, out)
         else:
             handler(asked, now, out)
@@ -172,7 +179,7 @@ class Session:
         out.alarm("mac_failures", rule=self._rules.on_mac_failures)
         out.note("mac_failures", now.wall_us, rule=self._rules.on_mac_failures)
         if self._rules.on_mac_failures == "sign_off":
-            self._sign(False, [], now, out, _nothing)
+            self._sign_off(now, out)
         elif self._rules.on_mac_failures == "new_keys":
             self._deliver(source, now, out)
         elif self._rules.on_mac_failures == "close" and source in self._echoes.connections:
@@ -182,40 +189,86 @@ class Session:
 
     def on_stored(self, token: int, now: Now, out: Outbox) -> None:
         """Go on with what waited for these rows."""
-        step = self._steps.pop(token, None)
-        if step is not None:
-            step(now, out)
+        then = self._writes.on_stored(token)
+        if then is not None:
+            then(now, out)
+
+    def on_conflict(self, token: int, saved: Saved, now: Now, out: Outbox) -> None:
+        """Take up what another instance wrote instead, and decide anew what rested on the rows before."""
+        steps = self._writes.on_conflict(token)
+        if steps is None:
+            return
+        out.count_event("conflict")
+        if self._adopt(saved, now, out):
+            for step in steps:
+                step(now, out)
+
+    def on_read(self, saved: Saved, now: Now, out: Outbox) -> None:
+        """Take up what another instance has written; the end of a write of ours will tell."""
+        idle = not self._writes and not self._writes.is_current(saved.stamp)
+        if idle and self._adopt(saved, now, out):
+            self._continue_delivery(now, out)
+
+    def on_trouble(self, why: str, out: Outbox) -> None:
+        """Note that the store cannot be used (`why`), or can again (empty)."""
+        if why:
+            out.alarm("store_unwritable", why=why)
+        self._trouble = why
+
+    def _adopt(self, saved: Saved, now: Now, out: Outbox) -> bool:
+        """Take up the rows as they are; False where another instance keeps its keys under another master."""
+        if self._keys is not None:
+            try:
+                self._keys.restore(saved.keys, now, saved.retired)
+            except KeyCheckError:
+                out.alarm("stored_keys_unreadable")
+                return False
+        if saved.signed_on != self._signed_on:
+            out.note("signed_on" if saved.signed_on else "signed_off", now.wall_us, elsewhere=True)
+        self._signed_on = saved.signed_on
+        self._serials.adopt(saved.leased_until)
+        self._writes.adopt(saved.stamp)
+        if self._delivery is not None:
+            self._delivery.on_changed(now)
+        return True
 
     def on_time(self, now: Now, out: Outbox) -> None:
         """Test silent connections, and send a key again that was not answered."""
         self._echoes.on_time(now, out)
         if self._echoes.connections:
             self._continue_delivery(now, out)
-        self._lease(out)
+        self._lease(now, out)
 
     # Sign-on
 
     def _on_sign_on(self, asked: Asked, now: Now, out: Outbox) -> None:
+        anew = partial(self._on_sign_on, asked)
         if self._exchange is None or self._rules.keys != "ours":
-            return self._sign(True, [], now, out, partial(self._signed_on_now, asked))
+            return self._sign(True, [], Written(partial(self._signed_on_now, asked), anew), now, out)
         rows, told = self._exchange.offer(now)
         if not told:  # for lack of random bytes, which the shell brings as soon as this is done
             return self._answer(asked, Result.BUSY, now, out)
         dress = partial(self._exchange.write, told=told)
-        return self._sign(True, rows, now, out, partial(self._answer_approved, asked, dress))
+        return self._sign(True, rows, Written(partial(self._answer_approved, asked, dress), anew), now, out)
 
     def _signed_on_now(self, asked: Asked, now: Now, out: Outbox) -> None:
         self._answer(asked, Result.APPROVED, now, out)
         self._deliver(asked.source, now, out)
 
     def _on_sign_off(self, asked: Asked, now: Now, out: Outbox) -> None:
-        self._sign(False, [], now, out, partial(self._answer_approved, asked, _as_it_is))
+        then = partial(self._answer_approved, asked, _as_it_is)
+        self._sign(False, [], Written(then, partial(self._on_sign_off, asked)), now, out)
 
-    def _sign(self, signed_on: bool, rows: Sequence[SessionRow], now: Now, out: Outbox, then: Step) -> None:
+    def _sign_off(self, now: Now, out: Outbox) -> None:
+        self._sign(False, [], Written(_nothing, self._sign_off), now, out)
+
+    def _sign(
+        self, signed_on: bool, rows: Sequence[SessionRow], steps: Written, now: Now, out: Outbox
+    ) -> None:
         """Store the new state and then act on it; signing off is in force at once, the safe way round."""
         self._signed_on = self._signed_on and signed_on
         row = SignOnRow(self._line.bank, signed_on, now.wall_us)
-        self._store([*rows, row], partial(self._sign_stored, signed_on, then), out)
+        self._writes.store([*rows, row], partial(self._sign_stored, signed_on, steps.then), steps.anew, out)
 
     def _sign_stored(self, signed_on: bool, then: Step, now: Now, out: Outbox) -> None:
         self._signed_on = signed_on
@@ -244,7 +297,8 @@ class Session:
         rows, told = exchange.offer(now)
         if told:
             dress = partial(exchange.write, told=told)
-            self._store(rows, partial(self._answer_approved, asked, dress), out)
+            then = partial(self._answer_approved, asked, dress)
+            self._writes.store(rows, then, partial(self._on_key_request, asked), out)
         else:
             self._answer(asked, Result.BUSY, now, out)
 
@@ -261,7 +315,8 @@ class Session:
             return self._answer(asked, Result.BAD_MAC, now, out)
         out.note("key_taken", now.wall_us, check_value=self.status(now)["keys"].get("pending", ""))
         dress = partial(exchange.confirm, delivered=delivered)
-        return self._store(rows, partial(self._answer_approved, asked, dress), out)
+        then = partial(self._answer_approved, asked, dress)
+        return self._writes.store(rows, then, partial(self._on_key_delivery, asked), out)
 
     def _deliver(self, source: Hashable, now: Now, out: Outbox) -> None:
         """Deliver a new key on this connection, or say the one again that waits for its answer."""
@@ -275,12 +330,17 @@ class Session:
             return
         rows = delivery.make(self._serials, self.admits, now)
         if rows:
-            self._store(rows, self._send_key, out)
+            self._writes.store(rows, self._send_key, self._deliver_anew, out)
         delivery.repeat(list(self._echoes.connections), now, out)
 
     def _send_key(self, now: Now, out: Outbox) -> None:
         if self._delivery is not None:
             self._delivery.on_made(list(self._echoes.connections), now, out)
+
+    def _deliver_anew(self, now: Now, out: Outbox) -> None:
+        if self._delivery is not None:
+            self._delivery.on_refused(now)
+            self._continue_delivery(now, out)
 
     def _install(self, now: Now, out: Outbox) -> None:
         """Put the proved key in force."""
@@ -290,7 +350,17 @@ class Session:
             self._delivery.on_proved(now)
         current, rows = self._keys.promote(now)
         shown = current.check_value.hex().upper()
-        self._store(rows, lambda now, out: out.note("key_installed", now.wall_us, check_value=shown), out)
+        self._writes.store(
+            rows,
+            lambda now, out: out.note("key_installed", now.wall_us, check_value=shown),
+            lambda now, out: self._install_anew(shown, now, out),
+            out,
+        )
+
+    def _install_anew(self, shown: str, now: Now, out: Outbox) -> None:
+        """Put a proved key in force, unless another instance has done so or put one in its place."""
+        if self._keys is not None and self._keys.shown().get("pending") == shown:
+            self._install(now, out)
 
     # Helpers
 
@@ -311,15 +381,10 @@ class Session:
         else:
             out.send(asked.source, frame)
 
-    def _store(self, rows: Sequence[SessionRow], then: Step, out: Outbox) -> None:
-        token = next(self._tokens)
-        self._steps[token] = then
-        out.store(token, list(rows))
-
-    def _lease(self, out: Outbox) -> None:
+    def _lease(self, now: Now, out: Outbox) -> None:
         row = self._serials.lease() if self._rules.echo_seconds or self._delivery else None
         if row is not None:
-            self._store([row], lambda now, out: self._serials.on_stored(row), out)
+            self._writes.store([row], lambda now, out: self._serials.on_stored(row), self._lease, out)
 
 
 def _nothing(now: Now, out: Outbox) -> None:

@@ -1,5 +1,6 @@
 """Delivering a working key to a bank: one at a time, repeated unchanged until answered, given up by rule.
 
+Where another instance of the bank's front-end has just made a key, that one is told instead of a third.
 Pure.  It decides when and what; `session` stores the rows in between and owns the connections.
 """
 
@@ -45,8 +46,9 @@ class Delivery:
         self._spec = spec
         self._answer_us = max(1, rules.answer_seconds) * SECOND_US
         self._renew_every_us = rules.key_hours * 3600 * SECOND_US
-        self._renew_us = self._renewal(now)
+        self._renew_us = self._renewal(now, keys.age_us("current", now) or 0)
         self._wanted = False
+        self._told = ""  # the check value of the key that was told last
         self._source: Hashable = None
         self._making = False
         self._frame = b""
@@ -72,19 +74,53 @@ class Delivery:
     def make(self, serials: Serials, signed_on: bool, now: Now) -> list[KeyRow]:
         """Return the rows of a new key to be stored before `on_made`; none when nothing is to be made now."""
         if self._renew_us is not None and self._renew_us <= now.mono_us:
-            self._renew_us, self._wanted = self._renewal(now), self._wanted or signed_on
+            old = signed_on and not self._is_fresh_elsewhere(now)
+            self._renew_us, self._wanted = self._renewal(now), self._wanted or old
         if not self._wanted or self._making or self._match is not None:
             return []
-        rows = self._keys.make(now) if serials.available else []
+        if not serials.available:
+            self._due_us = now.mono_us + RETRY_US
+            return []
+        if self._is_fresh_elsewhere(now):
+            self._write(serials, now)
+            self._attempts, self._due_us = 0, now.mono_us
+            return []
+        rows = self._keys.make(now)
         if not rows:
             self._due_us = now.mono_us + RETRY_US
             return []
+        self._write(serials, now)
+        self._making, self._due_us = True, None
+        return rows
+
+    def _write(self, serials: Serials, now: Now) -> None:
+        """Write the message that tells the pending key."""
         message = self._mapping.management_message(KEY_DELIVERY, serials.take(), now)
         message = build_delivery(self._spec, message, self._codec, self._master, *self._keys.told())
         self._match = self._mapping.match_key(message)
         self._frame = self._codec.encode(message)
-        self._wanted, self._making, self._due_us = False, True, None
-        return rows
+        self._wanted, self._told = False, self._shown()
+
+    def _is_fresh_elsewhere(self, now: Now) -> bool:
+        """Tell whether a key waits that we have not told, and that may still be on its way to the bank."""
+        age_us = self._keys.age_us("pending", now)
+        window_us = (ATTEMPTS_MAX + 1) * self._answer_us
+        return age_us is not None and age_us < window_us and self._shown() != self._told
+
+    def on_changed(self, now: Now) -> None:
+        """Look at keys that another instance has changed: one that it has put in force is told no more."""
+        if self._match is not None and self._shown() != self._told:
+            self._match, self._making, self._due_us = None, False, None
+        age_us = self._keys.age_us("current", now)
+        if age_us is not None:
+            self._renew_us = self._renewal(now, age_us)
+        if self._wanted:
+            self._due_us = now.mono_us
+
+    def on_refused(self, now: Now) -> None:
+        """Forget a key that could not be stored, since another instance was first; one is wanted still."""
+        self._match, self._making, self._told, self._wanted = None, False, "", True
+        self._due_us = now.mono_us
 
     def on_made(self, sources: list[Hashable], now: Now, out: Outbox) -> None:
         """Send the key, now that it is stored."""
@@ -134,8 +170,8 @@ class Delivery:
         self._match, self._due_us = None, None
         self._renew_us = self._renewal(now)
 
-    def _renewal(self, now: Now) -> int | None:
-        return now.mono_us + self._renew_every_us if self._renew_every_us else None
+    def _renewal(self, now: Now, age_us: int = 0) -> int | None:
+        return now.mono_us + self._renew_every_us - age_us if self._renew_every_us else None
 
     def _shown(self) -> str:
         return self._keys.shown().get("pending", "")

@@ -72,14 +72,19 @@ class LineKeys:
         self._retired: set[bytes] = set()
 
     def restore(self, rows: list[KeyRow], now: Now, retired: Iterable[bytes] = ()) -> None:
-        """Take up the keys that the store kept; a passing key has only what is left of its grace.
+        """Take up the keys that the store has, instead of those known; a passing key has only what is left
+        of its grace.
 
         `retired` are the check values of keys that must not come back.
 
-        Raises KeyCheckError when a row's check value does not fit: the master key is another one by now.
+        Raises KeyCheckError when a row's check value does not fit, and changes nothing then: the master key
+        is another one by now.
         """
-        for row in rows:
-            self._set(row, MacKey(self._opened(row)))
+        known = {key.material: key for key in self._keys.values()}  # which of them is which must stay clear
+        opened = [(row, self._opened(row)) for row in rows]
+        self._rows, self._keys, self._until_us = {}, {}, {}
+        for row, material in opened:
+            self._set(row, known.get(material) or MacKey(material))
             ago_us = max(0, now.wall_us - row.since_us)
             self._until_us[row.slot] = now.mono_us - ago_us + self._grace_us
         self._retired.update(retired)
@@ -115,6 +120,11 @@ class LineKeys:
     def shown(self) -> dict[str, str]:
         """Return the keys' check values by slot, which is all that may be shown of a key."""
         return {slot: row.check_value.hex().upper() for slot, row in self._rows.items()}
+
+    def age_us(self, slot: Slot, now: Now) -> int | None:
+        """Return since when a key stands in this slot, None for an empty one."""
+        row = self._rows.get(slot)
+        return max(0, now.wall_us - row.since_us) if row is not None else None
 
     @property
     def random_wanted(self) -> int:

@@ -5,6 +5,18 @@ from typing import Literal, NamedTuple
 Slot = Literal["current", "previous", "pending", "superseded", "pin"]
 
 
+class Basis(NamedTuple):
+    """First of the rows that are written together: they rest on the rows as `after` left them.
+
+    `stamp` names what they leave, and no other write ever: so a write that was planned on rows which another
+    instance has changed meanwhile is refused, and one whose outcome is not known may be said again.
+    """
+
+    line: str
+    after: str
+    stamp: str
+
+
 class KeyRow(NamedTuple):
     """A key of a line, wrapped under the line's master key; an empty `wrapped` empties the slot.
 
@@ -43,13 +55,14 @@ class RetiredRow(NamedTuple):
 
 
 class Saved(NamedTuple):
-    """What the store kept of one line."""
+    """What the store kept of one line; `stamp` names the write that left it so, empty before the first."""
 
     keys: list[KeyRow]
     signed_on: bool
     leased_until: int
     retired: frozenset[bytes] = frozenset()
+    stamp: str = ""
 
 
-SessionRow = KeyRow | SignOnRow | LeaseRow | RetiredRow
+SessionRow = Basis | KeyRow | SignOnRow | LeaseRow | RetiredRow
 NOTHING_SAVED = Saved([], False, 0)

@@ -1,145 +1,321 @@
-"""The rows that must survive a restart of a front-end: wrapped working keys and which were retired,
-sign-on state, leased serials.
+"""The rows of a line that must survive a restart and that its instances share: wrapped working keys and
+which were retired, sign-on state, leased serials.
 
-One SQLite file per front (WAL, synchronous=FULL).  `write` and `load` block; the shell calls `write` in a
-thread of its own and tells the core `on_stored` afterwards.  No clear key ever comes here: the caller hands
-over keys that are wrapped under the line's master key.  Python's own sqlite3 is enough for four tables, and
-a site has many fronts: without another library each of them starts with a quarter less work.
+One SQLite file per bank (WAL, synchronous=FULL), or the schema `state` of a PostgreSQL where the instances
+run on several machines.  All methods block; the shell calls them in a thread of their own.  Writes rest on
+what they were decided upon (`Basis`): compare-and-set, so that of two instances one decides anew.  No clear
+key ever comes here: the caller hands over keys that are wrapped under the line's master key.  Drivers are
+used directly, and PostgreSQL's is imported only where it serves: a site has many fronts, which start sooner
+so.
 """
 
+import re
 import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any, Protocol
 
-from frontends.session_rows import KeyRow, RetiredRow, Saved, SessionRow, SignOnRow
+from frontends.session_rows import Basis, KeyRow, RetiredRow, Saved, SessionRow, SignOnRow
 from qianzhi.runtime.crash import crashpoint
 
-SCHEMA = (
-    """CREATE TABLE IF NOT EXISTS line_keys (
+CONNECT_SECONDS = 2
+# What a front asks takes milliseconds; what takes longer has failed, and is asked again.
+OPTIONS = "-c statement_timeout=2000 -c lock_timeout=1500 -c idle_in_transaction_session_timeout=5000"
+KEEPALIVES = {"keepalives_idle": 2, "keepalives_interval": 1, "keepalives_count": 3, "tcp_user_timeout": 4000}
+
+# Both databases read these; `{s}` is the schema, `:name` becomes what the driver takes.
+TABLES = (
+    """CREATE TABLE IF NOT EXISTS {s}line_keys (
         line TEXT NOT NULL, slot TEXT NOT NULL,
-        wrapped BLOB NOT NULL, check_value BLOB NOT NULL, since_us INTEGER NOT NULL,
+        wrapped {bytes} NOT NULL, check_value {bytes} NOT NULL, since_us BIGINT NOT NULL,
         PRIMARY KEY (line, slot))""",
-    """CREATE TABLE IF NOT EXISTS lines (
+    """CREATE TABLE IF NOT EXISTS {s}lines (
         line TEXT NOT NULL PRIMARY KEY, signed_on INTEGER NOT NULL CHECK (signed_on IN (0, 1)),
-        changed_us INTEGER NOT NULL)""",
-    """CREATE TABLE IF NOT EXISTS serials (
-        line TEXT NOT NULL PRIMARY KEY, leased_until INTEGER NOT NULL CHECK (leased_until >= 0))""",
-    """CREATE TABLE IF NOT EXISTS retired_keys (
-        line TEXT NOT NULL, check_value BLOB NOT NULL, retired_us INTEGER NOT NULL,
+        changed_us BIGINT NOT NULL, stamp TEXT NOT NULL DEFAULT '')""",
+    """CREATE TABLE IF NOT EXISTS {s}serials (
+        line TEXT NOT NULL PRIMARY KEY, leased_until BIGINT NOT NULL CHECK (leased_until >= 0))""",
+    """CREATE TABLE IF NOT EXISTS {s}retired_keys (
+        line TEXT NOT NULL, check_value {bytes} NOT NULL, retired_us BIGINT NOT NULL,
         PRIMARY KEY (line, check_value))""",
 )
-# Older files keep the keys in a table that has three slots only.
-HAS_OLD = "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = 'working_keys'"
-FROM_OLD = ("INSERT OR IGNORE INTO line_keys SELECT * FROM working_keys", "DROP TABLE working_keys")
+GRANTS = (
+    "GRANT USAGE ON SCHEMA state TO qianzhi_front",
+    "GRANT SELECT, INSERT, UPDATE, DELETE ON state.line_keys, state.lines, state.serials,"
+    " state.retired_keys TO qianzhi_front",
+)
+HAS_STAMP = "SELECT count(*) FROM pragma_table_info('lines') WHERE name = 'stamp'"
+ADD_STAMP = "ALTER TABLE lines ADD COLUMN stamp TEXT NOT NULL DEFAULT ''"
+
+LOAD_KEYS = "SELECT line, slot, wrapped, check_value, since_us FROM {s}line_keys WHERE line = :line"
+LOAD_LINE = "SELECT signed_on, stamp FROM {s}lines WHERE line = :line"
+LOAD_STAMP = "SELECT stamp FROM {s}lines WHERE line = :line"
+LOAD_SERIALS = "SELECT leased_until FROM {s}serials WHERE line = :line"
+LOAD_RETIRED = "SELECT check_value FROM {s}retired_keys WHERE line = :line"
+FIRST = (
+    "INSERT INTO {s}lines (line, signed_on, changed_us) VALUES (:line, 0, 0) ON CONFLICT (line) DO NOTHING"
+)
+SET_STAMP = "UPDATE {s}lines SET stamp = :stamp WHERE line = :line AND stamp = :after"
 KEEP_KEY = (
-    "INSERT INTO line_keys (line, slot, wrapped, check_value, since_us)"
+    "INSERT INTO {s}line_keys (line, slot, wrapped, check_value, since_us)"
     " VALUES (:line, :slot, :wrapped, :check_value, :since_us) ON CONFLICT (line, slot) DO UPDATE SET"
     " wrapped = excluded.wrapped, check_value = excluded.check_value, since_us = excluded.since_us"
 )
-DROP_KEY = "DELETE FROM line_keys WHERE line = :line AND slot = :slot"
+DROP_KEY = "DELETE FROM {s}line_keys WHERE line = :line AND slot = :slot"
 KEEP_SIGN_ON = (
-    "INSERT INTO lines (line, signed_on, changed_us) VALUES (:line, :signed_on, :changed_us)"
+    "INSERT INTO {s}lines (line, signed_on, changed_us) VALUES (:line, :signed_on, :changed_us)"
     " ON CONFLICT (line) DO UPDATE SET signed_on = excluded.signed_on, changed_us = excluded.changed_us"
 )
 RETIRE = (
-    "INSERT INTO retired_keys (line, check_value, retired_us)"
-    " VALUES (:line, :check_value, :retired_us) ON CONFLICT DO NOTHING"
+    "INSERT INTO {s}retired_keys (line, check_value, retired_us)"
+    " VALUES (:line, :check_value, :retired_us) ON CONFLICT (line, check_value) DO NOTHING"
 )
-LEASE_FIRST = "INSERT INTO serials (line, leased_until) VALUES (:line, 0) ON CONFLICT DO NOTHING"
-LEASE = "UPDATE serials SET leased_until = :leased_until WHERE line = :line AND leased_until = :leased_from"
+LEASE_FIRST = "INSERT INTO {s}serials (line, leased_until) VALUES (:line, 0) ON CONFLICT (line) DO NOTHING"
+LEASE = (
+    "UPDATE {s}serials SET leased_until = :leased_until WHERE line = :line AND leased_until = :leased_from"
+)
 
 
 class StoreError(Exception):
-    """The file could not be written; the same rows may be written again."""
+    """The rows could not be read or written now; the text says why.  The same may be asked again."""
 
 
-class LeaseConflictError(StoreError):
-    """Somebody else leased serials of this line; nothing of this write was kept."""
+class ConflictError(StoreError):
+    """Another instance has changed what these rows rest on; nothing of this write was kept."""
+
+
+Run = Callable[[str, Mapping[str, Any]], Any]  # carries out one statement, returns its cursor
+
+
+class Database(Protocol):
+    """One of the two databases: transactions, and what its errors are."""
+
+    where: str
+
+    def transaction(self, *, writing: bool) -> Any:
+        """Give a `Run` for one transaction, committed at the end of the block; raises StoreError."""
+
+    def close(self) -> None:
+        """Let the database go."""
 
 
 class FrontStore:
-    """The file of one front-end daemon; safe to call from one other thread at a time."""
+    """The rows of one front-end daemon's line; safe to call from one other thread at a time."""
 
-    def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._path = path
-        self._connection = open_file(path)
-        with self._transaction() as connection:
-            for statement in SCHEMA:
-                connection.execute(statement)
-            if connection.execute(HAS_OLD).fetchone()[0]:
-                for statement in FROM_OLD:
-                    connection.execute(statement)
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    @property
+    def where(self) -> str:
+        """What an operator looks at when the rows cannot be read."""
+        return self._database.where
 
     def load(self, line: str) -> Saved:
-        """Return what is kept of a line; an unknown line is signed off and has no key."""
-        with self._transaction() as connection:
-            keys = connection.execute(
-                "SELECT line, slot, wrapped, check_value, since_us FROM line_keys WHERE line = ?", (line,)
-            )
-            rows = [KeyRow(*row) for row in keys]
-            signed_on = scalar(connection, "SELECT signed_on FROM lines WHERE line = ?", line)
-            leased = scalar(connection, "SELECT leased_until FROM serials WHERE line = ?", line)
-            retired = connection.execute("SELECT check_value FROM retired_keys WHERE line = ?", (line,))
-            gone = frozenset(check_value for (check_value,) in retired)
-        return Saved(rows, bool(signed_on), leased, gone)
+        """Return what is kept of a line; an unknown line is signed off and has no key.  Raises StoreError."""
+        asked = {"line": line}
+        with self._database.transaction(writing=False) as run:
+            keys = [_key_row(row) for row in run(LOAD_KEYS, asked).fetchall()]
+            signed_on, stamp = run(LOAD_LINE, asked).fetchone() or (0, "")
+            (leased,) = run(LOAD_SERIALS, asked).fetchone() or (0,)
+            retired = frozenset(bytes(value) for (value,) in run(LOAD_RETIRED, asked).fetchall())
+        return Saved(keys, bool(signed_on), leased, retired, stamp)
+
+    def stamp(self, line: str) -> str:
+        """Return which write left the line's rows as they are.  Raises StoreError."""
+        with self._database.transaction(writing=False) as run:
+            (stamp,) = run(LOAD_STAMP, {"line": line}).fetchone() or ("",)
+        return str(stamp)
 
     def write(self, rows: list[SessionRow]) -> None:
         """Write all rows in one transaction; a key row without a key deletes its slot.
 
-        Raises LeaseConflictError when the serials were leased by somebody else meanwhile, StoreError when the
-        file cannot be written.
+        A write that is there already, by its `Basis`, is left as it is.  Raises ConflictError when the rows
+        are not any more what these rest on, StoreError when nothing can be written now.
         """
         crashpoint("front.before_store")
-        try:
-            with self._transaction() as connection:
+        with self._database.transaction(writing=True) as run:
+            if not _is_there(run, rows):
                 for row in rows:
-                    write_row(connection, row)
-        except sqlite3.Error as error:
-            raise StoreError(f"{self._path} cannot be written: {type(error).__name__}") from error
+                    _write_row(run, row)
         crashpoint("front.after_store")
+
+    def close(self) -> None:
+        """Let the database go."""
+        self._database.close()
+
+
+def open_file(path: Path) -> FrontStore:
+    """Open one bank's SQLite file, made where it is missing.  Raises StoreError."""
+    return FrontStore(SqliteFile(path))
+
+
+def open_url(url: str, password: str = "") -> FrontStore:
+    """Return the store in a PostgreSQL; it is connected to when it is first asked."""
+    return FrontStore(PostgresState(url, password))
+
+
+def prepare(url: str, password: str = "") -> None:
+    """Make the tables of the schema `state` and grant them to the role qianzhi_front, which must exist.
+
+    For the owner of the database; may be done again at any time.  Raises StoreError.
+    """
+    database = PostgresState(url, password)
+    try:
+        with database.transaction(writing=True) as run:
+            run("CREATE SCHEMA IF NOT EXISTS state", {})
+            for statement in TABLES:
+                run(statement.replace("{bytes}", "BYTEA"), {})
+            for statement in GRANTS:
+                run(statement, {})
+    finally:
+        database.close()
+
+
+class SqliteFile:
+    """One file that all instances of a bank on this machine open."""
+
+    def __init__(self, path: Path) -> None:
+        self.where = str(path)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._connection = sqlite3.connect(path, timeout=5, isolation_level=None, check_same_thread=False)
+            self._connection.execute("PRAGMA journal_mode=WAL")
+            self._connection.execute("PRAGMA synchronous=FULL")
+        except (OSError, sqlite3.Error) as error:
+            raise StoreError(f"{path} cannot be opened: {error}") from error
+        with self.transaction(writing=True) as run:
+            for statement in TABLES:
+                run(statement.replace("{bytes}", "BLOB"), {})
+            if not run(HAS_STAMP, {}).fetchone()[0]:
+                run(ADD_STAMP, {})
+
+    @contextmanager
+    def transaction(self, *, writing: bool) -> Iterator[Run]:
+        """Give a `Run`; commit what the block does, all of it or nothing.  Raises StoreError."""
+        connection = self._connection
+        try:
+            connection.execute("BEGIN IMMEDIATE" if writing else "BEGIN")
+            try:
+                yield lambda statement, values: connection.execute(statement.replace("{s}", ""), values)
+                connection.execute("COMMIT")
+            finally:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+        except sqlite3.Error as error:
+            raise StoreError(f"{self.where} cannot be used: {error}") from error
 
     def close(self) -> None:
         """Close the file."""
         self._connection.close()
 
+
+class PostgresState:
+    """The schema `state` of a PostgreSQL; connected to when needed, and anew after every failure."""
+
+    def __init__(self, url: str, password: str = "") -> None:
+        """`url` holds no password; several hosts may stand in it, of which the writable one is used."""
+        self._url = url.replace("postgresql+psycopg:", "postgresql:", 1)
+        self._password = password
+        self._connection: Any = None
+        self.where = "the state database"
+
     @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        """Commit what the block does, all of it or nothing."""
-        connection = self._connection
-        connection.execute("BEGIN IMMEDIATE")
+    def transaction(self, *, writing: bool) -> Iterator[Run]:
+        """Give a `Run`; commit what the block does, all of it or nothing.  Raises StoreError."""
+        import psycopg
+
+        done = False
         try:
-            yield connection
+            connection = self._connected()
+            connection.execute(
+                "BEGIN READ WRITE" if writing else "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+            )
+            yield lambda statement, values: connection.execute(_for_postgres(statement), values)
             connection.execute("COMMIT")
+            done = True
+        except ConflictError:
+            connection.execute("ROLLBACK")
+            done = True
+            raise
+        except (psycopg.Error, OSError) as error:
+            raise StoreError(f"{self.where} cannot be used: {_in_words(error)}") from error
         finally:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
+            if not done:
+                self.close()
+
+    def close(self) -> None:
+        """Close the connection; what stood uncommitted on it is rolled back by the server."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            import psycopg
+
+            with suppress(psycopg.Error, OSError):
+                connection.close()
+
+    def _connected(self) -> Any:
+        if self._connection is None:
+            import psycopg
+            from psycopg.conninfo import conninfo_to_dict
+
+            given = conninfo_to_dict(self._url)
+            wanted: dict[str, Any] = {
+                "connect_timeout": CONNECT_SECONDS,
+                "target_session_attrs": "read-write",
+                "options": OPTIONS,
+                "application_name": "qianzhi front",
+                **KEEPALIVES,
+            }
+            if self._password:
+                wanted["password"] = self._password
+            wanted = {name: value for name, value in wanted.items() if name not in given}
+            self._connection = psycopg.connect(self._url, autocommit=True, **wanted)
+        return self._connection
 
 
-def open_file(path: Path) -> sqlite3.Connection:
-    """Return a connection that writes ahead and syncs every commit; the caller begins transactions."""
-    connection = sqlite3.connect(path, timeout=5, isolation_level=None, check_same_thread=False)
-    connection.execute("PRAGMA journal_mode=WAL")
-    connection.execute("PRAGMA synchronous=FULL")
-    return connection
+def _for_postgres(statement: str) -> str:
+    return re.sub(r":(\w+)", r"%(\1)s", statement.replace("{s}", "state."))
 
 
-def write_row(connection: sqlite3.Connection, row: SessionRow) -> None:
+def _in_words(error: Exception) -> str:
+    """Return a driver's error in one line; it may quote the address, and never the password."""
+    text = " ".join(str(error).split())[:200] or type(error).__name__
+    state = getattr(error, "sqlstate", None)
+    if state in ("42P01", "3F000"):
+        return f"{text}; `qianzhi database init` makes its tables"
+    return text
+
+
+def _is_there(run: Run, rows: list[SessionRow]) -> bool:
+    """Claim the line for these rows; tell whether they have been written before.  Raises ConflictError."""
+    basis = rows[0] if rows else None
+    if not isinstance(basis, Basis):
+        return False
+    run(FIRST, {"line": basis.line})
+    if run(SET_STAMP, basis._asdict()).rowcount == 1:
+        return False
+    (stamp,) = run(LOAD_STAMP, {"line": basis.line}).fetchone()
+    if stamp != basis.stamp:
+        raise ConflictError(f"another instance has changed line {basis.line}")
+    return True
+
+
+def _write_row(run: Run, row: SessionRow) -> None:
     """Write one row by its kind."""
+    values = row._asdict()
+    if isinstance(row, Basis):
+        return
     if isinstance(row, KeyRow):
-        connection.execute(KEEP_KEY if row.wrapped else DROP_KEY, row._asdict())
+        run(KEEP_KEY if row.wrapped else DROP_KEY, values)
     elif isinstance(row, SignOnRow):
-        connection.execute(KEEP_SIGN_ON, row._asdict())
+        run(KEEP_SIGN_ON, {**values, "signed_on": int(row.signed_on)})
     elif isinstance(row, RetiredRow):
-        connection.execute(RETIRE, row._asdict())
+        run(RETIRE, values)
     else:
-        connection.execute(LEASE_FIRST, {"line": row.line})
-        if connection.execute(LEASE, row._asdict()).rowcount != 1:
-            raise LeaseConflictError(f"serials of line {row.line} are not free from {row.leased_from} on")
+        run(LEASE_FIRST, {"line": row.line})
+        if run(LEASE, values).rowcount != 1:
+            raise ConflictError(f"serials of line {row.line} are not free from {row.leased_from} on")
 
 
-def scalar(connection: sqlite3.Connection, statement: str, line: str) -> int:
-    """Return one number of a line's row, 0 when there is no row."""
-    row = connection.execute(statement, (line,)).fetchone()
-    return row[0] or 0 if row else 0
+def _key_row(row: Any) -> KeyRow:
+    line, slot, wrapped, check_value, since_us = row
+    return KeyRow(line, slot, bytes(wrapped), bytes(check_value), since_us)

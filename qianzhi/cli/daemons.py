@@ -119,8 +119,9 @@ def build_front(chosen: "Chosen", checked: "Checked", site: "Site", name: str, k
 
     profile = next(checked.profiles[bank] for daemon, bank, _, _ in fronts(site) if daemon == name)
     keys = resolve_keys(profile, chosen.config, production=site.production)
-    password = state_password(chosen, site) if profile.keeps_rows else ""
-    return FrontDaemon(site, profile, name, key, keys, password)
+    if profile.keeps_rows:
+        keys["state"] = state_password(chosen, site).encode()
+    return FrontDaemon(site, profile, name, key, keys)
 
 
 def state_password(chosen: "Chosen", site: "Site") -> str:

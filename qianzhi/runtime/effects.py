@@ -44,6 +44,12 @@ class Store(NamedTuple):
     rows: list[Any]
 
 
+class Load(NamedTuple):
+    """Read again what is stored, after what was to be stored before; the shell then calls
+    `on_loaded(saved, now)`.
+    """
+
+
 class Count(NamedTuple):
     """Add `n` to the counter `name` under the values of its labels."""
 
@@ -80,5 +86,5 @@ class Event(NamedTuple):
     data: dict[str, Any]
 
 
-Effect = Send | Close | Record | Store | Count | Alarm | Pause
+Effect = Send | Close | Record | Store | Load | Count | Alarm | Pause
 Effects = list[Effect]

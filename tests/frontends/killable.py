@@ -11,7 +11,7 @@ import msgspec
 
 from frontends.profile import load_profile, resolve_keys
 from frontends.session_rows import KeyRow, SignOnRow
-from frontends.store import FrontStore
+from frontends.store import open_file
 from qianzhi.cli.derived import derive
 from qianzhi.domain.dates import business_date
 from qianzhi.domain.requests import Kind, Reply, Request
@@ -103,7 +103,7 @@ class Place:
         return bank
 
     def store(self):
-        return FrontStore(self.data / "fronts" / f"{self.name}.db")
+        return open_file(self.data / "fronts" / f"{self.profile.name}.db")
 
     def saved(self):
         store = self.store()

@@ -276,7 +276,11 @@ def test_two_profiles_cannot_claim_one_number_or_one_serial_space(config):
     ("old", "new", "key"),
     [
         ('control = "tcp://127.0.0.1:17312"', "", "banks.icbc.control"),
-        ('control = "tcp://127.0.0.1:17312"', 'engine = "rabbitmq"', "banks.icbc.engine"),
+        (
+            "[banks.icbc]",
+            '[broker]\nhosts = ["[::1]:5672"]\npassword = "test:x"\n[banks.icbc]\nengine = "rabbitmq"',
+            "banks.icbc.listen",
+        ),
         ('listen = "tcp://127.0.0.1:17311"', 'listen = "127.0.0.1:17311"', "banks.icbc.listen"),
         ('listen = "127.0.0.1:17301"', "", "banks.hz_citic.listen"),
         (

@@ -178,7 +178,7 @@ def test_numbers_of_a_restarted_front_are_none_of_its_former_lifes(icbc, tmp_pat
     site = dataclasses.replace(site, data=str(tmp_path))
     numbers = []
     for _ in range(2):
-        events, store, core = open_front(site, icbc.profile, "front-icbc-1", icbc.keys)
+        events, store, core, _ = open_front(site, icbc.profile, "front-icbc-1", icbc.keys)
         core.on_peer_up("node1", Hello("node1", "node"), clock.now())
         body = icbc.body(icbc.request(Kind.STATUS))
         effects = core.on_frames([Frame(1, body)], clock.now())

@@ -237,11 +237,18 @@ def test_what_two_files_do_not_agree_on_is_told(config, file, old, new, told, ke
     assert expected in fitting[0].expected
 
 
-def test_two_front_ends_cannot_share_what_one_of_them_keeps(config):
+@pytest.mark.parametrize(
+    ("machine", "state", "told"),
+    [
+        ("local", "", []),
+        ("other", "", ["banks.hz_citic.instances"]),
+        ("other", '[state]\ndatabase = "postgresql://qianzhi_front@core1/qianzhi"\n\n', []),
+    ],
+)
+def test_front_ends_on_two_machines_need_a_database_to_share_what_they_keep(config, machine, state, told):
     old = '[banks.hz_citic]\nmachine = "local"\ngroup = "one"\ninstances = 1\n'
-    other = '[[banks.hz_citic.others]]\nmachine = "local"\nlisten = "127.0.0.1:17309"\nmetrics_port = 17308\n'
+    place = f'machine = "{machine}"\nlisten = "127.0.0.1:17309"\nmetrics_port = 17308\n'
     planted(config, "site.toml", old, old.replace("instances = 1", "instances = 2"))
-    problems = planted(config, "site.toml", "[banks.icbc]", f"{other}\n[banks.icbc]")
-    fitting = [p for p in problems if p.key == "banks.hz_citic.instances"]
-    assert fitting, problems
-    assert "kept by one front-end" in fitting[0].expected
+    planted(config, "site.toml", "[banks.icbc]", f"[[banks.hz_citic.others]]\n{place}\n[banks.icbc]")
+    problems = planted(config, "site.toml", "[core]", f"{state}[core]")
+    assert [problem.key for problem in problems] == told

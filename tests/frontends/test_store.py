@@ -9,8 +9,8 @@ from queue import SimpleQueue
 import pytest
 
 from frontends.session_rows import NOTHING_SAVED, KeyRow, LeaseRow, RetiredRow, SessionRow, SignOnRow
-from frontends.store import FrontStore, LeaseConflictError, StoreError
-from frontends.store_thread import StoreThread
+from frontends.store import ConflictError, StoreError, open_file
+from frontends.store_thread import StoreThread, Told
 
 WRAPPED, CHECK = bytes(range(16)), b"\x01\x02\x03\x04"
 
@@ -21,11 +21,11 @@ def path(tmp_path: Path) -> Path:
 
 
 def test_rows_survive_a_restart_and_lines_are_apart(path: Path) -> None:
-    store = FrontStore(path)
+    store = open_file(path)
     rows = [KeyRow("x", "current", WRAPPED, CHECK, 7), KeyRow("x", "previous", CHECK * 4, CHECK, 5)]
     store.write([*rows, SignOnRow("x", True, 9), LeaseRow("x", 0, 100)])
     store.close()
-    again = FrontStore(path)
+    again = open_file(path)
     saved = again.load("x")
     assert sorted(saved.keys) == sorted(rows)
     assert saved.signed_on
@@ -35,15 +35,15 @@ def test_rows_survive_a_restart_and_lines_are_apart(path: Path) -> None:
 
 
 def test_a_retired_key_is_remembered_and_may_be_told_twice(path: Path) -> None:
-    store = FrontStore(path)
+    store = open_file(path)
     store.write([RetiredRow("x", CHECK, 1)])
     store.write([RetiredRow("x", CHECK, 2), RetiredRow("y", b"\1\2\3\4", 2)])
     store.close()
-    assert FrontStore(path).load("x").retired == {CHECK}
+    assert open_file(path).load("x").retired == {CHECK}
 
 
 def test_a_slot_is_replaced_and_emptied(path: Path) -> None:
-    store = FrontStore(path)
+    store = open_file(path)
     store.write([KeyRow("x", "pending", WRAPPED, CHECK, 1), SignOnRow("x", True, 1)])
     store.write([KeyRow("x", "current", WRAPPED, CHECK, 2), KeyRow("x", "pending"), SignOnRow("x", False, 2)])
     saved = store.load("x")
@@ -54,7 +54,7 @@ def test_a_slot_is_replaced_and_emptied(path: Path) -> None:
 
 def test_a_write_that_fails_is_tried_again_in_its_order(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A disk that is full for a moment: nothing is reported stored before it is, and nothing overtakes."""
-    store, reported, written = FrontStore(path), SimpleQueue[object](), []
+    store, reported, written = open_file(path), SimpleQueue[object](), []
     write = store.write
 
     def fail_once(rows: list[SessionRow]) -> None:
@@ -69,21 +69,22 @@ def test_a_write_that_fails_is_tried_again_in_its_order(path: Path, monkeypatch:
 
     monkeypatch.setattr(store, "write", fail_once)
     monkeypatch.setattr("frontends.store_thread.RETRY_SECONDS", 0.01)
-    thread = StoreThread(store, reported.put, lambda: reported.put("trouble"), Reactor())
+    told = Told(reported.put, None, None, None, lambda why: reported.put(why), lambda: reported.put("healed"))
+    thread = StoreThread(store, "x", told, Reactor())
     thread.start()
     thread.write(1, [SignOnRow("x", True, 1)])
     thread.write(2, [SignOnRow("x", False, 2)])
-    assert [reported.get(timeout=20) for _ in range(3)] == ["trouble", 1, 2]
+    assert [reported.get(timeout=20) for _ in range(4)] == ["full", 1, "healed", 2]
     thread.stop()
-    again = FrontStore(path)
+    again = open_file(path)
     assert not again.load("x").signed_on
     again.close()
 
 
 def test_two_processes_never_lease_the_same_serials(path: Path) -> None:
-    one, two = FrontStore(path), FrontStore(path)
+    one, two = open_file(path), open_file(path)
     one.write([LeaseRow("x", 0, 100)])
-    with pytest.raises(LeaseConflictError):
+    with pytest.raises(ConflictError):
         two.write([SignOnRow("x", True, 1), LeaseRow("x", 0, 100)])
     assert not two.load("x").signed_on, "a refused lease takes its whole transaction back"
     two.write([LeaseRow("x", 100, 200)])
@@ -92,20 +93,13 @@ def test_two_processes_never_lease_the_same_serials(path: Path) -> None:
     two.close()
 
 
-def test_a_file_with_the_older_table_keeps_its_keys(path: Path) -> None:
+def test_a_file_without_stamps_keeps_its_rows(path: Path) -> None:
     path.parent.mkdir(parents=True)
     with closing(sqlite3.connect(path)) as old:
-        old.execute(
-            "CREATE TABLE working_keys (line TEXT, slot TEXT, wrapped BLOB, check_value BLOB,"
-            " since_us INTEGER, PRIMARY KEY (line, slot))"
-        )
-        old.execute("INSERT INTO working_keys VALUES ('x', 'current', ?, ?, 7)", (WRAPPED, CHECK))
+        old.execute("CREATE TABLE lines (line TEXT PRIMARY KEY, signed_on INTEGER, changed_us INTEGER)")
+        old.execute("INSERT INTO lines VALUES ('x', 1, 7)")
         old.commit()
     for _ in range(2):
-        store = FrontStore(path)
-        assert store.load("x").keys == [KeyRow("x", "current", WRAPPED, CHECK, 7)]
+        store = open_file(path)
+        assert store.load("x") == NOTHING_SAVED._replace(signed_on=True)
         store.close()
-    store = FrontStore(path)
-    store.write([KeyRow("x", "pin", WRAPPED, CHECK, 8), KeyRow("x", "superseded", WRAPPED, CHECK, 9)])
-    assert {row.slot for row in store.load("x").keys} == {"current", "pin", "superseded"}
-    store.close()
