@@ -249,11 +249,15 @@ class Cluster:
         primary.start()
         standby = Postgres.copied(primary, at=at[1])
         standby.start()
-        primary.configure([*settings, f"synchronous_standby_names = '{STANDBY}'"])
-        primary.reload()
         cluster = cls(primary, standby)
-        wait_until(cluster.synchronous, READY_SECONDS, "the standby is not synchronous")
+        cluster.join(settings)
         return cluster
+
+    def join(self, settings: Sequence[str] = ()) -> None:
+        """Let every commit of the running primary wait for the running standby, from now on."""
+        self.primary.configure([*settings, f"synchronous_standby_names = '{STANDBY}'"])
+        self.primary.reload()
+        wait_until(self.synchronous, READY_SECONDS, "the standby is not synchronous")
 
     def synchronous(self) -> bool:
         """Whether every commit on the primary waits for the standby now."""
