@@ -1,5 +1,6 @@
 """The command's words about profiles and dialects; what they do stands in the modules beside this one."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -91,11 +92,15 @@ def docs(
     bank: Annotated[str, typer.Argument(metavar="BANK", help="A bank of config/banks/, such as hz_citic.")],
     form: Annotated[str, typer.Option("--format", metavar="md|html", help="Markdown or HTML.")] = "md",
     lang: Annotated[str, typer.Option("--lang", metavar="en|zh", help="English or Chinese.")] = "en",
+    site: Annotated[
+        str, typer.Option(metavar="NAME", help="Whose queues and addresses, as before the command.")
+    ] = "",
 ) -> None:
     """Print the interface document for a bank's engineers, with samples under printed test keys."""
     from qianzhi.cli.documenting import docs_command
 
-    docs_command(chosen(context), bank, form, lang)
+    options = chosen(context)
+    docs_command(replace(options, site=site or options.site), bank, form, lang)
 
 
 @profile_app.command("diff-profile", rich_help_panel=PANEL)

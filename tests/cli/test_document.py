@@ -19,11 +19,13 @@ from qianzhi.cli.document.document import written
 from qianzhi.cli.document.facts import gather
 from qianzhi.cli.document.html import to_html
 from qianzhi.cli.document.line_samples import delivery_spec
+from qianzhi.cli.document.places import where_of
 from qianzhi.cli.document.samples import House, approved, request_of
 from qianzhi.cli.document.settling import is_heard
 from qianzhi.cli.documenting import docs_command
 from qianzhi.cli.output import CommandError
 from qianzhi.domain.results import Result
+from qianzhi.link.site import load_site
 from qianzhi.wire.codec import get_path
 from qianzhi.wire.framing import FrameReader
 from simulators.codecs import bank_codec
@@ -337,8 +339,12 @@ def test_the_command_prints_the_document(capsys, form, start):
     docs_command(Chosen(CONFIG), "hz_citic", form, "zh")
     printed = capsys.readouterr().out
     assert printed.startswith(start)
-    assert printed.rstrip("\n") == (text_of("hz_citic", "zh") if form == "md" else
-                                    to_html(text_of("hz_citic", "zh"), "zh")).rstrip("\n")  # fmt: skip
+    site, problems = load_site(CONFIG)
+    assert problems == []
+    profile = facts_of("hz_citic").profile
+    text = written(dataclasses.replace(facts_of("hz_citic"), where=where_of(site, profile)), "zh")
+    assert "127.0.0.1:17301" in text
+    assert printed.rstrip("\n") == (text if form == "md" else to_html(text, "zh")).rstrip("\n")
 
 
 @pytest.mark.parametrize(

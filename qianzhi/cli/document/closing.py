@@ -39,16 +39,7 @@ def checklist(page: Page, facts: Facts) -> None:
 
 
 def _to_agree(facts: Facts) -> list[Both]:
-    lines = []
-    if facts.queued:
-        lines.append(Both("addresses of the queues", "队列地址"))
-    else:
-        lines.append(
-            Both(
-                "our address and port; the addresses from which you connect",
-                "我方地址和端口；贵方连接来源地址",
-            )
-        )
+    lines = _ways_in(facts)
     names = {
         "master": Both("the master key, in two parts", "主密钥，分两段交接"),
         "mac": Both("the MAC key", "MAC 密钥"),
@@ -57,6 +48,37 @@ def _to_agree(facts: Facts) -> list[Both]:
     numbers = ", ".join(map(code, facts.profile.numbers))
     lines.append(Both(f"which bank numbers you use: {numbers}", f"使用的银行编号：{numbers}"))
     lines.append(Both("test phones, and whom to call on either side", "测试号码及双方联系人"))
+    return lines
+
+
+def _ways_in(facts: Facts) -> list[Both]:
+    """Name what opens the line: addresses, passwords, certificates."""
+    where = facts.where
+    if not facts.queued:
+        lines = [
+            Both(
+                "our address and port; the addresses from which you connect",
+                "我方地址和端口；贵方连接来源地址",
+            )
+        ]
+    elif facts.profile.engine == "zeromq":
+        lines = [Both("addresses of the queues", "队列地址")]
+    else:
+        lines = [
+            Both(
+                "addresses of the broker; your user's password; the name of your queue for answers",
+                "中间件地址；贵方用户的口令；应答队列名称",
+            )
+        ]
+    if where is not None and where.tls is not None:
+        lines.append(
+            Both(
+                "the authority that signs our certificate, and your own certificate",
+                "签发我方证书的 CA，以及贵方证书",
+            )
+            if where.tls.knows_peer
+            else Both("the authority that signs our certificate", "签发我方证书的 CA")
+        )
     return lines
 
 

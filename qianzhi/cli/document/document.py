@@ -11,6 +11,7 @@ from qianzhi.cli.document.facts import Facts, gather
 from qianzhi.cli.document.opening import purpose
 from qianzhi.cli.document.outcomes import outcomes
 from qianzhi.cli.document.page import Language, Page
+from qianzhi.cli.document.places import Where
 from qianzhi.cli.document.reaching import transport
 from qianzhi.cli.document.sequence import session
 from qianzhi.cli.document.specimens import specimens
@@ -36,9 +37,9 @@ CHAPTERS = (
 )
 
 
-def document(profile: "Profile", language: Language) -> str:
-    """Return the interface document of a bank as Markdown; the same profile gives the same bytes."""
-    return written(gather(profile), language)
+def document(profile: "Profile", language: Language, where: Where | None = None) -> str:
+    """Return the interface document of a bank as Markdown; the same profile and place give the same bytes."""
+    return written(gather(profile, where), language)
 
 
 def written(facts: Facts, language: Language) -> str:

@@ -128,6 +128,19 @@ RESULTS = {
 }
 
 
+QUEUE_IDS = {
+    "zeromq": Both("The queue's message id comes back as well.", "队列的消息号也会原样带回。"),
+    "rabbitmq": Both(
+        "The `message_id` of the request comes back as well, in the answer's `correlation_id`.",
+        "请求的 `message_id` 也会带回，在应答的 `correlation_id` 中。",
+    ),
+    "ibmmq": Both(
+        "The MsgId of the request comes back as well, in the answer's CorrelId.",
+        "请求的 MsgId 也会带回，在应答的 CorrelId 中。",
+    ),
+}
+
+
 def messages(page: Page, facts: Facts) -> None:
     """Write the chapter."""
     page.chapter(Both("Messages", "报文"))
@@ -217,9 +230,7 @@ def _matching(page: Page, facts: Facts) -> None:
         ),
     ]
     if facts.queued and not facts.profile.table.management:
-        lines.append(
-            Both("The queue's message id comes back as well.", "队列的消息号也会原样带回。"),
-        )
+        lines.append(QUEUE_IDS[facts.profile.engine])
     page.items(lines)
 
 

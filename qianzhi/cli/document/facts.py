@@ -10,6 +10,7 @@ from frontends.mapping_tables import When
 from qianzhi.cli.document.borders import Border, borders
 from qianzhi.cli.document.line_samples import close_line, open_line
 from qianzhi.cli.document.page import Both, code, joined, split_title
+from qianzhi.cli.document.places import Where
 from qianzhi.cli.document.samples import House, Sample, find, money_samples
 from qianzhi.cli.document.specs import Spec, read_spec
 from qianzhi.domain.requests import MONEY_KINDS, Kind
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
 class Facts:
     """One bank, ready to be described.
 
-    `keys` are the printed test keys, `borders` what broken requests hear.
+    `keys` are the printed test keys, `borders` what broken requests hear, `where` how one site is reached
+    (None: the addresses are told elsewhere).
     """
 
     profile: "Profile"
@@ -31,6 +33,7 @@ class Facts:
     samples: list[Sample]
     keys: dict[str, bytes]
     borders: list[Border] = field(default_factory=list)
+    where: Where | None = None
 
     @property
     def title(self) -> Both:
@@ -111,7 +114,7 @@ class Facts:
         )
 
 
-def gather(profile: "Profile") -> Facts:
+def gather(profile: "Profile", where: Where | None = None) -> Facts:
     """Gather everything, with samples that the front-end's core has answered."""
     house = House(profile)
     open_line(house)
@@ -119,4 +122,4 @@ def gather(profile: "Profile") -> Facts:
     spec = read_spec(profile.spec)
     broken = borders(house, spec.label)
     close_line(house)
-    return Facts(profile, spec, house.samples, house.keys, broken)
+    return Facts(profile, spec, house.samples, house.keys, broken, where)

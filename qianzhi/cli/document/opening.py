@@ -86,12 +86,14 @@ def _flush(page: Page, paragraph: list[str], items: list[str]) -> None:
 def _transport_words(facts: Facts) -> Both:
     transport = facts.profile.transport
     if facts.queued:
-        return Both("message queue", "消息队列")
+        engine = ENGINES[facts.profile.engine]
+        return Both(f"message queue, {engine}", f"消息队列，{engine}")
     if transport.connection == "short":
         return Both("TCP, a connection for each message", "TCP 短连接，每笔一条连接")
     return Both("TCP, long duplex connections", "TCP 长连接，全双工")
 
 
+ENGINES = {"zeromq": "ZeroMQ", "rabbitmq": "RabbitMQ (AMQP 0-9-1)", "ibmmq": "IBM MQ"}
 KINDS = {
     "iso8583": Both("ISO 8583", "ISO 8583"),
     "xml": Both("XML", "XML"),

@@ -212,7 +212,14 @@ def _send_again(facts: Facts) -> Both:
             "the very same bytes under the same message id, also after a reconnection",
             "以相同消息号发送完全相同的字节，重连后亦然",
         ),
-        "rabbitmq": Both("the same body as a new message of the queue", "以队列的新消息发送相同报文"),
+        "rabbitmq": Both(
+            "the same body as a new message of the queue, under a message id of its own",
+            "以队列的新消息发送相同报文，使用新的消息号",
+        ),
+        "ibmmq": Both(
+            "the same body as a new message of the queue, with a MsgId of its own",
+            "以队列的新消息发送相同报文，使用新的 MsgId",
+        ),
     }
     way = (
         ways[facts.profile.engine]

@@ -1,11 +1,16 @@
 """The chapter on transport: how the two sides reach each other, and what ends a connection."""
 
+from bankmq.ibmmq_names import ibmmq_names
 from bankmq.queue import CONTROL_SUFFIX
-from bankmq.zeromq import MESSAGE_ID_BYTES_MAX
 from qianzhi.cli.document.facts import Facts
 from qianzhi.cli.document.page import Both, Page, code, joined
+from qianzhi.cli.document.reaching_broker import broker
+from qianzhi.cli.document.reaching_direct import direct
+from qianzhi.cli.document.reaching_ibmmq import queue_manager
+from qianzhi.cli.document.reaching_tls import in_the_clear, protected
 from qianzhi.cli.document.samples import TITLES
 from qianzhi.domain.requests import Kind
+from qianzhi.link.site import entry_of
 
 
 def transport(page: Page, facts: Facts) -> None:
@@ -20,21 +25,19 @@ def transport(page: Page, facts: Facts) -> None:
 def _socket(page: Page, facts: Facts) -> None:
     profile = facts.profile
     limits = profile.socket
-    lines = [
-        Both(
-            "**Address.** Plain TCP. Our address and port are agreed for each site and are not part of "
-            "this document. There is no TLS on this line: run it over a leased line or a VPN.",
-            "**地址。** 采用普通 TCP，我方地址和端口由双方另行约定，不在本文之内。线路上不使用 TLS，"
-            "应走专线或 VPN。",
-        )
-    ]
+    lines = _addresses(facts)
     if limits is not None:
+        allowed = where.place.allow if (where := facts.where) is not None else ()
+        networks = ", ".join(map(code, allowed))
         lines.append(
             Both(
-                "**Who may connect.** Only addresses that were named to us beforehand; any other "
-                f"connection is closed at once. At most {limits.connections_max} connections at a time.",
-                "**接入限制。** 只接受事先登记的地址，其他连接立即关闭；同时最多 "
-                f"{limits.connections_max} 条连接。",
+                "**Who may connect.** Only addresses that were named to us beforehand"
+                + (f" (at this site {networks})" if networks else "")
+                + "; any other connection is closed at once. At most "
+                f"{limits.connections_max} connections at a time.",
+                "**接入限制。** 只接受事先登记的地址"
+                + (f"（本站点为 {networks}）" if networks else "")
+                + f"，其他连接立即关闭；同时最多 {limits.connections_max} 条连接。",
             )
         )
     lines += _connection_rules(facts)
@@ -55,6 +58,53 @@ def _socket(page: Page, facts: Facts) -> None:
             )
         )
     page.items(lines)
+
+
+def _addresses(facts: Facts) -> list[Both]:
+    """Say where to connect, and what stands between."""
+    where = facts.where
+    address = entry_of(where.place) if where is not None else ""
+    protection = in_the_clear() if where is None or where.tls is None else protected(where.tls, address)
+    if not address:
+        return [
+            Both(
+                "**Address.** TCP. Our address and port are agreed for each site and are not part of this "
+                f"document. {protection.en}",
+                f"**地址。** 采用 TCP，我方地址和端口由双方另行约定，不在本文之内。{protection.zh}",
+            )
+        ]
+    lines = [
+        Both(
+            f"**Address.** TCP to `{address}`. {protection.en}",
+            f"**地址。** 以 TCP 连接 `{address}`。{protection.zh}",
+        )
+    ]
+    if where is not None and where.place.instances > 1:
+        lines.append(
+            Both(
+                f"**Several machines.** {where.place.instances} of our processes stand behind that "
+                "address; each connection may reach any of them. They share what the line knows: sign-on, "
+                "keys and serials hold for all. When one fails, its connections are lost, and another one "
+                "serves those that you make anew.",
+                f"**多机服务。** 该地址后有我方 {where.place.instances} 个进程，每条连接可能落在任一个上。"
+                "签到状态、密钥和流水号在它们之间共享，对全部有效。其中一个故障时其连接中断，重连后由"
+                "另一个服务。",
+            )
+        )
+    if where is not None and where.place.proxies:
+        lines.append(
+            Both(
+                "**Balancer.** A load balancer of ours stands before the processes and tells them your "
+                "address by the PROXY protocol. That is between the two of them: send no PROXY header "
+                "yourself, the first byte on the connection is the first of your message"
+                + (" (or of the TLS handshake)." if where.tls is not None else "."),
+                "**负载均衡。** 我方进程前有负载均衡设备，以 PROXY 协议转告贵方地址，与贵方无关："
+                "请勿自行发送 PROXY 头，连接上的首字节就是报文"
+                + ("（或 TLS 握手）" if where.tls is not None else "")
+                + "的首字节。",
+            )
+        )
+    return lines
 
 
 def _connection_rules(facts: Facts) -> list[Both]:
@@ -80,10 +130,11 @@ def _connection_rules(facts: Facts) -> list[Both]:
             "应答按完成先后返回，次序不定，从请求所在的连接返回。应答匹配方法见第 6 章。",
         ),
         Both(
-            "**Losing a connection.** Connect again, with a pause that grows from a second to a minute. "
+            "**Losing a connection.** Connect again at once, then with a pause that grows from a second to "
+            "a minute. "
             "What was under way is carried out all the same and its answer is lost with the connection: "
             "ask for it as chapter 8 says.",
-            "**断线。** 断线后重连，间隔从一秒逐步加大到一分钟。在途交易照常处理，但应答随连接丢失，"
+            "**断线。** 断线后立即重连，此后间隔从一秒逐步加大到一分钟。在途交易照常处理，但应答随连接丢失，"
             "须按第 8 章查询。",
         ),
     ]
@@ -122,19 +173,17 @@ def _queue(page: Page, facts: Facts) -> None:
     profile = facts.profile
     page.say(
         "Messages travel through a message queue: one message of the queue is one message of this "
-        "document, without any length header. The addresses are agreed for each site and are not part of "
-        "this document. There is no TLS on this line: run it over a leased line or a VPN.",
-        "报文经消息队列传输：队列中的一条消息就是本文的一条报文，不带长度头。地址由双方另行约定，"
-        "不在本文之内。线路上不使用 TLS，应走专线或 VPN。",
+        "document, without any length header.",
+        "报文经消息队列传输：队列中的一条消息就是本文的一条报文，不带长度头。",
     )
     page.section(Both("Which queue", "队列划分"))
     money = joined(_titles(facts, Kind.OWED, Kind.RECHARGE, Kind.PAY, Kind.TOTALS))
     urgent = joined(_titles(facts, Kind.STATUS, Kind.REVERSAL))
-    control = profile.name + CONTROL_SUFFIX
+    main, control = queue_names(facts)
     if profile.transport.one_queue:
-        rows = [(code(profile.name), Both("everything", "全部交易"))]
+        rows = [(code(main), Both("everything", "全部交易"))]
     else:
-        rows = [(code(profile.name), money), (code(control), urgent)]
+        rows = [(code(main), money), (code(control), urgent)]
     page.table((Both("queue", "队列"), Both("carries", "承载交易")), rows)
     if profile.engine == "zeromq" and not profile.transport.one_queue:
         page.say(
@@ -150,84 +199,21 @@ def _queue(page: Page, facts: Facts) -> None:
     ENGINES[profile.engine](page, facts)
 
 
+def queue_names(facts: Facts) -> tuple[str, str]:
+    """Return the names of the main and the control queue, as the engine and the site have them."""
+    name, where = facts.profile.name, facts.where
+    if facts.profile.engine == "ibmmq":
+        table = where.ibmmq if where is not None else None
+        names = ibmmq_names(table.prefix if table is not None else "", name)
+        return names.main, names.control
+    prefix = where.broker.prefix if where is not None and where.broker is not None else ""
+    main = (prefix if facts.profile.engine == "rabbitmq" else "") + name
+    return main, main + CONTROL_SUFFIX
+
+
 def _titles(facts: Facts, *kinds: Kind) -> list[Both]:
     rows = facts.profile.table.transactions
     return list(dict.fromkeys(TITLES[Kind[rows[name].kind.upper()]] for name in facts.names_of(*kinds)))
 
 
-def _direct(page: Page, facts: Facts) -> None:
-    page.section(Both("Direct queue (ZeroMQ)", "直连队列（ZeroMQ）"))
-    page.say(
-        "We bind one ZeroMQ ROUTER socket for each queue; you connect a DEALER socket to each (ZMTP 3 "
-        "over TCP, mechanism NULL). Every message has exactly two frames on your side:",
-        "我方为每个队列绑定一个 ZeroMQ ROUTER 套接字，贵方各用一个 DEALER 套接字连接（ZMTP 3，NULL "
-        "机制）。贵方一侧每条消息恰有两帧：",
-    )
-    page.drawing(
-        "DEALER -> ROUTER   [ message id ][ body ]\nROUTER -> DEALER   [ message id ][ body of the answer ]"
-        if page.language == "en"
-        else "DEALER -> ROUTER   [ 消息号 ][ 报文 ]\nROUTER -> DEALER   [ 消息号 ][ 应答报文 ]"
-    )
-    size = facts.profile.frame.frame_bytes_max
-    page.items(
-        [
-            Both(
-                f"The message id is yours: 1 to {MESSAGE_ID_BYTES_MAX} bytes of any value, different for "
-                "every message that is waiting for its answer. The answer brings it back. While one waits, "
-                "whatever else comes from the same socket under its id is dropped as a copy of it, even "
-                "if it "
-                "is another message.",
-                f"消息号由贵方自定，1 至 {MESSAGE_ID_BYTES_MAX} 字节，内容不限，"
-                "未获应答的消息之间不得重复；应答原样带回。等待应答期间，同一套接字以相同消息号再来的消息"
-                "一律视为重复而丢弃，即使内容不同。",
-            ),
-            Both(
-                f"The body has 1 to {size} bytes. A longer or empty one, an id that is empty or too "
-                "long, and "
-                "another number of frames are dropped without an answer.",
-                f"报文为 1 至 {size} 字节。报文为空或超长、消息号为空或超长、帧数不符的消息直接丢弃，不"
-                "予应答。",
-            ),
-            Both(
-                "Nothing is stored on the way: keep every message until its answer. When and how often "
-                "to send it "
-                "again says 8.2.",
-                "途中不落盘，贵方须保留每条消息直到收到应答。何时重发、重发几次见第 8.2 节。",
-            ),
-            Both(
-                "Turn on ZeroMQ's heartbeats (ours: every 5 s) so that a dead connection is noticed, and "
-                "let the socket reconnect by itself.",
-                "建议启用 ZeroMQ 心跳（我方每 5 秒一次）以便发现断线，并使用自动重连。",
-            ),
-        ]
-    )
-
-
-def _broker(page: Page, facts: Facts) -> None:
-    name = facts.profile.name
-    page.section(Both("Broker (RabbitMQ)", "经消息中间件（RabbitMQ）"))
-    page.items(
-        [
-            Both(
-                f"Publish to the default exchange with the queue's name as routing key ({code(name)}), "
-                "persistent, with publisher confirms; the AMQP body is the message's body.",
-                f"向默认交换机发布，路由键为队列名（{code(name)}），持久化，并启用发布确认；AMQP "
-                "消息体即报文。",
-            ),
-            Both(
-                "Set `message_id` (your message id), `correlation_id` (the same), `reply_to` (the queue "
-                "on which you wait for answers) and, where you wish, `expiration`: a message past it is "
-                "not carried out. Answers come to `reply_to` with your `correlation_id`.",
-                "填写 `message_id`（消息号）、`correlation_id`（同值）、`reply_to`（接收应答的队列），"
-                "可选 `expiration`：过期的报文不再受理。应答发往 `reply_to`，带回 `correlation_id`。",
-            ),
-            Both(
-                f"What cannot be read goes to `{name}.bo`, what the broker gives up to `{name}.dlq`; "
-                "neither is answered.",
-                f"无法解析的报文转入 `{name}.bo`，中间件放弃投递的转入 `{name}.dlq`，两者都不应答。",
-            ),
-        ]
-    )
-
-
-ENGINES = {"zeromq": _direct, "rabbitmq": _broker}
+ENGINES = {"zeromq": direct, "rabbitmq": broker, "ibmmq": queue_manager}
