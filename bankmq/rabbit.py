@@ -31,9 +31,11 @@ BACKOUT = "backout"
 
 @table
 class RabbitLimits:
-    """`prefetch` bounds the deliveries in flight on each queue; a longer message is its sender's fault."""
+    """`prefetch` and `control_prefetch` bound the deliveries in flight on the two queues; a longer message is
+    its sender's fault."""
 
     prefetch: Annotated[int, Interval(ge=1, le=65_535)] = 500
+    control_prefetch: Annotated[int, Interval(ge=1, le=65_535)] = 50
     message_bytes_max: Annotated[int, Interval(ge=64, le=16_000_000)] = 65_536
     delivery_limit: Annotated[int, Interval(ge=5, le=10_000)] = 100
 
@@ -214,7 +216,9 @@ class RabbitQueueServer:
             return
         for queue in self._queues:
             rests = self._paused or self._timer is not None or self._session.state.name == "blocked"
-            if queue == self._names.main and rests:
+            if queue != self._names.main:
+                self._session.consume(queue, self._limits.control_prefetch)
+            elif rests:
                 self._session.cancel(queue)
             else:
                 self._session.consume(queue, self._limits.prefetch)

@@ -4,12 +4,14 @@ from collections.abc import Callable
 from typing import Any
 
 from bankmq.zeromq import ZmqLimits, ZmqQueueServer
+from frontends.alone import Alone
+from frontends.broker import rabbit_server
 from frontends.processor import Processor
 from frontends.profile import Profile
 from frontends.queue_front import QueueFront
 from frontends.socket_front import SocketFront
 from qianzhi.link.protection import protection_of
-from qianzhi.link.site import parse_address
+from qianzhi.link.site import data_folder, fronts, parse_address
 from qianzhi.link.tables import FrontPlace, Site
 from qianzhi.runtime.effects import Effects
 
@@ -32,6 +34,11 @@ def make_transport(
         address = parse_address(place.listen)
         proxies = bank.proxies if bank is not None else ()
         return SocketFront(profile, address, core, run, reactor, tls=tls, proxies=proxies)
+    if profile.engine == "rabbitmq" and site is not None:
+        name = next(daemon for daemon, _, _, where in fronts(site) if where == place)
+        alone = Alone(data_folder(site) / "fronts" / f"{name}.alone", reactor)
+        server, queue = rabbit_server(site, profile, reactor)
+        return QueueFront(queue, server, core, run, alone)
     limits = ZmqLimits(prefetch=profile.limits.in_flight, message_bytes_max=profile.frame.frame_bytes_max)
-    server = ZmqQueueServer(profile.name, place.listen, place.control, limits, reactor)
-    return QueueFront(profile.name, server, core, run)
+    direct = ZmqQueueServer(profile.name, place.listen, place.control, limits, reactor)
+    return QueueFront(profile.name, direct, core, run)

@@ -8,7 +8,8 @@ from collections.abc import Callable, Hashable
 from typing import Any
 
 from bankmq.queue import Delivery, QueueServer
-from frontends.front import DONE, TO_BANK, Frame
+from frontends.alone import Alone
+from frontends.front import BACKOUT, DONE, TO_BANK, Frame
 from frontends.processor import Processor
 from qianzhi.runtime import clock
 from qianzhi.runtime.effects import Effects, Send
@@ -18,9 +19,18 @@ class QueueFront:
     """The queues of one bank; `run` carries out what the core wants done."""
 
     def __init__(
-        self, queue: str, server: QueueServer, core: Processor, run: Callable[[Effects], None]
+        self,
+        queue: str,
+        server: QueueServer,
+        core: Processor,
+        run: Callable[[Effects], None],
+        alone: Alone | None = None,
     ) -> None:
-        """`queue` is the main queue's name; nothing is opened before `start`."""
+        """`queue` is the main queue's name; `alone` takes what was given out before.
+
+        Nothing is opened before `start`.
+        """
+        self._alone = alone
         self._queue = queue
         self._server = server
         self._core = core
@@ -42,10 +52,17 @@ class QueueFront:
         if not self._stopped:
             self._server.acknowledge(sources)
 
+    def finish(self, send: Send) -> None:
+        """Acknowledge what gets no reply, or put aside what cannot be served."""
+        if send.to == BACKOUT and not self._stopped:
+            self._server.back_out(send.items)
+        elif send.to == DONE:
+            self.done(send.items)
+
     def withhold(self, send: Send) -> None:
         """Give back the deliveries whose answer, or whose silence, could not be recorded and is not told."""
-        if not self._stopped and send.to in (TO_BANK, DONE):
-            self._server.release([tag for tag, _ in send.items] if send.to == TO_BANK else send.items)
+        if not self._stopped and send.to in (TO_BANK, BACKOUT, DONE):
+            self._server.release(send.items if send.to == DONE else [tag for tag, _ in send.items])
 
     def close(self, source: Hashable, reason: str) -> None:
         """A queue has no connection of the bank's to close; nothing of this delivery is answered."""
@@ -59,15 +76,36 @@ class QueueFront:
     def stop_accepting(self) -> None:
         """The core pauses the main queue; the control queue is served to the end."""
 
-    def stop(self) -> None:
-        """Stop consuming."""
+    def stand_by(self, standing_by: bool) -> None:
+        """The core pauses the main queue; what waits there is the other instance's to take."""
+
+    def status(self) -> dict[str, Any]:
+        """Return the engine's state."""
+        return self._server.status()
+
+    @property
+    def idle(self) -> bool:
+        """Whether every delivery is acknowledged."""
+        return not self._server.status()["unanswered"]
+
+    def stop(self) -> Any:
+        """Stop consuming; return a Deferred, or None."""
         if not self._stopped:
             self._stopped = True
-            self._server.stop()
+            if self._alone is not None:
+                self._alone.stop()
+            return self._server.stop()
+        return None
 
     def on_deliveries(self, items: list[Delivery]) -> None:
         """Messages of one wake-up, control messages first."""
-        frames = [Frame(item.tag, item.body, item.expires_us) for item in items]
+        if self._alone is not None:
+            items = self._alone.put_aside(items, self._handle)
+        if items:
+            self._handle(items)
+
+    def _handle(self, items: list[Delivery]) -> None:
+        frames = [Frame(item.tag, item.body, item.expires_us, item.fault) for item in items]
         self._run(self._core.on_frames(frames, clock.now()))
 
     def on_confirmed(self, tags: list[int]) -> None:

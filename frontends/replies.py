@@ -27,6 +27,10 @@ BAD_FRAMES = "qianzhi_bad_frames_total"
 NOT_REJECTED = header.NOT_REJECTED.encode("ascii")
 REJECT_CODE = slice(41, 46)
 
+# Faults around a message's body, which itself may be looked at; a message that is too long, or that ended
+# processes, is recorded without it.
+READABLE_FAULTS = frozenset({"no_reply_to", "foreign_reply_to"})
+
 
 class Replies:
     """Writes the answers of one bank."""
@@ -112,7 +116,8 @@ class Replies:
     def undecodable(
         self, source: Hashable, body: bytes, error: RemoteProtocolError, now: Now, out: Outbox
     ) -> None:
-        """Send a frame that cannot be read back with its reject code; where the dialect has none, hang up.
+        """Send a frame that cannot be read back with its reject code; where the dialect has none, hang up,
+        or put a queue's message aside.
 
         A frame that itself carries a reject code is never sent back, or two sides could do so for ever.
         """
@@ -123,9 +128,17 @@ class Replies:
         if self._has_header and len(body) >= header.HEADER_BYTES and body[REJECT_CODE] == NOT_REJECTED:
             out.send(source, header.rejected(body, header.reject_code(error)))
         elif self._queued:
-            self.dismiss(source, out)
+            out.back_out(source, "format")
         else:
             out.close(source, "format")
+
+    def unservable(self, frame: Frame, now: Now, out: Outbox) -> None:
+        """Put aside a queue's message that nobody could answer, or that ended two processes alone."""
+        masked = self._codec.mask(frame.body) if frame.fault in READABLE_FAULTS else b""
+        data = {"frame": masked, "conn": str(frame.source), "reason": frame.fault}
+        out.record(Event(now.wall_us, "backed_out", "", "", data))
+        out.count(BAD_FRAMES, self._bank, frame.fault)
+        out.back_out(frame.source, frame.fault)
 
     def rejected(self, source: Hashable, message: Message, now: Now, out: Outbox) -> None:
         """Note a message of ours that came back as unacceptable: it is neither a request nor an answer."""

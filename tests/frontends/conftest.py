@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from frontends.front import DONE, TO_BANK, Frame
+from frontends.front import BACKOUT, DONE, TO_BANK, Frame
 from frontends.front_core import make_processor
 from frontends.mapping import Sort
 from frontends.profile import load_profile, resolve_keys
@@ -71,6 +71,7 @@ class Bench:
         self.hop = Hop(HopLimits(window=window), ["node1", "node2"])
         self.core = make_processor(profile, self.keys, saved, self.hop, "front-x-1", self.now)
         self.rows, self.answers, self.asked, self.closed, self.done = [], [], [], [], []
+        self.backed_out = []
         self.alarms, self.pauses, self.stores, self.counts = [], [], [], []
         self.hold_stores = False
         self.kept = {}
@@ -95,6 +96,8 @@ class Bench:
                         self.answers.append((source, body))
                 case Send(to, items) if to == DONE:
                     self.done += items
+                case Send(to, items) if to == BACKOUT:
+                    self.backed_out += items
                 case Send((_, peer), items):
                     self.asked += [(peer, item) for item in items]
                 case Close(to, reason):

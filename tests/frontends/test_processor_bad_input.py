@@ -5,6 +5,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from frontends.front import Frame
 from qianzhi.domain.requests import Kind, Request
 from qianzhi.domain.results import Result
 from qianzhi.wire.codec import get_path, put_path
@@ -59,10 +60,20 @@ def test_garbage_is_rejected_or_hung_up_on(citic, body):
 @pytest.mark.parametrize(
     "body", [b"x", b"", b"<Message/>", b"<a><b></a>", b"\xff\xfe\x00", b"<Message>\x00</Message>"]
 )
-def test_garbage_on_a_queue_is_finished_without_an_answer(icbc, source, body):
+def test_garbage_on_a_queue_is_put_aside_without_an_answer(icbc, source, body):
     icbc.send(source, body)
     assert icbc.take_asked() == []
-    assert icbc.done == [source] or icbc.results() != []
+    assert icbc.done == [source] or icbc.backed_out == [(source, "format")] or icbc.results() != []
+    assert len(icbc.done) + len(icbc.backed_out) + len(icbc.results()) == 1
+
+
+@pytest.mark.parametrize("fault", ["no_reply_to", "foreign_reply_to", "too_long", "failed_alone"])
+def test_a_queue_message_at_fault_itself_is_recorded_and_put_aside_whatever_it_asks(icbc, fault):
+    body = icbc.body(icbc.request(Kind.RECHARGE))
+    icbc.run(icbc.core.on_frames([Frame(7, body, 0, fault)], icbc.now))
+    assert (icbc.take_asked(), icbc.answers) == ([], [])
+    assert icbc.backed_out == [(7, fault)]
+    assert [row.name for row in icbc.rows] == ["backed_out"]
 
 
 def test_our_own_message_sent_back_is_noted_and_answered_with_nothing(citic):
