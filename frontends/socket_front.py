@@ -77,6 +77,19 @@ class SocketFront:
         for conn in sources if self._short else []:
             self._server.close(conn, "no_answer")
 
+    def finish(self, send: Send) -> None:
+        """Carry out what is sent neither to the bank nor to a node."""
+        self.done(send.items)
+
+    def status(self) -> dict[str, Any]:
+        """Return what stands beneath the line; a socket has nothing there that could be away."""
+        return {}
+
+    @property
+    def idle(self) -> bool:
+        """Whether all that was sent has left us: the pool sees to that."""
+        return True
+
     def withhold(self, send: Send) -> None:
         """A bank that hears nothing asks again; nothing is kept for it."""
         self.done([conn for conn, _ in send.items] if send.to == TO_BANK else [])
