@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from qianzhi.runtime.tls import Protection
 
 ANSWER_SPARE_SECONDS = 5  # beyond a request's own time, after which a short connection is cut
+IDLE_LOOK_SECONDS = 0.02
 
 
 def measure_of(profile: Profile) -> Callable[[bytes], int | None] | None:
@@ -46,6 +47,12 @@ class SocketFront:
         self._short = profile.transport.connection == "short"
         self._core = core
         self._run = run
+        self._reactor = reactor
+        self._alone = profile.instances == 1
+        self._standing_by = False
+        self._began = self._open = False
+        self._closing: Any = None  # fires when the port that was given up is free
+        self._port = address[1]
         self._server = SocketServer(
             *address,
             profile.socket or SocketLimits(),
@@ -59,7 +66,11 @@ class SocketFront:
         )
 
     def start(self) -> str:
-        """Listen and return the port; raises CannotListenError."""
+        """Listen, unless it stands by, and return the port; raises CannotListenError."""
+        self._began = True
+        if self._standing_by:
+            return str(self._port)
+        self._open = True
         return str(self._server.start())
 
     def send(self, items: list[tuple[Any, bytes]]) -> None:
@@ -105,6 +116,38 @@ class SocketFront:
     def stop_accepting(self) -> None:
         """Take no new connection; those that stand are served on."""
         self._server.stop_listening()
+
+    def stand_by(self, standing_by: bool) -> None:
+        """Leave the bank to the other instance, or take it again; one without another keeps it.
+
+        Nobody new is let in, and once nothing is under way the connections end, so that the bank dials anew
+        and reaches the other one: left standing, they would only carry refusals.
+        """
+        if self._alone or standing_by is self._standing_by:
+            return
+        self._standing_by = standing_by
+        if standing_by:
+            if self._open:
+                self._open = False
+                self._closing = self._server.stop_listening()
+            self._let_go()
+        elif self._closing is not None:
+            self._closing.addCallback(self._listen_again)
+        else:
+            self._listen_again(None)
+
+    def _let_go(self) -> None:
+        if not self._standing_by:
+            return
+        if self._core.idle:
+            self._server.pool.close_all("standing_by")
+        else:
+            self._reactor.callLater(IDLE_LOOK_SECONDS, self._let_go)
+
+    def _listen_again(self, _: object) -> None:
+        if self._began and not self._standing_by and not self._open:
+            self._open = True
+            self._server.start()
 
     def stop(self) -> Any:
         """Close everything."""

@@ -1,7 +1,9 @@
 """Short connections of a real profile, from the socket to the core of the front-end and back."""
 
+import dataclasses
 import queue
 import socket
+import threading
 from pathlib import Path
 
 import msgspec
@@ -23,6 +25,7 @@ from qianzhi.runtime.effects import Close, Record, Send, Store
 from qianzhi.wire.framing import FrameReader, frame
 from qianzhi.wire.mac import make_mac, verify_mac
 from qianzhi.wire.mackey import MacKey
+from simulators.free_ports import free_port
 
 CONFIG = Path(__file__).parents[2] / "config"
 
@@ -30,7 +33,7 @@ CONFIG = Path(__file__).parents[2] / "config"
 class House:
     """A front-end's core and its socket, with a node that the test plays."""
 
-    def __init__(self, profile, config, reactor_thread):
+    def __init__(self, profile, config, reactor_thread, port=0):
         self.profile, self.thread = profile, reactor_thread
         keys = resolve_keys(profile, config, production=False)
         self.key = MacKey(keys["mac"]) if "mac" in keys else None
@@ -39,7 +42,7 @@ class House:
         self.clients = []
         hop = Hop(HopLimits(window=100), ["node1"])
         self.core = make_processor(profile, keys, NOTHING_SAVED, hop, "front-x-1", clock.now())
-        self.front = SocketFront(profile, ("127.0.0.1", 0), self.core, self.run, reactor_thread.reactor)
+        self.front = SocketFront(profile, ("127.0.0.1", port), self.core, self.run, reactor_thread.reactor)
         self.port = int(reactor_thread.run(self.front.start))
         self.wake()
 
@@ -248,3 +251,68 @@ def test_what_can_be_no_message_closes_at_once(psbc):
         connection.sendall(b"GET / HTTP/1.1\r\n\r\n")
         assert psbc.everything(connection) == b""
     assert psbc.closed().startswith("bad_frame_")
+
+
+@pytest.fixture
+def sister(edit, reactor_thread):
+    """One of two instances of a bank with long connections."""
+    made = House(dataclasses.replace(edit("lianlian"), instances=2), CONFIG, reactor_thread, free_port())
+    yield made
+    for client in made.clients:
+        client.close()
+    reactor_thread.run(made.front.stop)
+
+
+def test_an_instance_that_stands_by_as_it_starts_does_not_listen(edit, reactor_thread):
+    profile = dataclasses.replace(edit("lianlian"), instances=2)
+    port = free_port()
+    front = SocketFront(profile, ("127.0.0.1", port), Idle(), lambda _: None, reactor_thread.reactor)
+
+    def begin():
+        front.stand_by(True)
+        return front.start()
+
+    assert reactor_thread.run(begin) == str(port)
+    assert not listening(port)
+    reactor_thread.run(lambda: front.stand_by(False))
+    assert listening(port)
+    reactor_thread.run(front.stop)
+
+
+class Idle:
+    """A core that has nothing to do, and hears of connections."""
+
+    idle = True
+
+    def on_connected(self, *_):
+        return []
+
+    on_closed = on_connected
+
+
+def listening(port):
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def test_an_instance_that_stands_by_lets_its_bank_go_and_listens_again(sister, reactor_thread):
+    first = sister.connect()
+    first.sendall(sister.body("000001"))
+    pause = threading.Event()
+    while sister.asked.empty():
+        assert not pause.wait(0.01)
+    reactor_thread.run(lambda: sister.run(sister.core.drain(True, clock.now())))
+    reactor_thread.run(lambda: sister.front.stand_by(True))
+    while listening(sister.port):
+        assert not pause.wait(0.01)
+    sister.reply(Result.APPROVED)
+    assert sister.result(first) is Result.APPROVED
+    reactor_thread.run(lambda: [sister.front.stand_by(way) for way in (False, True, False)] and None)
+    reactor_thread.run(lambda: sister.run(sister.core.drain(False, clock.now())))
+    while not listening(sister.port):
+        assert not pause.wait(0.01)
+    second = sister.connect()
+    second.sendall(sister.body("000002"))
+    sister.reply(Result.APPROVED)
+    reactor_thread.run(sister.front.stop)
+    assert sister.result(second) is Result.APPROVED
