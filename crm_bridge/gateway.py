@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from datetime import tzinfo
 from typing import Protocol
 
+from crm_bridge.batch import Books, Changes, Wanted
 from crm_bridge.gateway_checks import key_refusal, refusal
 from crm_bridge.gateway_errors import (
     CommitUnknownError,
@@ -23,7 +24,7 @@ from crm_bridge.journal_dates import Calendar
 from crm_bridge.journal_decide import Journal, Terms
 from crm_bridge.journal_totals import Day, day_of
 from crm_bridge.settings import CoreSettings
-from crm_bridge.store import Changes, Store, Wanted
+from crm_bridge.store import Store
 from qianzhi.billing.desk import Desk
 from qianzhi.billing.orders import CLEARING, LATE_FEES, RECEIVABLE
 from qianzhi.domain.requests import MONEY_KINDS, Key, Kind, Reply, Request
@@ -71,9 +72,15 @@ class Gateway:
     """
 
     def __init__(
-        self, url: str, settings: CoreSettings, zone: tzinfo, bridge: str = "bridge1", lane: int = 0
+        self,
+        books: str | Books,
+        settings: CoreSettings,
+        zone: tzinfo,
+        bridge: str = "bridge1",
+        lane: int = 0,
     ) -> None:
-        self._store = Store(url, settings.order_prefix)
+        """`books` are a database's URL, or whatever else keeps the core."""
+        self._store: Books = Store(books, settings.order_prefix) if isinstance(books, str) else books
         self._terms = Terms(settings.amount_fen_max, settings.keep_days, settings.repeat_hours)
         self._tariff = settings.tariff
         self._close_minutes = settings.close_minutes
@@ -126,6 +133,7 @@ class Gateway:
         wanted = wants(requests, calendar, self._part)
         with self._store.transaction() as transaction:
             batch = transaction.load(wanted, now.wall_us)
+            calendar.close_through(batch.closed_through)
             sheet = Sheet(batch.accounts)
             desk = Desk(batch.billing, sheet, self._tariff, calendar.today, now, self._part)
             journal = Journal(batch.rows, batch.totals, desk, calendar, self._terms, now, self._part)
@@ -159,6 +167,7 @@ def wants(requests: Iterable[Request], calendar: Calendar, part: str) -> Wanted:
     bills: set[str] = set()
     numbers: set[str] = set()
     days: set[Day] = set()
+    ours: set[tuple[str, str]] = set()
     orders = 0
     for request in requests:
         if refusal(request) is not None:
@@ -171,6 +180,7 @@ def wants(requests: Iterable[Request], calendar: Calendar, part: str) -> Wanted:
             continue
         named = [request.key]
         if request.date_ours:
+            ours.add((request.space, request.serial))
             named += [request.key._replace(date=date) for date in calendar.beside(request.date)]
         keys.update(named)
         if request.kind is Kind.REVERSAL:
@@ -186,5 +196,13 @@ def wants(requests: Iterable[Request], calendar: Calendar, part: str) -> Wanted:
         house += [Name(RECEIVABLE, "", part), Name(LATE_FEES, "", part)]
     bills.discard("")
     return Wanted(
-        sorted(keys), frozenset(reversals), frozenset(phones), frozenset(bills), house, orders, sorted(days)
+        keys=sorted(keys),
+        reversals=frozenset(reversals),
+        phones=frozenset(phones),
+        bills=frozenset(bills),
+        house=house,
+        orders_max=orders,
+        days=sorted(days),
+        ours=sorted(ours),
+        closing=calendar.latest_closed({key.date for key in keys}),
     )

@@ -6,26 +6,25 @@ their errors mean are `database.store`'s.
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from hashlib import blake2b
 from typing import Any, NamedTuple
 
 from sqlalchemy import TextClause, text
 
+from crm_bridge.batch import Batch
+from crm_bridge.batch import Changes as Changes
+from crm_bridge.batch import Wanted as Wanted
 from crm_bridge.database.store import Connection as Connection
 from crm_bridge.database.store import commit, open_engine, translated
 from crm_bridge.database.store import fetch as fetch
 from crm_bridge.database.store import reading as reading
 from crm_bridge.database.store import writing as writing
 from crm_bridge.journal import Row, State
-from crm_bridge.journal_decide import Changes as JournalChanges
 from crm_bridge.journal_totals import Day, Totals
 from qianzhi.billing import store as billing_store
-from qianzhi.billing.desk import Changes as BillingChanges
 from qianzhi.billing.desk import Loaded
 from qianzhi.domain.requests import Key
 from qianzhi.ledger import store as ledger_store
-from qianzhi.ledger.entries import Account, Name
-from qianzhi.ledger.entries import Changes as LedgerChanges
 from qianzhi.ledger.store import inserting, listed, typed, unnested, write
 from qianzhi.runtime.crash import crashpoint
 
@@ -39,6 +38,13 @@ class Statements(NamedTuple):
     load_totals: TextClause
     add_totals: TextClause
     find_rows: TextClause
+    load_fence: TextClause
+    raise_fence: TextClause
+    # None where a writing transaction has the whole database to itself.
+    share_fence: TextClause | None = None
+    take_fence: TextClause | None = None
+    take_serials: TextClause | None = None
+    touch: TextClause | None = None
 
 
 _COLUMNS = ", ".join(Row._fields)
@@ -65,6 +71,8 @@ _REVERSED = {
     )
 }
 _TOTALS = typed("business_date approved_count approved_fen reversed_count reversed_fen", "bank_number part")
+_LOAD_FENCE = text("SELECT closed_through FROM journal_fence")
+_RAISE_FENCE = text("UPDATE journal_fence SET closed_through = :closing WHERE closed_through < :closing")
 
 STATEMENTS = {
     "sqlite": Statements(
@@ -102,6 +110,8 @@ STATEMENTS = {
             OR substr(order_serial, -length(:ending)) = :ending ORDER BY decided_us DESC LIMIT :rows_max
             """  # noqa: S608
         ),
+        load_fence=_LOAD_FENCE,
+        raise_fence=_RAISE_FENCE,
     ),
     "postgresql": Statements(
         load_rows=text(
@@ -138,41 +148,14 @@ STATEMENTS = {
             OR right(order_serial, length(:ending)) = :ending ORDER BY decided_us DESC LIMIT :rows_max
             """  # noqa: S608
         ),
+        load_fence=_LOAD_FENCE,
+        raise_fence=_RAISE_FENCE,
+        share_fence=text("SELECT pg_advisory_xact_lock_shared(1, 1)"),
+        take_fence=text("SELECT pg_advisory_xact_lock(1, 1)"),
+        take_serials=text("SELECT pg_advisory_xact_lock(w) FROM unnest(CAST(:serials AS bigint[])) w"),
+        touch=text("SELECT pg_logical_emit_message(true, 'qianzhi', 'asked')"),
     ),
 }
-
-
-class Wanted(NamedTuple):
-    """What a batch names: keys that it may touch, those it may reverse, phones, quoted bills, accounts.
-
-    `orders_max` is how many work orders it can need at most; `days` are those whose totals it asks for.
-    """
-
-    keys: Sequence[Key]
-    reversals: frozenset[Key]
-    phones: frozenset[str]
-    bills: frozenset[str]
-    house: Sequence[Name]
-    orders_max: int
-    days: Sequence[Day]
-
-
-@dataclass
-class Batch:
-    """What was loaded for one batch."""
-
-    rows: list[Row]
-    totals: list[tuple[Day, Totals]]
-    accounts: list[Account]
-    billing: Loaded
-
-
-class Changes(NamedTuple):
-    """What a batch writes."""
-
-    journal: JournalChanges
-    billing: BillingChanges
-    ledger: LedgerChanges
 
 
 class Store:
@@ -181,6 +164,7 @@ class Store:
     def __init__(self, url: str, order_prefix: str) -> None:
         self._engine = open_engine(url)
         self._order_prefix = order_prefix
+        self._fence = Fence()
 
     @contextmanager
     def transaction(self) -> Iterator["Transaction"]:
@@ -190,7 +174,7 @@ class Store:
         asked.
         """
         with translated(), self._engine.connect() as connection:
-            yield Transaction(connection, self._order_prefix)
+            yield Transaction(connection, self._order_prefix, self._fence)
 
     def rows(self, keys: Sequence[Key]) -> list[Row]:
         """Return the journal's rows of these keys, as far as they exist."""
@@ -205,14 +189,20 @@ class Store:
 class Transaction:
     """One batch's transaction."""
 
-    def __init__(self, connection: Connection, order_prefix: str) -> None:
+    def __init__(self, connection: Connection, order_prefix: str, fence: "Fence | None" = None) -> None:
         self._connection = connection
         self._order_prefix = order_prefix
+        self._fence = fence or Fence()
+        self._answers_from_rows = False
 
     def load(self, wanted: Wanted, now_us: int) -> Batch:
         """Load all that a batch may touch; the accounts by number, before what they protect."""
         connection = self._connection
+        # Locks that stand for no row come before all that is read, and each kind in an order of its own.
+        closed_through = self._fence.hold(connection, wanted.closing) if wanted.keys else 0
+        hold_serials(connection, wanted.ours)
         rows = load_rows(connection, wanted.keys)
+        self._answers_from_rows = bool(rows)
         orders = [row.order_serial for row in rows if row.order_serial and row.key in wanted.reversals]
         standings = billing_store.load_standings(connection, orders) if orders else []
         subscribers = billing_store.load_subscribers(connection, wanted.phones) if wanted.phones else []
@@ -229,7 +219,8 @@ class Transaction:
         found = billing_store.load_bills(connection, books, bills) if books or bills else []
         serials = billing_store.take_serials(connection, self._order_prefix, wanted.orders_max)
         totals = load_totals(connection, wanted.days) if wanted.days else []
-        return Batch(rows, totals, loaded, Loaded(subscribers, found, standings, house, serials))
+        billing = Loaded(subscribers, found, standings, house, serials)
+        return Batch(rows, totals, loaded, billing, closed_through)
 
     def save(self, changes: Changes, part: str) -> bool:
         """Write a batch's changes, its totals under `part`; False says that a key was claimed meanwhile:
@@ -249,6 +240,9 @@ class Transaction:
             write(self._connection, sql.add_totals, added)
         billing_store.save(self._connection, changes.billing)
         ledger_store.save(self._connection, changes.ledger)
+        if self._answers_from_rows and not (inserts or reversals) and sql.touch is not None:
+            # An answer from kept rows waits for the standby as their own commit did, or should have.
+            self._connection.execute(sql.touch)
         return True
 
     def commit(self) -> None:
@@ -256,6 +250,46 @@ class Transaction:
         crashpoint("bridge.before_commit")
         commit(self._connection)
         crashpoint("bridge.after_commit")
+
+
+class Fence:
+    """The last business date that anybody was ever answered as closed (one row, which only rises).
+
+    Whoever takes a new key shares a lock, and whoever answers that a date is closed has it alone while the
+    row rises: so no transaction still takes an original of a date whose query was told "not found".
+    """
+
+    def __init__(self) -> None:
+        self._seen = 0  # as last read: what is closed by then needs no lock of one's own
+
+    def hold(self, connection: Connection, closing: int) -> int:
+        """Return the last closed date, no earlier than `closing`; others' stands until the transaction
+        ends.
+        """
+        sql = STATEMENTS[connection.dialect.name]
+        rising = closing > self._seen
+        lock = sql.take_fence if rising else sql.share_fence
+        if lock is not None:
+            connection.execute(lock)
+        self._seen = int(connection.execute(sql.load_fence).scalar_one())
+        if closing > self._seen:
+            connection.execute(sql.raise_fence, {"closing": closing})
+        return max(closing, self._seen)
+
+
+def hold_serials(connection: Connection, serials: Iterable[tuple[str, str]]) -> None:
+    """Keep other transactions from these (space, serial) under whatever date, until this one ends.
+
+    Two copies of a request whose date is ours may come to two bridges on both sides of midnight: under
+    different keys, so that no unique row would tell them apart.
+    """
+    lock = STATEMENTS[connection.dialect.name].take_serials
+    hashes = {
+        int.from_bytes(blake2b(f"{space}/{serial}".encode(), digest_size=8).digest(), "big", signed=True)
+        for space, serial in serials
+    }
+    if hashes and lock is not None:
+        connection.execute(lock, {"serials": sorted(hashes)})
 
 
 def load_rows(connection: Connection, keys: Iterable[Key]) -> list[Row]:

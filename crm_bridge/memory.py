@@ -1,0 +1,173 @@
+"""The core in memory: what a database must do, as plainly as it can be said, for models and whole-system
+simulation.
+
+Pure.  One transaction at a time; what a database refuses by a constraint is refused here by an invariant.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+
+from crm_bridge.batch import Batch, Changes, Wanted
+from crm_bridge.journal import Row, State
+from crm_bridge.journal_totals import Day, Totals
+from qianzhi.billing.bills import MonthBill
+from qianzhi.billing.books import Subscriber
+from qianzhi.billing.desk import Loaded
+from qianzhi.billing.orders import Order, Standing, WriteOff, order_serial
+from qianzhi.domain.requests import Key
+from qianzhi.ledger.entries import Account, Leg, Name, Transfer
+from qianzhi.ledger.invariant import invariant
+
+
+class Memory:
+    """All tables of one core; `accounts` and `subscribers` belong together as a seeding left them."""
+
+    def __init__(
+        self,
+        subscribers: Iterable[Subscriber] = (),
+        bills: Iterable[MonthBill] = (),
+        accounts: Iterable[Account] = (),
+        order_prefix: str = "Q",
+    ) -> None:
+        self.journal: dict[Key, Row] = {}
+        self.totals: dict[tuple[Day, str], Totals] = {}
+        self.subscribers = {one.phone: one for one in subscribers}
+        self.bills = {bill.serial: bill for bill in bills}
+        self.accounts = {account.id: account for account in accounts}
+        self.house: dict[Name, int] = {}
+        self.orders: dict[str, Order] = {}
+        self.write_offs: list[WriteOff] = []
+        self.transfers: list[Transfer] = []
+        self.closed_through = 0
+        self.next_order = 1
+        self._prefix = order_prefix
+
+    @contextmanager
+    def transaction(self) -> Iterator["MemoryTransaction"]:
+        """Open the one transaction; what it saved is forgotten unless it was committed."""
+        yield MemoryTransaction(self)
+
+    def rows(self, keys: Sequence[Key]) -> list[Row]:
+        """Return the journal's rows of these keys, as far as they exist."""
+        return [self.journal[key] for key in keys if key in self.journal]
+
+    def close(self) -> None:
+        """There is nothing to let go."""
+
+    def take_serials(self, count: int) -> Iterator[str]:
+        """Return new serials of work orders; those that are not used stay gaps."""
+        first, self.next_order = self.next_order, self.next_order + count
+        return (order_serial(self._prefix, number) for number in range(first, first + count))
+
+    def account_of(self, name: Name) -> int:
+        """Return the number of a house account, opened where it is missing."""
+        if name not in self.house:
+            self.house[name] = max(self.accounts, default=0) + 1
+            self.accounts[self.house[name]] = Account(self.house[name])
+        return self.house[name]
+
+
+class MemoryTransaction:
+    """One batch's transaction: loads copies, keeps what is saved, applies it when it is committed."""
+
+    def __init__(self, memory: Memory) -> None:
+        self._memory = memory
+        self._saved: list[tuple[Changes, str]] = []
+        self._closing = 0
+
+    def load(self, wanted: Wanted, now_us: int) -> Batch:
+        """Load all that a batch may touch."""
+        memory = self._memory
+        if wanted.keys:
+            self._closing = wanted.closing
+        rows = memory.rows(wanted.keys)
+        house = {name: memory.account_of(name) for name in wanted.house}
+        subscribers = [memory.subscribers[phone] for phone in wanted.phones if phone in memory.subscribers]
+        orders = [row.order_serial for row in rows if row.order_serial and row.key in wanted.reversals]
+        standings = [self._standing(order) for order in orders]
+        accounts = set(house.values())
+        for subscriber in subscribers:
+            accounts |= {subscriber.account, subscriber.arrears}
+        for standing in standings:
+            accounts |= {standing.account, standing.arrears}
+            accounts.update(*((leg.debit, leg.credit) for leg in standing.legs))
+        named = wanted.bills.union(*((off.bill for off in standing.write_offs) for standing in standings))
+        books = {subscriber.book for subscriber in subscribers}
+        bills = [
+            bill
+            for bill in memory.bills.values()
+            if bill.serial in named or (bill.book in books and bill.paid_by is None)
+        ]
+        return Batch(
+            rows=rows,
+            totals=[(day, self._total(day)) for day in wanted.days],
+            accounts=[memory.accounts[number] for number in sorted(accounts)],
+            billing=Loaded(subscribers, bills, standings, house, memory.take_serials(wanted.orders_max)),
+            closed_through=max(memory.closed_through, self._closing),
+        )
+
+    def save(self, changes: Changes, part: str) -> bool:
+        """Keep a batch's changes for the commit; False says that a key is not as it was loaded."""
+        rows = self._memory.journal
+        inserts, reversals, _ = changes.journal
+        if any(row.key in rows for row in inserts):
+            return False
+        if any(row.key not in rows or rows[row.key].state is not State.APPROVED for row in reversals):
+            return False
+        self._saved.append((changes, part))
+        return True
+
+    def commit(self) -> None:
+        """Apply what was saved."""
+        self._memory.closed_through = max(self._memory.closed_through, self._closing)
+        for changes, part in self._saved:
+            self._apply(changes, part)
+
+    def _apply(self, changes: Changes, part: str) -> None:
+        memory = self._memory
+        for row in (*changes.journal.inserts, *changes.journal.reversals):
+            memory.journal[row.key] = row
+        for day, more in changes.journal.totals:
+            memory.totals[day, part] = memory.totals.get((day, part), Totals()).plus(more)
+        for order in changes.billing.orders:
+            invariant(order.serial not in memory.orders, "a work order's serial is used once")
+            memory.orders[order.serial] = order
+        memory.write_offs += changes.billing.write_offs
+        for serial, before, now in changes.billing.bills:
+            invariant(memory.bills[serial].paid_by == before, "a bill changes only from the state it was in")
+            memory.bills[serial] = memory.bills[serial]._replace(paid_by=now)
+        memory.transfers += changes.ledger.transfers
+        for number, delta in changes.ledger.deltas.items():
+            account = memory.accounts[number]
+            balance = account.balance_fen + delta.balance_fen
+            reserved = account.reserved_fen + delta.reserved_fen
+            above = account.floor_fen is None or balance - reserved >= account.floor_fen
+            invariant(above, "no balance lies below its floor")
+            memory.accounts[number] = account._replace(balance_fen=balance, reserved_fen=reserved)
+
+    def _standing(self, serial: str) -> Standing:
+        memory = self._memory
+        order = memory.orders[serial]
+        holder = next(one for one in memory.subscribers.values() if one.book == order.book)
+        legs = [
+            Leg(one.debit, one.credit, one.amount_fen, one.code)
+            for one in memory.transfers
+            if one.reference == serial
+        ]
+        offs = [off for off in memory.write_offs if off.order == serial]
+        return Standing(
+            serial,
+            order.phone,
+            order.book,
+            holder.account,
+            holder.arrears,
+            order.amount_fen,
+            tuple(legs),
+            tuple(offs),
+        )
+
+    def _total(self, day: Day) -> Totals:
+        found = Totals()
+        for (each, _), more in self._memory.totals.items():
+            found = found.plus(more) if each == day else found
+        return found
