@@ -64,9 +64,11 @@ def feed(
 ) -> "TrafficResult":
     """Run the simulated banks (all without a name), `rate` requests a second together; once in a process."""
     from qianzhi.link.site import data_folder
+    from qianzhi.runtime import log
     from simulators.scenario_file import load_scenario
     from simulators.traffic import run_traffic
 
+    log.say_what_is_wrong_only()
     profiles = [checked.profiles[bank] for bank in banks or site.banks]
     here = replace(site, data=str(data_folder(site)))
     return run_traffic(

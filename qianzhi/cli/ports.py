@@ -63,18 +63,38 @@ def refuse_deaf_lines(site: "Site", banks: list[str]) -> None:
 
     A queue's client would wait in silence for somebody to listen, so this is asked of every kind of line.
     """
-    from qianzhi.link.site import parse_address
-
     for bank in banks:
-        host, port = parse_address(site.banks[bank].listen)
-        try:
-            socket.create_connection((host, port), CONNECT_SECONDS).close()
-        except OSError as error:
+        found = [deafness(address) for address in entrances(site, bank)]
+        if all(found):
             raise CommandError(
                 UNREACHABLE,
-                f"nobody listens for {bank} on {host}:{port} ({error.strerror or error})",
+                f"nobody listens for {bank} on {' or '.join(found)}",
                 "start the system with `make run`, or see `qianzhi status`",
-            ) from error
+            )
+
+
+def entrances(site: "Site", bank: str) -> list[str]:
+    """Return the addresses of which a bank needs one: the broker's, its balancer's or its fronts'."""
+    from qianzhi.link.site import entry_of
+
+    place = site.banks[bank]
+    if place.engine == "rabbitmq" and site.broker is not None:
+        return list(site.broker.hosts)
+    if place.entry or place.instances == 1:
+        return [entry_of(place)]
+    return [place.at(instance).listen for instance in range(1, place.instances + 1)]
+
+
+def deafness(address: str) -> str:
+    """Return an address with the reason why nobody can be reached there, empty where somebody listens."""
+    from qianzhi.link.site import parse_address
+
+    host, port = parse_address(address)
+    try:
+        socket.create_connection((host, port), CONNECT_SECONDS).close()
+    except OSError as error:
+        return f"{host}:{port} ({error.strerror or error})"
+    return ""
 
 
 def holder(port: int) -> str:

@@ -154,6 +154,11 @@ def start(daemon: str, *, level: int = logging.INFO, descriptor: int = _STDERR) 
     globalLogBeginner.beginLoggingTo(observers, redirectStandardIO=False, discardBuffer=True)
 
 
+def say_what_is_wrong_only() -> None:
+    """Leave out what goes well, for a command whose own words are for people."""
+    _configure(logging.WARNING)
+
+
 def stop() -> None:
     """Write out what waits and go back to writing at once."""
     if _writer.running:

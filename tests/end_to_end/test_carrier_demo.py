@@ -1,0 +1,37 @@
+"""The carrier's site laid out on this machine: forty daemons, a broker, a database with a standby, HAProxy."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+
+def demo(folder: Path, *words: str) -> str:
+    """Run the demonstration in a folder of its own; return what it says."""
+    command = [sys.executable, "-m", "qianzhi.cli.main", "--config", str(ROOT / "config"), *words]
+    environment = {**os.environ, "COLUMNS": "120"}
+    found = subprocess.run(
+        command,
+        cwd=folder,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=400,
+        check=False,
+    )
+    logs = folder.glob("var/*/var/log/*")
+    ends = [f"--- {file.name}\n{file.read_text(errors='replace')[-1500:]}" for file in sorted(logs)]
+    assert found.returncode == 0, "\n".join([found.stdout, *ends])
+    return found.stdout
+
+
+def test_the_carrier_s_site_loses_nothing_when_a_front_is_killed(tmp_path: Path) -> None:
+    said = demo(tmp_path, "--site", "carrier", "demo", "--seconds", "6", "--rate", "60", "--kill", "front")
+    assert "starting private servers: rabbitmq-server, postgresql, haproxy" in said
+    last = said.splitlines()[-1]
+    assert last.startswith("demo: 17 banks, ")
+    assert last.endswith(" answered, 0 lost, books balanced")
