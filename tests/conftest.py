@@ -105,6 +105,12 @@ def authority(tmp_path: Path) -> Callable[..., Authority]:
 
 
 @pytest.fixture(scope="session")
+def authority_in() -> Callable[[Path, str], Authority]:
+    """Makes certificate authorities in any folder, for fixtures that outlive a test."""
+    return Authority
+
+
+@pytest.fixture(scope="session")
 def broker() -> Iterator[Broker]:
     """A running RabbitMQ node for all tests; each of them asks it for a virtual host of its own."""
     shared = os.environ.get("QIANZHI_TEST_SERVERS")
