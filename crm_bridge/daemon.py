@@ -10,7 +10,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 
 from crm_bridge.bridge import Batch, Bridge
-from crm_bridge.gateway import Gateway
+from crm_bridge.cores import Cores
 from crm_bridge.gateway_errors import LockedError, SchemaError, StoreError
 from crm_bridge.gateway_lock import held
 from crm_bridge.migrations.schema import migrate, require_schema, schema_current
@@ -34,7 +34,7 @@ DRAINED_LOOK_SECONDS = 0.05
 
 
 class BridgeDaemon:
-    """One bridge on the embedded core, for `runtime.daemon.run`."""
+    """One bridge on its core, for `runtime.daemon.run`."""
 
     def __init__(self, site: Site, name: str, settings: CoreSettings, key: bytes) -> None:
         """`settings` is the site's [core], its database URL complete; `key` is the link key.
@@ -55,6 +55,7 @@ class BridgeDaemon:
             limits=site.link,
             tls=protection_of(site, site.link.tls),
         )
+        self._cores = Cores(site, name, settings, self._reactor)
         self._held = ExitStack()
         self._writers: list[Writer] = []
         self._interpreter: Interpreter | None = None
@@ -72,9 +73,8 @@ class BridgeDaemon:
         self._interpreter = Interpreter(
             self._core, {Send: self._send, Close: self._close}, self._reactor, events
         )
-        for number in range(self._settings.writers):
-            gateway = Gateway(self._settings.database, self._settings, zone_of(self._site), self.name, number)
-            self._held.callback(gateway.close)
+        self._held.callback(self._cores.stop)
+        for number, gateway in enumerate(self._cores.open()):
             self._writers.append(Writer(number, gateway, self._settings.batch_max, self._deliver))
         for writer in self._writers:
             writer.start()
@@ -89,8 +89,8 @@ class BridgeDaemon:
         return self._drained
 
     def status(self) -> dict[str, Any]:
-        """Return what waits, what was settled and who is connected."""
-        return self._core.status()
+        """Return what waits, what was settled, who is connected, and how a remote core is."""
+        return self._core.status() | self._cores.status()
 
     def commands(self) -> Mapping[str, Command]:
         """`stand_by` drains without stopping, `undrain` ends that."""

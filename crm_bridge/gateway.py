@@ -64,6 +64,9 @@ class Core(Protocol):
     def take_alarms(self) -> list[Alarm]:
         """Return the alarms raised since the last call."""
 
+    def close(self) -> None:
+        """Let the database go."""
+
 
 class Gateway:
     """The embedded core; one instance per writer, used by one thread at a time.

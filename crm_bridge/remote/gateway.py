@@ -22,7 +22,7 @@ from crm_bridge.gateway_errors import CommitUnknownError, RaceError, RetryableEr
 from crm_bridge.journal import Row, repeat_of
 from crm_bridge.journal_dates import Calendar
 from crm_bridge.journal_decide import Journal, Terms
-from crm_bridge.journal_totals import Day, Totals, day_of
+from crm_bridge.journal_totals import day_of
 from crm_bridge.remote.claims import (
     Claim,
     Claims,
@@ -109,7 +109,7 @@ class RemoteGateway:
         keys = named_keys(request, self._calendar(now).beside)
         for _ in range(RACES_MAX):
             with self._store.transaction() as transaction:
-                loaded = transaction.load(keys, ())
+                loaded = transaction.load(keys)
                 journal = self._journal(loaded.rows, Planner(request), now)
                 if not loaded.claims:
                     reply = journal.quarantine(request)
@@ -179,21 +179,25 @@ class RemoteGateway:
         """Settle in one transaction what needs no call, and claim what does; None when somebody else was
         first.  Nothing is written while a claim has to be asked for.
         """
-        beside = self._calendar(now).beside
-        named = [named_keys(request, beside) for request in requests]
+        calendar = self._calendar(now)
+        named = [named_keys(request, calendar.beside) for request in requests]
+        keys = [key for keys in named for key in keys]
+        ours = [(one.space, one.serial) for one, keys in zip(requests, named, strict=True) if len(keys) > 1]
         days = [day_of(one) for one in requests if one.kind is Kind.TOTALS and refusal(one) is None]
         forward = self._core.ready
         plan = _Plan([], {}, {})
         here: list[int] = []
         with self._store.transaction() as transaction:
-            loaded = transaction.load([key for keys in named for key in keys], days)
+            closing = calendar.latest_closed({key.date for key in keys})
+            loaded = transaction.load(keys, days, ours, closing)
+            calendar.close_through(loaded.closed_through)
             plan.unsettled.extend(claim for claim in loaded.claims if claim.key not in unknown)
             if plan.unsettled:
                 return plan
             rows = {row.key: row for row in loaded.rows}
             asked = [one if forward else not_forwarded(one) for one in requests]
             for place, request in enumerate(asked):
-                call = self._call(request, [rows[key] for key in named[place] if key in rows], now)
+                call = self._call(request, [rows[key] for key in named[place] if key in rows], calendar, now)
                 if unknown.intersection(named[place]):
                     plan.replies[place] = Reply(Result.UNKNOWN)
                 elif call is None:
@@ -204,21 +208,21 @@ class RemoteGateway:
                     # Neither did anything happen nor will it: what stands, stands.
                     owed = call.what is What.OWED
                     plan.replies[place] = Reply(Result.UNAVAILABLE if owed else Result.UNKNOWN)
-            journal = self._journal(loaded.rows, Planner(asked[0]), now, loaded.totals)
+            desk = Planner(asked[0])
+            journal = Journal(loaded.rows, loaded.totals, desk, calendar, self._terms, now, self._part)
             plan.replies.update(zip(here, journal.decide([asked[place] for place in here]), strict=True))
             changes = journal.changes()
             claims = claims_for(changes, plan.calls.values())
-            if any(changes) or any(claims):
-                if not transaction.save(changes, claims, self._part, now.wall_us):
-                    return None
-                self._begun = True
-                transaction.commit()
+            if not transaction.save(changes, claims, self._part, now.wall_us):
+                return None
+            self._begun = self._begun or any(changes) or any(claims)
+            transaction.commit()
         return plan
 
-    def _call(self, request: Request, rows: list[Row], now: Now) -> Call | None:
+    def _call(self, request: Request, rows: list[Row], calendar: Calendar, now: Now) -> Call | None:
         """Return the call that a request needs, None when the journal can answer it."""
         planner = Planner(request)
-        self._journal(rows, planner, now).decide([request])
+        Journal(rows, (), planner, calendar, self._terms, now, self._part).decide([request])
         call = planner.call
         if call is not None and call.what is What.REVERSAL:
             row = next(row for row in rows if row.key == call.request.key)
@@ -259,7 +263,7 @@ class RemoteGateway:
         keys = [one.call.request.key for one in results if one.call.what is not What.OWED]
         for _ in range(RACES_MAX):
             with self._store.transaction() as transaction:
-                telling = Telling(transaction.load(keys, ()).rows, self._journal)
+                telling = Telling(transaction.load(keys).rows, self._journal)
                 replies = [telling.tell(one) for one in results]
                 self._alarms += telling.alarms
                 if not telling.closed:
@@ -296,15 +300,9 @@ class RemoteGateway:
                 }
                 self._alarms.append(Alarm("core_totals_differ", fields))
 
-    def _journal(
-        self,
-        rows: Iterable[Row],
-        desk: Planner | Teller,
-        now: Now,
-        totals: Iterable[tuple[Day, Totals]] = (),
-    ) -> Journal:
+    def _journal(self, rows: Iterable[Row], desk: Planner | Teller, now: Now) -> Journal:
         """Return the journal's working copy over these rows, as at a time."""
-        return Journal(rows, totals, desk, self._calendar(now), self._terms, now, self._part)
+        return Journal(rows, (), desk, self._calendar(now), self._terms, now, self._part)
 
     def _calendar(self, now: Now) -> Calendar:
         return Calendar(now, self._zone, self._close_minutes)

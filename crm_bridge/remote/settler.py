@@ -31,6 +31,7 @@ class Settler:
         self._thread = threading.Thread(target=self._run, name="settler", daemon=True)
         self._log = get_logger("settler")
         self._trouble = ""
+        self.left = 0  # outcomes that stay open, of those looked at last
 
     def start(self) -> None:
         """Begin to look."""
@@ -53,6 +54,7 @@ class Settler:
         self._trouble = ""
         if found > left:
             self._log.info("open outcomes settled", settled=found - left, left=left)
+        self.left = left
         metrics.gauge("qianzhi_remote_overdue", (), left)
         self._alarmed(self._gateway.take_alarms())
         return left

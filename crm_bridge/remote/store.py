@@ -16,7 +16,7 @@ from crm_bridge.journal import Row
 from crm_bridge.journal_decide import Changes as JournalChanges
 from crm_bridge.journal_totals import Day, Totals
 from crm_bridge.remote.claims import Claim, Claims
-from crm_bridge.store import Changes, Transaction, load_rows, load_totals
+from crm_bridge.store import Changes, Fence, Transaction, Wanted, load_rows
 from qianzhi.billing.desk import Changes as BillingChanges
 from qianzhi.domain.requests import Key, Request
 from qianzhi.ledger.entries import Changes as LedgerChanges
@@ -26,11 +26,12 @@ _REQUEST = msgspec.msgpack.Decoder(Request)
 
 
 class Loaded(NamedTuple):
-    """What stands about some keys: rows, open claims, and the totals of some days."""
+    """What stands about some keys: rows, open claims, the totals of some days, the last closed date."""
 
     rows: list[Row]
     claims: list[Claim]
     totals: list[tuple[Day, Totals]]
+    closed_through: int
 
 
 class _Statements(NamedTuple):
@@ -93,12 +94,13 @@ class ClaimStore:
 
     def __init__(self, url: str) -> None:
         self._engine = open_engine(url)
+        self._fence = Fence()
 
     @contextmanager
     def transaction(self) -> Iterator["ClaimTransaction"]:
         """Open a writing transaction, rolled back unless it was committed; raises as `store.Store` does."""
         with translated(), self._engine.connect() as connection:
-            yield ClaimTransaction(connection)
+            yield ClaimTransaction(connection, self._fence)
 
     def rows(self, keys: Sequence[Key]) -> list[Row]:
         """Return the journal's rows of these keys, as far as they exist."""
@@ -120,23 +122,32 @@ class ClaimStore:
 class ClaimTransaction:
     """One transaction over rows and claims."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, fence: Fence) -> None:
         self._connection = connection
-        self._books = Transaction(connection, "")
+        self._books = Transaction(connection, "", fence)
         self._sql = _STATEMENTS[connection.dialect.name]
 
-    def load(self, keys: Iterable[Key], days: Iterable[Day]) -> Loaded:
-        """Load what stands about keys and days: rows before claims, so that what was settled in between
-        shows as a claim that is taken and not as a key that nobody has seen.
+    def load(
+        self,
+        keys: Iterable[Key],
+        days: Iterable[Day] = (),
+        ours: Iterable[tuple[str, str]] = (),
+        closing: int = 0,
+    ) -> Loaded:
+        """Load what stands about keys and days; `ours` and `closing` are those of `batch.Wanted`.
+
+        Rows before claims, so that what was settled in between shows as a claim that is taken, and not as a
+        key that nobody has seen.
         """
-        keys, days = sorted(set(keys)), sorted(set(days))
-        rows = load_rows(self._connection, keys) if keys else []
-        found: list[Claim] = []
+        keys = sorted(set(keys))
+        nothing: frozenset[Any] = frozenset()
+        wanted = Wanted(keys, nothing, nothing, nothing, [], 0, sorted(set(days)), sorted(set(ours)), closing)
+        found = self._books.load(wanted, 0)
+        claims: list[Claim] = []
         if keys:
-            found = _claims(
-                self._connection.execute(self._sql.load, listed(self._connection, "keys", keys, 3))
-            )
-        return Loaded(rows, found, load_totals(self._connection, days) if days else [])
+            given = listed(self._connection, "keys", keys, 3)
+            claims = _claims(self._connection.execute(self._sql.load, given))
+        return Loaded(found.rows, claims, found.totals, found.closed_through)
 
     def save(self, changes: JournalChanges, claims: Claims, part: str, now_us: int) -> bool:
         """Write both; False says that somebody else had a key first: look again."""

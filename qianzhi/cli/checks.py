@@ -86,6 +86,26 @@ def check_core(found: Checked, site: "Site") -> None:
     found.problems += wrong
     if found.core is not None:
         found.problems += problems(found.core, site.file)
+        found.problems += remote_problems(found.core, site)
+
+
+def remote_problems(core: "CoreSettings", site: "Site") -> list[Problem]:
+    """Find what a remote core's table names and the site has not: a protection, a token."""
+    from qianzhi.link.protection import config_folder
+    from qianzhi.runtime.secrets import KeyReferenceError, resolve_password
+
+    problems = []
+    remote = core.remote
+    if remote is not None and remote.tls and remote.tls not in site.tls:
+        expected = f"one of {', '.join(sorted(site.tls)) or 'none'}"
+        problems.append(Problem(site.file, "core.remote.tls", repr(remote.tls), expected))
+    if remote is not None and remote.token:
+        try:
+            resolve_password(remote.token, production=site.production, base=config_folder(site))
+        except KeyReferenceError as error:
+            found = "a reference that gives no token"
+            problems.append(Problem(site.file, "core.remote.token", found, error.expected))
+    return problems
 
 
 def key_problems(site: "Site", config: Path) -> list[Problem]:

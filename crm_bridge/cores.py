@@ -1,0 +1,59 @@
+"""The core behind a bridge, embedded or remote: a gateway for each writer, and what they share.
+
+Apart from the daemon, which asks every core alike; what a remote one needs is loaded only where there is one.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from crm_bridge.gateway import Core, Gateway
+from crm_bridge.settings import CoreSettings
+from qianzhi.link.site import zone_of
+from qianzhi.link.tables import Site
+
+if TYPE_CHECKING:
+    from crm_bridge.remote.opening import RemoteCore
+
+
+class Cores:
+    """One bridge's core."""
+
+    def __init__(self, site: Site, bridge: str, settings: CoreSettings, reactor: Any) -> None:
+        """Nothing is opened or dialled."""
+        self._site = site
+        self._bridge = bridge
+        self._reactor = reactor
+        self._settings = settings
+        self._gateways: list[Core] = []
+        self._remote: RemoteCore | None = None
+
+    def open(self) -> list[Core]:
+        """Return a gateway for each writer; a remote core is asked for its terms.  Raises DaemonError."""
+        settings, zone = self._settings, zone_of(self._site)
+        self._remote = _remote_core(self._site, self._bridge, settings, self._reactor)
+        for lane in range(settings.writers):
+            if self._remote is not None:
+                self._gateways.append(self._remote.gateway(lane))
+            else:
+                self._gateways.append(Gateway(settings.database, settings, zone, self._bridge, lane))
+        if self._remote is not None:
+            self._remote.start()
+        return self._gateways
+
+    def status(self) -> dict[str, Any]:
+        """Return what the status command says of the core: nothing of one that is embedded."""
+        return {"core": self._remote.status()} if self._remote is not None else {}
+
+    def stop(self) -> None:
+        """End what was opened here; the writers have stopped."""
+        if self._remote is not None:
+            self._remote.stop()
+        for gateway in self._gateways:
+            gateway.close()
+
+
+def _remote_core(site: Site, bridge: str, settings: CoreSettings, reactor: Any) -> "RemoteCore | None":
+    if settings.kind != "remote":
+        return None
+    from crm_bridge.remote.opening import RemoteCore
+
+    return RemoteCore(site, bridge, settings, reactor)
