@@ -39,11 +39,13 @@ TABLES = (
         line TEXT NOT NULL, check_value {bytes} NOT NULL, retired_us BIGINT NOT NULL,
         PRIMARY KEY (line, check_value))""",
 )
-GRANTS = (
-    "GRANT USAGE ON SCHEMA state TO qianzhi_front",
-    "GRANT SELECT, INSERT, UPDATE, DELETE ON state.line_keys, state.lines, state.serials,"
-    " state.retired_keys TO qianzhi_front",
-)
+GRANT = """DO $$ BEGIN
+    IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'qianzhi_front') THEN
+        GRANT USAGE ON SCHEMA state TO qianzhi_front;
+        GRANT SELECT, INSERT, UPDATE, DELETE
+            ON state.line_keys, state.lines, state.serials, state.retired_keys TO qianzhi_front;
+    END IF;
+END $$"""
 HAS_STAMP = "SELECT count(*) FROM pragma_table_info('lines') WHERE name = 'stamp'"
 ADD_STAMP = "ALTER TABLE lines ADD COLUMN stamp TEXT NOT NULL DEFAULT ''"
 
@@ -155,7 +157,7 @@ def open_url(url: str, password: str = "") -> FrontStore:
 
 
 def prepare(url: str, password: str = "") -> None:
-    """Make the tables of the schema `state` and grant them to the role qianzhi_front, which must exist.
+    """Make the tables of the schema `state`, and grant them to the role qianzhi_front where that exists.
 
     For the owner of the database; may be done again at any time.  Raises StoreError.
     """
@@ -165,8 +167,7 @@ def prepare(url: str, password: str = "") -> None:
             run("CREATE SCHEMA IF NOT EXISTS state", {})
             for statement in TABLES:
                 run(statement.replace("{bytes}", "BYTEA"), {})
-            for statement in GRANTS:
-                run(statement, {})
+            run(GRANT, {})
     finally:
         database.close()
 

@@ -17,12 +17,13 @@ from frontends.front_core import make_processor
 from frontends.mapping import Sort
 from frontends.profile import load_profile, resolve_keys
 from frontends.session_rows import NOTHING_SAVED, KeyRow, LeaseRow, RetiredRow, Saved, SignOnRow
+from frontends.store import open_file
 from qianzhi.domain.requests import Kind, Reply, Request
 from qianzhi.domain.results import Result
 from qianzhi.link.events import Hello
 from qianzhi.link.hop import Hop, HopLimits
 from qianzhi.link.messages import Answer, Status
-from qianzhi.runtime.effects import Alarm, Close, Count, Pause, Record, Send, Store
+from qianzhi.runtime.effects import Alarm, Close, Count, Load, Pause, Record, Send, Store
 from qianzhi.runtime.now import Now
 from qianzhi.wire.keys import DeliverySpec, delivery_mac, read_delivery
 from qianzhi.wire.mac import make_mac, verify_mac
@@ -61,7 +62,9 @@ def edited(folder, bank, *edits):
 class Bench:
     """One core; what it sends is kept in lists, what it stores is stored at once unless `hold_stores`."""
 
-    def __init__(self, name, saved=NOTHING_SAVED, now=None, window=100, profile=None, **changes):
+    def __init__(
+        self, name, saved=NOTHING_SAVED, now=None, window=100, profile=None, front="front-x-1", **changes
+    ):
         whole = profile or profile_of(name)
         parts = {part: dataclasses.replace(getattr(whole, part), **changes[part]) for part in changes}
         parts["results"] = copy.copy(whole.results)
@@ -69,7 +72,7 @@ class Bench:
         self.keys = resolve_keys(profile, CONFIG, production=False)
         self.now = now or Now(5_000_000, WALL_US)
         self.hop = Hop(HopLimits(window=window), ["node1", "node2"])
-        self.core = make_processor(profile, self.keys, saved, self.hop, "front-x-1", self.now)
+        self.core = make_processor(profile, self.keys, saved, self.hop, front, self.now)
         self.rows, self.answers, self.asked, self.closed, self.done = [], [], [], [], []
         self.backed_out = []
         self.alarms, self.pauses, self.stores, self.counts = [], [], [], []
@@ -104,6 +107,8 @@ class Bench:
                     self.closed.append((to, reason))
                 case Store(token, rows):
                     self.stores.append((token, rows))
+                case Load():
+                    self.stores.append((None, []))
                 case Alarm(name, _):
                     self.alarms.append(name)
                 case Pause(_, paused):
@@ -259,6 +264,23 @@ class Bench:
 def bench():
     """Make benches: bench("hz_citic"), bench("icbc")."""
     return Bench
+
+
+@pytest.fixture
+def pair_of(tmp_path):
+    """Make two instances of a bank's front-end that share a file: one, two = pair_of("psbc")."""
+    from shared import instance_of
+
+    stores = []
+
+    def make(name, profile=None):
+        kind = instance_of(Bench, profile or profile_of(name))
+        stores.extend(open_file(tmp_path / f"{name}.db") for _ in range(2))
+        return [kind(store, number) for number, store in enumerate(stores[-2:], 1)]
+
+    yield make
+    for store in stores:
+        store.close()
 
 
 @pytest.fixture
