@@ -3,17 +3,24 @@
 from collections.abc import Callable
 from typing import Any
 
+from bankmq.queue import QueueServer
 from bankmq.zeromq import ZmqLimits, ZmqQueueServer
 from frontends.alone import Alone
 from frontends.broker import rabbit_server
 from frontends.processor import Processor
 from frontends.profile import Profile
 from frontends.queue_front import QueueFront
+from frontends.queue_manager import ibmmq_server
 from frontends.socket_front import SocketFront
 from qianzhi.link.protection import protection_of
 from qianzhi.link.site import data_folder, fronts, parse_address
 from qianzhi.link.tables import FrontPlace, Site
 from qianzhi.runtime.effects import Effects
+
+BROKERS: dict[str, Callable[[Site, Profile, Any], tuple[QueueServer, str]]] = {
+    "rabbitmq": rabbit_server,
+    "ibmmq": ibmmq_server,
+}
 
 
 def make_transport(
@@ -34,10 +41,10 @@ def make_transport(
         address = parse_address(place.listen)
         proxies = bank.proxies if bank is not None else ()
         return SocketFront(profile, address, core, run, reactor, tls=tls, proxies=proxies)
-    if profile.engine == "rabbitmq" and site is not None:
+    if profile.engine in BROKERS and site is not None:
         name = next(daemon for daemon, _, _, where in fronts(site) if where == place)
         alone = Alone(data_folder(site) / "fronts" / f"{name}.alone", reactor)
-        server, queue = rabbit_server(site, profile, reactor)
+        server, queue = BROKERS[profile.engine](site, profile, reactor)
         return QueueFront(queue, server, core, run, alone)
     limits = ZmqLimits(prefetch=profile.limits.in_flight, message_bytes_max=profile.frame.frame_bytes_max)
     direct = ZmqQueueServer(profile.name, place.listen, place.control, limits, reactor)

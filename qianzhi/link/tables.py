@@ -143,8 +143,7 @@ class IbmmqTable:
     `connections` is the client's list of HOST(PORT), tried in turn; `channel` the server-connection channel.
     `user` may be empty where the channel's own rules say who we are; `password` is a reference.  `cipher` and
     `key_repository` (a path without its ending) turn TLS on.  `prefix` stands before every queue's name, in
-    capitals.  `workers` is how many connections read each queue, `backout_threshold` after how many attempts
-    alone a message goes to the backout queue.
+    capitals.  `workers` is how many connections read each queue.
     """
 
     queue_manager: Text
@@ -156,7 +155,6 @@ class IbmmqTable:
     key_repository: str = ""
     prefix: str = ""
     workers: Annotated[int, Ge(1), Le(64)] = 2
-    backout_threshold: Annotated[int, Ge(1), Le(100)] = 2
 
 
 @table
