@@ -91,6 +91,7 @@ class Bridge:
         self._waiting = [0] * writers
         self._askers: dict[str, _Asker] = {}
         self._draining = False
+        self._switched = False  # the word of a hello may be old
         self._settled = 0
 
     def hello(self) -> Hello:
@@ -117,8 +118,10 @@ class Bridge:
         }
 
     def drain(self, draining: bool) -> Effects:
-        """Take no new credits and queries (or take them again), and tell all nodes so."""
-        self._draining = draining
+        """Take no new credits and queries (or take them again), and tell all nodes of the change."""
+        if draining is self._draining:
+            return []
+        self._draining, self._switched = draining, True
         return [Send(("peer", peer), [DrainNotice(draining)]) for peer in self._askers]
 
     def on_time(self, now: Now) -> Effects:
@@ -130,7 +133,7 @@ class Bridge:
         if hello.role != "node":
             return [Close(("peer", peer), "role")]
         self._askers[peer] = _Asker(peer)
-        return []
+        return [Send(("peer", peer), [DrainNotice(self._draining)])] if self._switched else []
 
     def on_peer_down(self, peer: str, reason: str, now: Now) -> Effects:
         """Forget a node; what it asked is carried out all the same, and it will ask again."""

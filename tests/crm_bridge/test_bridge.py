@@ -209,3 +209,13 @@ def test_each_writer_has_a_bound_of_its_own() -> None:
     effects = core.on_requests("node1", items, START)
     assert {number: len(list_of) for number, list_of in sent(effects, "writer").items()} == {0: 1, 1: 1}
     assert [answer.status for answer in sent(effects, "peer")["node1"]] == [Status.BUSY] * 2
+
+
+def test_a_drain_is_told_once_and_again_to_a_node_whose_hello_may_be_older() -> None:
+    core = bridge()
+    assert core.drain(False) == []
+    core.drain(True)
+    assert core.drain(True) == []
+    core.drain(False)
+    effects = core.on_peer_up("node2", Hello("node2", "node"), START)
+    assert sent(effects, "peer") == {"node2": [DrainNotice(False)]}
