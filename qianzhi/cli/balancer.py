@@ -22,10 +22,12 @@ SERVICE = """\
     user haproxy
     group haproxy
     log /dev/log local0 notice
+    maxconn 20000
 """
 
 PRIVATE = """\
     log stdout format raw local0 notice
+    maxconn 2000
 """
 
 DEFAULTS = """\
@@ -51,7 +53,7 @@ defaults
 
 def render(site: "Site", *, service: bool = True) -> str:
     """Return the configuration: for the Debian package's service, or for a process in the foreground."""
-    head = f"{HEADER}\nglobal\n{SERVICE if service else PRIVATE}    maxconn 20000\n\n{DEFAULTS}"
+    head = f"{HEADER}\nglobal\n{SERVICE if service else PRIVATE}\n{DEFAULTS}"
     return head + "".join(f"\n{section}" for section in sections(site))
 
 

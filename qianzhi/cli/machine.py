@@ -73,7 +73,8 @@ class Machine:
         Raises CommandError when one of them does not get there in time.
         """
         names = [program.name for program in programs_of(self.site, self.name)]
-        seconds = READY_SECONDS + READY_SECONDS_EACH * len(names)
+        # All of the site's daemons count: other machines' may start on the same processors, in a trial.
+        seconds = READY_SECONDS + READY_SECONDS_EACH * len(programs_of(self.site))
         until = clock.monotonic_seconds() + seconds
         while waiting := self.waiting(names):
             names = list(waiting)  # who is ready is not asked again, while others still need the processor

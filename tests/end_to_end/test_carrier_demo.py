@@ -1,4 +1,4 @@
-"""The carrier's site laid out on this machine: forty daemons, a broker, a database with a standby, HAProxy."""
+"""The carrier's site laid out on this machine: forty daemons, a broker, a database and standby, HAProxy."""
 
 import os
 import subprocess
