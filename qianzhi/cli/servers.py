@@ -6,7 +6,7 @@ made by the same commands that an operator uses.
 
 import contextlib
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from qianzhi.cli.balancer import entries, render
 from qianzhi.cli.output import BROKEN, USAGE, CommandError, say
@@ -53,7 +53,15 @@ def packages_of(site: "Site") -> list[str]:
     return [name for name, needed in wanted.items() if needed]
 
 
-def start_all(chosen: "Chosen", site: "Site", stack: contextlib.ExitStack) -> None:
+class Servers(NamedTuple):
+    """What was started; None for what the site does not name."""
+
+    broker: "Broker | None"
+    database: "Postgres | None"
+    standby: "Postgres | None"
+
+
+def start_all(chosen: "Chosen", site: "Site", stack: contextlib.ExitStack) -> Servers:
     """Start what the site names, the slowest first; each is closed when the stack is."""
     packages = packages_of(site)
     say(f"starting private servers: {', '.join(packages)}")
@@ -61,8 +69,10 @@ def start_all(chosen: "Chosen", site: "Site", stack: contextlib.ExitStack) -> No
     if broker is not None:
         stack.callback(broker.close)
         broker.launch()
+    database, standby = None, None
     if "postgresql" in packages:
-        make_database(chosen, private_database(site, stack))
+        database, standby = private_database(site, stack)
+        make_database(chosen, database)
     if broker is not None:
         broker.wait_ready()
         make_users(chosen, site, broker)
@@ -70,6 +80,7 @@ def start_all(chosen: "Chosen", site: "Site", stack: contextlib.ExitStack) -> No
         balancer = private_balancer(site)
         stack.callback(balancer.close)
         balancer.start()
+    return Servers(broker, database, standby)
 
 
 def private_broker(site: "Site") -> "Broker":
@@ -82,7 +93,7 @@ def private_broker(site: "Site") -> "Broker":
     return Broker.create(host=host, port=port)
 
 
-def private_database(site: "Site", stack: contextlib.ExitStack) -> "Postgres":
+def private_database(site: "Site", stack: contextlib.ExitStack) -> "tuple[Postgres, Postgres | None]":
     """Start PostgreSQL at the addresses of the core's URL, the second one as the standby of the first."""
     from simulators.servers.postgres import Cluster, Postgres
 
@@ -90,11 +101,11 @@ def private_database(site: "Site", stack: contextlib.ExitStack) -> "Postgres":
     if len(places) > 1:
         cluster = Cluster.create(at=places)
         stack.callback(cluster.close)
-        return cluster.primary
+        return cluster.primary, cluster.standby
     server = Postgres.create(at=places[0])
     stack.callback(server.close)
     server.start()
-    return server
+    return server, None
 
 
 def database_hosts(site: "Site") -> list[str]:
