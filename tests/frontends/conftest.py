@@ -362,8 +362,8 @@ def make_place(tmp_path, reactor_thread):
 
     places = []
 
-    def make(bank):
-        places.append(Place(bank, tmp_path, reactor_thread))
+    def make(bank, **options):
+        places.append(Place(bank, tmp_path, reactor_thread, **options))
         return places[-1]
 
     yield make

@@ -57,7 +57,8 @@ class Core:
 class Place:
     """A bank's front-end, its configuration and data, and the core that it asks."""
 
-    def __init__(self, bank, folder, reactor_thread):
+    def __init__(self, bank, folder, reactor_thread, instances=1, state=""):
+        """`instances` of the bank run on one machine; `state` is the text of a table [state]."""
         derive(CONFIG, "", folder / "config", folder / "var")
         self.config, self.data, self.name = folder / "config", folder / "var", f"front-{bank}-1"
         site, _ = load_site(self.config)
@@ -65,7 +66,13 @@ class Place:
         self.core = reactor_thread.run(lambda: Core(key, reactor_thread.reactor))
         ports = {17211: reactor_thread.run(self.core.server.start)}
         file = self.config / "site.toml"
-        text = file.read_text(encoding="utf-8")
+        text = file.read_text(encoding="utf-8") + state
+        if instances > 1:
+            old = f'[banks.{bank}]\nmachine = "local"\ngroup = "one"\ninstances = 1\n'
+            assert old in text
+            text = text.replace(old, old.replace("1\n", f"{instances}\n"))
+            other = '\n[[banks.{}.others]]\nlisten = "127.0.0.1:17{:03}"\nmetrics_port = 17{:03}\n'
+            text += "".join(other.format(bank, 900 + 2 * at, 901 + 2 * at) for at in range(1, instances))
         places = re.compile(r"\b17\d{3}\b")
         text = places.sub(lambda port: str(ports.get(int(port[0])) or free_port()), text)
         file.write_text(text, encoding="utf-8")
@@ -76,26 +83,37 @@ class Place:
         self.keys = resolve_keys(self.profile, self.config, production=False)
         self.processes, self.banks = [], []
 
-    def start(self, crash=""):
+    def start(self, crash="", instance=1):
         """Start the daemon, armed or not, and wait until it can reach the core."""
+        name = f"front-{self.profile.name}-{instance}"
         process = subprocess.Popen(
-            [sys.executable, "-m", "qianzhi.cli.main", "--config", self.config, "daemon", self.name],
+            [sys.executable, "-m", "qianzhi.cli.main", "--config", self.config, "daemon", name],
             env={**os.environ, "QIANZHI_CRASH": crash},
             stderr=subprocess.DEVNULL,
         )
         self.processes.append(process)
         end = clock.monotonic_seconds() + PATIENCE_SECONDS
-        while not self.is_up():
+        while not self.is_up(name):
             assert process.poll() is None
             assert clock.monotonic_seconds() < end
             clock.sleep(0.02)
         return process
 
-    def is_up(self):
+    def is_up(self, name):
+        return self.status(name).get("nodes", {}).get("node1") == "up"
+
+    def status(self, name):
         try:
-            return ask(self.data / "run" / f"{self.name}.sock", "status")["nodes"]["node1"] == "up"
-        except (AdminError, KeyError):
-            return False
+            return ask(self.data / "run" / f"{name}.sock", "status")
+        except AdminError:
+            return {}
+
+    def wait_for(self, name, true):
+        """Wait until the status of a daemon is as it should be."""
+        end = clock.monotonic_seconds() + PATIENCE_SECONDS
+        while not true(self.status(name)):
+            assert clock.monotonic_seconds() < end, self.status(name)
+            clock.sleep(0.02)
 
     def add(self, bank):
         """Take a connection of the bank's, to be closed after the test."""

@@ -1,55 +1,164 @@
-"""The front's file: what was written is there after a restart, and a serial is never leased twice."""
+"""The rows of a line, on both engines: what was written is there after a restart, and of two writes that rest
+on the same rows one is refused."""
 
 import sqlite3
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from queue import SimpleQueue
 
 import pytest
 
-from frontends.session_rows import NOTHING_SAVED, KeyRow, LeaseRow, RetiredRow, SessionRow, SignOnRow
-from frontends.store import ConflictError, StoreError, open_file
+from frontends.session_rows import (
+    NOTHING_SAVED,
+    Basis,
+    KeyRow,
+    LeaseRow,
+    RetiredRow,
+    SessionRow,
+    SignOnRow,
+)
+from frontends.store import ConflictError, FrontStore, StoreError, open_file, open_url, prepare
 from frontends.store_thread import StoreThread, Told
+from simulators.servers.postgres import Postgres
 
 WRAPPED, CHECK = bytes(range(16)), b"\x01\x02\x03\x04"
+ROLE = "DO $$ BEGIN CREATE ROLE qianzhi_front LOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END $$"
+
+Open = Callable[[], FrontStore]
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    return tmp_path / "fronts" / "front-x-1.db"
+    return tmp_path / "fronts" / "x.db"
 
 
-def test_rows_survive_a_restart_and_lines_are_apart(path: Path) -> None:
-    store = open_file(path)
+@pytest.fixture
+def state(request: pytest.FixtureRequest) -> str:
+    """The URL of a state database that has been prepared, as the role of the front-ends."""
+    server = request.getfixturevalue("postgres")
+    url: str = server.new_database()
+    server.psql(ROLE)
+    prepare(url)
+    prepare(url)
+    return f"{url}?options=-c%20role%3Dqianzhi_front"
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def opens(request: pytest.FixtureRequest, path: Path) -> Iterator[Open]:
+    """Opens the same rows once more with every call."""
+    url = request.getfixturevalue("state") if request.param == "postgresql" else ""
+    opened: list[FrontStore] = []
+
+    def open_again() -> FrontStore:
+        opened.append(open_url(url) if url else open_file(path))
+        return opened[-1]
+
+    yield open_again
+    for store in opened:
+        store.close()
+
+
+def test_rows_survive_a_restart_and_lines_are_apart(opens: Open) -> None:
+    store = opens()
     rows = [KeyRow("x", "current", WRAPPED, CHECK, 7), KeyRow("x", "previous", CHECK * 4, CHECK, 5)]
     store.write([*rows, SignOnRow("x", True, 9), LeaseRow("x", 0, 100)])
     store.close()
-    again = open_file(path)
+    again = opens()
     saved = again.load("x")
     assert sorted(saved.keys) == sorted(rows)
     assert saved.signed_on
     assert saved.leased_until == 100
     assert again.load("y") == NOTHING_SAVED
-    again.close()
 
 
-def test_a_retired_key_is_remembered_and_may_be_told_twice(path: Path) -> None:
-    store = open_file(path)
+def test_a_retired_key_is_remembered_and_may_be_told_twice(opens: Open) -> None:
+    store = opens()
     store.write([RetiredRow("x", CHECK, 1)])
     store.write([RetiredRow("x", CHECK, 2), RetiredRow("y", b"\1\2\3\4", 2)])
-    store.close()
-    assert open_file(path).load("x").retired == {CHECK}
+    assert opens().load("x").retired == {CHECK}
 
 
-def test_a_slot_is_replaced_and_emptied(path: Path) -> None:
-    store = open_file(path)
+def test_a_slot_is_replaced_and_emptied(opens: Open) -> None:
+    store = opens()
     store.write([KeyRow("x", "pending", WRAPPED, CHECK, 1), SignOnRow("x", True, 1)])
     store.write([KeyRow("x", "current", WRAPPED, CHECK, 2), KeyRow("x", "pending"), SignOnRow("x", False, 2)])
     saved = store.load("x")
     assert saved.keys == [KeyRow("x", "current", WRAPPED, CHECK, 2)]
     assert not saved.signed_on
+
+
+def test_two_processes_never_lease_the_same_serials(opens: Open) -> None:
+    one, two = opens(), opens()
+    one.write([LeaseRow("x", 0, 100)])
+    with pytest.raises(ConflictError):
+        two.write([SignOnRow("x", True, 1), LeaseRow("x", 0, 100)])
+    assert not two.load("x").signed_on, "a refused lease takes its whole transaction back"
+    two.write([LeaseRow("x", 100, 200)])
+    assert one.load("x").leased_until == 200
+
+
+def test_of_writes_on_the_same_rows_one_is_refused_with_all_that_rests_on_it(opens: Open) -> None:
+    one, two = opens(), opens()
+    first = [Basis("x", "", "one-1"), SignOnRow("x", True, 1)]
+    one.write(first)
+    with pytest.raises(ConflictError):
+        two.write([Basis("x", "", "two-1"), SignOnRow("x", False, 2)])
+    with pytest.raises(ConflictError):
+        two.write([Basis("x", "two-1", "two-2"), KeyRow("x", "pending", WRAPPED, CHECK, 2)])
+    saved = two.load("x")
+    assert (saved.signed_on, saved.stamp, saved.keys) == (True, "one-1", [])
+    one.write(first)  # whose outcome was not known
+    two.write([Basis("x", "one-1", "two-3"), SignOnRow("x", False, 3)])
+    assert (one.stamp("x"), one.stamp("y")) == ("two-3", "")
+
+
+def test_many_at_once_agree_on_an_order(opens: Open) -> None:
+    """Four writers that each decide anew until they succeed: no lease is lost and none is given twice."""
+    leased: SimpleQueue[int] = SimpleQueue()
+
+    def lease(name: str, store: FrontStore) -> None:
+        done = 0
+        while done < 8:
+            saved = store.load("x")
+            rows: list[SessionRow] = [Basis("x", saved.stamp, f"{name}-{done}")]
+            try:
+                store.write([*rows, LeaseRow("x", saved.leased_until, saved.leased_until + 10)])
+            except ConflictError:
+                continue
+            leased.put(saved.leased_until)
+            done += 1
+
+    threads = [threading.Thread(target=lease, args=(str(number), opens())) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert sorted(leased.get(timeout=1) for _ in range(32)) == list(range(0, 320, 10))
+
+
+def test_a_server_that_went_away_is_used_again_when_it_is_back(state: str, postgres: Postgres) -> None:
+    store = open_url(state)
+    store.write([SignOnRow("x", True, 1)])
+    name = state.rpartition("/")[2].partition("?")[0]
+    postgres.psql(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")  # noqa: S608
+    with pytest.raises(StoreError, match="the state database cannot be used"):
+        store.load("x")
+    assert store.load("x").signed_on
     store.close()
+
+
+def test_a_database_without_tables_names_the_command_that_makes_them(postgres: Postgres) -> None:
+    store = open_url(postgres.new_database())
+    with pytest.raises(StoreError, match="qianzhi database init"):
+        store.load("x")
+    store.close()
+
+
+def test_a_front_may_not_change_the_schema(state: str) -> None:
+    with pytest.raises(StoreError, match="permission denied"):
+        prepare(state)
 
 
 def test_a_write_that_fails_is_tried_again_in_its_order(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -79,18 +188,6 @@ def test_a_write_that_fails_is_tried_again_in_its_order(path: Path, monkeypatch:
     again = open_file(path)
     assert not again.load("x").signed_on
     again.close()
-
-
-def test_two_processes_never_lease_the_same_serials(path: Path) -> None:
-    one, two = open_file(path), open_file(path)
-    one.write([LeaseRow("x", 0, 100)])
-    with pytest.raises(ConflictError):
-        two.write([SignOnRow("x", True, 1), LeaseRow("x", 0, 100)])
-    assert not two.load("x").signed_on, "a refused lease takes its whole transaction back"
-    two.write([LeaseRow("x", 100, 200)])
-    assert one.load("x").leased_until == 200
-    one.close()
-    two.close()
 
 
 def test_a_file_without_stamps_keeps_its_rows(path: Path) -> None:
