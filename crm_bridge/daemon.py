@@ -4,18 +4,15 @@ Threads and reactor meet twice per batch: `Writer.give` on the way in, one callF
 """
 
 from collections.abc import Mapping
-from contextlib import ExitStack
 from typing import Any
 
 from twisted.internet.defer import Deferred
 
 from crm_bridge.bridge import Batch, Bridge
 from crm_bridge.cores import Cores
-from crm_bridge.gateway_errors import LockedError, SchemaError, StoreError
-from crm_bridge.gateway_lock import held
-from crm_bridge.migrations.schema import migrate, require_schema, schema_current
+from crm_bridge.gateway_errors import LockedError
 from crm_bridge.settings import CoreSettings
-from crm_bridge.writer import Writer
+from crm_bridge.works import Works
 from qianzhi.link.events import LinkEvent, deliver
 from qianzhi.link.protection import protection_of
 from qianzhi.link.shell import Link
@@ -28,7 +25,6 @@ from qianzhi.runtime.effects import Close, Effects, Send
 from qianzhi.runtime.events import EventsError, EventWriter
 from qianzhi.runtime.log import get_logger
 from qianzhi.runtime.shell import Interpreter
-from qianzhi.runtime.urls import is_postgres
 
 DRAINED_LOOK_SECONDS = 0.05
 
@@ -43,7 +39,6 @@ class BridgeDaemon:
         """
         self.name = name
         self._site = site
-        self._settings = settings
         self._reactor = install_reactor()
         self._log = get_logger("bridge")
         self._core = Bridge(name, settings.writers, settings.queue_max)
@@ -55,42 +50,39 @@ class BridgeDaemon:
             limits=site.link,
             tls=protection_of(site, site.link.tls),
         )
-        self._cores = Cores(site, name, settings, self._reactor)
-        self._held = ExitStack()
-        self._writers: list[Writer] = []
+        cores = Cores(site, name, settings, self._reactor)
+        self._works = Works(settings, cores, lambda _: self._reactor.callFromThread(self._announce))
+        self._standing_by = False
         self._interpreter: Interpreter | None = None
         self._drained: Deferred[None] | None = None
 
     def start(self) -> None:
-        """Take the database, bring its schema up to date, listen; raises DaemonError, CannotListenError."""
+        """Take the database, listen, and open the database however long that takes; raises DaemonError,
+        CannotListenError.
+        """
         folder = data_folder(self._site) / "events" / self.name
         try:
-            self._open_database()
             events = EventWriter(folder, zone=zone_of(self._site))
-        except (LockedError, SchemaError, StoreError, EventsError, OSError) as error:
-            self._held.close()
+            self._works.open(self._deliver)
+        except (LockedError, EventsError, OSError) as error:
             raise DaemonError(str(error)) from error
         self._interpreter = Interpreter(
             self._core, {Send: self._send, Close: self._close}, self._reactor, events
         )
-        self._held.callback(self._cores.stop)
-        for number, gateway in enumerate(self._cores.open()):
-            self._writers.append(Writer(number, gateway, self._settings.batch_max, self._deliver))
-        for writer in self._writers:
-            writer.start()
+        self._announce()
         place = self._site.bridges[self.name]
         self._link.listen(place.host, place.port).start()
 
     def drain(self) -> "Deferred[None]":
         """Take nothing new; fires when what waits has been settled and its answers are on their way."""
         self._drained = Deferred()
-        self._run(self._core.drain(True))
+        self._announce()
         self._reactor.callLater(DRAINED_LOOK_SECONDS, self._look_whether_drained, False)
         return self._drained
 
     def status(self) -> dict[str, Any]:
         """Return what waits, what was settled, who is connected, and how a remote core is."""
-        return self._core.status() | self._cores.status()
+        return self._core.status() | {"draining": self._standing_by} | self._works.status()
 
     def commands(self) -> Mapping[str, Command]:
         """`stand_by` drains without stopping, `undrain` ends that."""
@@ -100,19 +92,15 @@ class BridgeDaemon:
         """Close everything at once; for tests, as a process just ends."""
         if self._interpreter is not None:
             self._interpreter.stop()
-        for writer in self._writers:
-            writer.stop()
-        self._held.close()
+        self._works.stop()
         return self._link.stop()
 
-    def _open_database(self) -> None:
-        url = self._settings.database
-        self._held.enter_context(held(url))
-        if is_postgres(url):
-            require_schema(url)  # this user may not change it
-        elif not schema_current(url):
-            self._log.info("bringing the core's database to this version's schema")
-            migrate(url)
+    def _announce(self) -> None:
+        """Tell the nodes whether new money is taken: not while the database cannot be used."""
+        self._works.begin()
+        metrics.gauge("qianzhi_core_ready", (), int(self._works.ready))
+        stands_by = self._standing_by or self._drained is not None
+        self._run(self._core.drain(stands_by or not self._works.ready))
 
     def _on_events(self, items: list[tuple[str, LinkEvent]]) -> None:
         self._run(deliver(self._core, items, clock.now()))
@@ -125,7 +113,7 @@ class BridgeDaemon:
         """Carry a list to a writer or to a node."""
         to: Any = effect.to
         if to[0] == "writer":
-            self._writers[to[1]].give(effect.items)
+            self._works.give(to[1], effect.items)
         else:
             self._link.send(to[1], effect.items)
 
@@ -140,13 +128,15 @@ class BridgeDaemon:
     def _on_batch(self, number: int, batch: Batch) -> None:
         metrics.observe("qianzhi_batch_size", (), (len(batch.done),))
         metrics.observe("qianzhi_commit_seconds", (), (batch.seconds,))
+        self._works.took(batch.seconds)
         self._run(self._core.on_batch(number, batch, clock.now()))
         metrics.gauge("qianzhi_waiting", (str(number),), self._core.status()["waiting"][number])
 
     def _switch(self, draining: bool) -> Answer:
         if self._drained is not None:
             raise AdminError(f"{self.name} is stopping and cannot be called back")
-        self._run(self._core.drain(draining))
+        self._standing_by = draining
+        self._announce()
         return {"draining": draining}
 
     def _look_whether_drained(self, was_idle: bool) -> None:

@@ -6,6 +6,7 @@ from enum import Enum
 class Trouble(Enum):
     """What is wrong with the database, in the words of `qianzhi status`."""
 
+    OPENING = "the database is being opened"
     CONFLICT = "others hold what is needed"  # passes by itself, and says nothing of the database
     DOWN = "the database is not reachable"
     READ_ONLY = "the database takes no writes"

@@ -19,7 +19,7 @@ from typing import NamedTuple, Protocol
 import msgspec
 
 from crm_bridge.bridge import Batch, Done, Work
-from crm_bridge.gateway_errors import CommitUnknownError, RaceError, RetryableError
+from crm_bridge.gateway_errors import CommitUnknownError, RaceError, RetryableError, Trouble
 from qianzhi.domain.requests import MONEY_KINDS, Kind, Reply, Request
 from qianzhi.link.messages import Status
 from qianzhi.runtime import clock
@@ -29,6 +29,7 @@ from qianzhi.runtime.now import SECOND_US, Now
 
 FIRST_PAUSE_SECONDS = 0.02
 LONGEST_PAUSE_SECONDS = 1.0
+HURT_US = 300_000  # a connection that was lost and is there again at once is no trouble
 # How long a batch without any time left is still tried: a reversal or a block is worth more late than never.
 PATIENCE_SECONDS = 10
 QUARANTINE_ATTEMPTS = 5
@@ -63,10 +64,14 @@ class Writer:
         batch_max: int,
         deliver: Callable[[int, Batch], None],
         *,
+        hurt: Callable[[Trouble, str], None] = lambda trouble, detail: None,
         now: Callable[[], Now] = clock.now,
         sleep: Callable[[float], None] | None = None,
     ) -> None:
-        """The core is used by this writer's thread alone from now on."""
+        """The core is used by this writer's thread alone from now on; `hurt` hears, on that thread, what
+        stands in the way of a batch that has failed for a while.
+        """
+        self._hurt = hurt
         self._number = number
         self._core = core
         self._batch_max = batch_max
@@ -97,7 +102,8 @@ class Writer:
         self._stopping.set()
         with self._changed:
             self._changed.notify()
-        self._thread.join(timeout_seconds)
+        if self._thread.is_alive():
+            self._thread.join(timeout_seconds)
 
     def _run(self) -> None:
         try:
@@ -149,6 +155,7 @@ class Writer:
         give_up_us = max(work.deadline_us for work in works)
         give_up_us = max(give_up_us, self._now().mono_us + PATIENCE_SECONDS * SECOND_US)
         pause_seconds = FIRST_PAUSE_SECONDS
+        began_us = self._now().mono_us
         while True:
             now = self._now()
             requests = [in_time(work, now) for work in works]
@@ -157,7 +164,11 @@ class Writer:
             except CommitUnknownError as error:
                 self._certain = False  # of all its parts too, should it be halved later on
                 self._note(error)
-            except (RetryableError, RaceError) as error:
+            except RetryableError as error:
+                self._note(error)
+                if self._now().mono_us - began_us >= HURT_US:
+                    self._hurt(error.trouble, str(error))
+            except RaceError as error:
                 self._note(error)
             if self._stopping.is_set() or self._now().mono_us >= give_up_us:
                 return _Exhausted(self._certain)

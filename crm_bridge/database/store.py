@@ -162,6 +162,27 @@ def writing(url: str) -> Iterator[Connection]:
         engine.dispose()
 
 
+class Probe:
+    """A connection of one's own to look at the database with; made again when it breaks."""
+
+    def __init__(self, url: str) -> None:
+        self._engine = open_engine(url)
+
+    def look(self) -> None:
+        """Look whether the database answers; raises RetryableError."""
+        with translated(), self._engine.connect() as connection:
+            connection.execute(text("SELECT closed_through FROM journal_fence"))
+
+    def prove(self) -> None:
+        """Write something that changes nothing, and commit it; raises RetryableError where that fails."""
+        with translated(), self._engine.begin() as connection:
+            connection.execute(text("UPDATE journal_fence SET closed_through = closed_through"))
+
+    def close(self) -> None:
+        """Let the database go."""
+        self._engine.dispose()
+
+
 def fetch(connection: Connection, sql: str, **given: Any) -> list[tuple[Any, ...]]:
     """Return the rows of a query, as tuples."""
     return [tuple(row) for row in connection.execute(text(sql), given)]

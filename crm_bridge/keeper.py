@@ -1,0 +1,145 @@
+"""Keeps an eye on the bridge's database: opens it, says in plain words what is wrong with it, and when it is
+well again.
+
+A database that is down, or not yet migrated, is no reason to end: the bridge stays up, takes no new money and
+tries again, on a thread of its own.  Whoever meets trouble says so (`hurt`); that it is over is proved by a
+transaction that writes.
+"""
+
+import threading
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import Any, NamedTuple
+
+from crm_bridge.database.store import Probe
+from crm_bridge.gateway_errors import LockedError, RetryableError, SchemaError, StoreError, Trouble
+from crm_bridge.gateway_lock import held
+from crm_bridge.migrations.schema import migrate, require_schema, schema_current
+from qianzhi.runtime import clock
+from qianzhi.runtime.log import get_logger
+from qianzhi.runtime.now import SECOND_US
+from qianzhi.runtime.urls import is_postgres, shown
+
+LOOK_SECONDS = 3.0  # between two looks at a database that is well
+PROVE_SECONDS = 0.25  # between two attempts at one that is not
+SLOW_SECONDS = 2.0  # a batch that takes longer is told
+
+
+class Standing(NamedTuple):
+    """How the database is: no trouble, or which, in whose words, since when (wall clock)."""
+
+    trouble: Trouble | None
+    detail: str
+    since_us: int
+
+    @property
+    def ready(self) -> bool:
+        """Whether money can be moved: a slow database still can."""
+        return self.trouble in (None, Trouble.SLOW)
+
+    def status(self) -> dict[str, Any]:
+        """Return what the status command says of it."""
+        if self.trouble is None:
+            return {"state": "ready", "since_us": self.since_us}
+        return {"state": self.trouble.value, "detail": self.detail, "since_us": self.since_us}
+
+
+class Keeper:
+    """Watches one database; `tell` is called on the keeper's thread, once per change."""
+
+    def __init__(self, url: str, tell: Callable[[Standing], None]) -> None:
+        self._url = url
+        self._tell = tell
+        self._probe = Probe(url)
+        self._log = get_logger("database")
+        self._held = ExitStack()
+        self._stopping = False
+        self._changed = threading.Condition()
+        self._thread = threading.Thread(target=self._run, name="keeper", daemon=True)
+        self.standing = Standing(Trouble.OPENING, shown(url), clock.now().wall_us)
+
+    def start(self) -> None:
+        """Hold an SQLite database for this process, then open it, however long that takes.
+
+        Raises LockedError where another process holds it.
+        """
+        self._held.enter_context(held(self._url))
+        self._held.callback(self._probe.close)
+        self._attempt()
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the watch and let the database go."""
+        with self._changed:
+            self._stopping = True
+            self._changed.notify()
+        if self._thread.is_alive():
+            self._thread.join()
+        self._held.close()
+
+    def hurt(self, trouble: Trouble, detail: str) -> None:
+        """Take note of what a batch met, on whatever thread."""
+        if trouble is not Trouble.CONFLICT:
+            self._become(trouble, detail)
+
+    def took(self, seconds: float) -> None:
+        """Take note of how long a batch took; one of the usual length ends a slow time."""
+        if seconds >= SLOW_SECONDS:
+            if self.standing.trouble is None:
+                self._become(Trouble.SLOW, f"a batch took {seconds:.1f} s")
+        elif self.standing.trouble is Trouble.SLOW:
+            self._become(None, "")
+
+    def _run(self) -> None:
+        while not self._wait():
+            self._attempt()
+
+    def _wait(self) -> bool:
+        """Wait until it is time to look, or something changed; say whether this is the end."""
+        with self._changed:
+            if not self._stopping:
+                self._changed.wait(LOOK_SECONDS if self.standing.trouble is None else PROVE_SECONDS)
+            return self._stopping
+
+    def _attempt(self) -> None:
+        """Look at a database that is well, prove one that was not."""
+        try:
+            if self.standing.trouble is None:
+                self._probe.look()
+                return
+            self._open()
+            self._probe.prove()
+        except SchemaError as error:
+            self._become(Trouble.SCHEMA, str(error))
+        except RetryableError as error:
+            self.hurt(error.trouble, str(error))
+        except (StoreError, LockedError, OSError) as error:
+            self._become(Trouble.DOWN, str(error))
+        else:
+            self._become(None, "")
+
+    def _open(self) -> None:
+        if is_postgres(self._url):
+            require_schema(self._url)  # this user may not change it
+        elif not schema_current(self._url):
+            self._log.info("bringing the core's database to this version's schema")
+            migrate(self._url)
+
+    def _become(self, trouble: Trouble | None, detail: str) -> None:
+        """Change, and say so once: the same trouble in other words is no change."""
+        with self._changed:
+            before = self.standing
+            if trouble is before.trouble:
+                return
+            now_us = clock.now().wall_us
+            self.standing = Standing(trouble, detail, now_us)
+            self._changed.notify()
+        seconds = (now_us - before.since_us) // SECOND_US
+        if trouble is None:
+            was = before.trouble.value if before.trouble is not None else ""
+            self._log.info("the database is ready", was=was, seconds=seconds)
+        elif trouble is Trouble.SLOW:
+            self._log.warning(trouble.value, detail=detail)
+        else:
+            self._log.error(f"{trouble.value}; no new money requests until that is over", detail=detail)
+        self._tell(self.standing)

@@ -1,0 +1,67 @@
+"""A bridge's writers over its database: made, begun when the database is open, looked at, ended.
+
+Apart from the daemon, which is a shell of events.  What is called here is called on the reactor's thread.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from crm_bridge.bridge import Batch, Work
+from crm_bridge.cores import Cores
+from crm_bridge.keeper import Keeper, Standing
+from crm_bridge.settings import CoreSettings
+from crm_bridge.writer import Writer
+
+
+class Works:
+    """The writers of one bridge; they begin once the database has been opened."""
+
+    def __init__(self, settings: CoreSettings, cores: Cores, tell: Callable[[Standing], None]) -> None:
+        """`tell` is called on a thread of its own whenever the database becomes usable, or unusable."""
+        self._settings = settings
+        self._cores = cores
+        self._keeper = Keeper(settings.database, tell)
+        self._writers: list[Writer] = []
+        self._begun = False
+
+    @property
+    def ready(self) -> bool:
+        """Whether money can be moved now."""
+        return self._keeper.standing.ready
+
+    def open(self, deliver: Callable[[int, Batch], None]) -> None:
+        """Try to open the database, and make the writers; `deliver` is called on their threads.
+
+        Raises LockedError where another process holds an SQLite database.
+        """
+        self._keeper.start()
+        for number, gateway in enumerate(self._cores.open()):
+            batch_max, hurt = self._settings.batch_max, self._keeper.hurt
+            self._writers.append(Writer(number, gateway, batch_max, deliver, hurt=hurt))
+        self.begin()
+
+    def begin(self) -> None:
+        """Let the writers begin, as soon as the database has once been ready."""
+        if self.ready and not self._begun:
+            self._begun = True
+            for writer in self._writers:
+                writer.start()
+
+    def give(self, number: int, works: Sequence[Work]) -> None:
+        """Hand a list to a writer; what comes before the database is open waits for it."""
+        self._writers[number].give(works)
+
+    def took(self, seconds: float) -> None:
+        """Take note of how long a batch took."""
+        self._keeper.took(seconds)
+
+    def status(self) -> dict[str, Any]:
+        """Return what the status command says of database and core."""
+        return {"ready": self.ready, "database": self._keeper.standing.status()} | self._cores.status()
+
+    def stop(self) -> None:
+        """End writers, core and watch, and let the database go."""
+        for writer in self._writers:
+            writer.stop()
+        self._cores.stop()
+        self._keeper.stop()
