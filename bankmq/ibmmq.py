@@ -68,6 +68,7 @@ class IbmmqQueueServer:
         self._by_place: dict[_Place, int] = {}
         self._waiting: list[Delivery] = []
         self._gathering: Any = None
+        self._paused = False
         self._stopping: Deferred[None] | None = None
 
     def start(self, handler: QueueHandler) -> None:
@@ -84,6 +85,7 @@ class IbmmqQueueServer:
                 )
                 self._workers.append(worker)
                 self._states[worker] = "connecting"
+                worker.pause(self._paused and source == self._names.main)
         for worker in self._workers:
             worker.start()
 
@@ -112,9 +114,11 @@ class IbmmqQueueServer:
         metrics.count("qianzhi_alarms_total", ("message_backed_out",), len(items))
 
     def pause(self, queue: str, paused: bool) -> None:
-        """Stop or go on getting from the main queue; raises ValueError for any other."""
+        """Stop or go on getting from the main queue, of which one get that has begun may still bring a unit;
+        raises ValueError for any other."""
         if queue != self._names.main:
             raise ValueError(f"only {self._names.main} can be paused, not {queue}")
+        self._paused = paused
         for worker in self._workers:
             if worker.source == queue:
                 worker.pause(paused)
@@ -129,7 +133,7 @@ class IbmmqQueueServer:
             "unanswered": len(self._places),
         }
 
-    def stop(self) -> "Deferred[None]":
+    def stop(self) -> Any:
         """Roll back what is open; the result fires when every thread has ended."""
         if self._stopping is None:
             self._stopping = Deferred()
