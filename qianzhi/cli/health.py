@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
+from qianzhi.cli.certificates import certificate_words
 from qianzhi.cli.daemons import folder_of_sockets, programs_of, site_of, status_of
 from qianzhi.cli.output import UNREACHABLE, CommandError, say, show_json, show_table
 from qianzhi.cli.wording import counted, duration
@@ -96,7 +97,7 @@ def row_of(name: str, status: Status, zone: ZoneInfo | None = None) -> tuple[obj
     state = "draining" if status.get("draining") else status["state"]
     state = "stands by" if status.get("standing_by") and status["state"] == "running" else state
     up = status.get("uptime_seconds")
-    told = [*order_words(status, zone), *words_of(status), *seen_words(status)]
+    told = [*order_words(status, zone), *certificate_words(status), *words_of(status), *seen_words(status)]
     words = "; ".join(word for word in told if word)
     return name, state, status.get("pid", ""), duration(int(up)) if up is not None else "", words
 
@@ -138,6 +139,7 @@ def front_words(status: Status) -> list[str]:
     away = [f"{name} {state}" for name, state in status["nodes"].items() if state != "up"]
     key = (status.get("keys") or {}).get("current", "")
     return [
+        *trouble_words(status),
         *line_words(status),
         f"{status.get('in_flight', 0)} in flight",
         f"CLOSED: {status['closed']}" if status.get("closed") else "",
@@ -145,6 +147,31 @@ def front_words(status: Status) -> list[str]:
         f"key with check value {key}" if key else "",
         ", ".join(away) if away else f"nodes {', '.join(status['nodes'])} up",
     ]
+
+
+def trouble_words(status: Status) -> list[str]:
+    """Say what is wrong with a front's broker and rows, and what lies in its queues of dead messages."""
+    dead = {name: n for name, n in status.get("queues", {}).items() if n and name.endswith((".dlq", ".bo"))}
+    return [
+        "" if status.get("broker_state", "ready") == "ready" else f"BROKER: {status['broker']}",
+        "" if status.get("store", "ok") == "ok" else f"ROWS: {status['store']}",
+        ", ".join(f"{n} in {name}" for name, n in dead.items()),
+    ]
+
+
+def core_words(status: Status) -> list[str]:
+    """Say what is wrong with a bridge's database and remote core."""
+    database, core = status.get("database", {}), status.get("core", {})
+    unknown = core.get("unknown", 0)
+    return [
+        "" if database.get("state", "ready") == "ready" else f"NOT READY: {_told(database, 'detail')}",
+        "" if core.get("state", "closed") == "closed" else f"REMOTE CORE {_told(core, 'reason')}",
+        f"{counted(unknown, 'outcome')} of the remote core to be settled" if unknown else "",
+    ]
+
+
+def _told(part: Status, why: str) -> str:
+    return f"{part['state']}: {part[why]}" if part.get(why) else str(part["state"])
 
 
 def line_words(status: Status) -> list[str]:
@@ -185,6 +212,7 @@ def bridge_words(status: Status) -> list[str]:
     """Say how much was settled, and what waits for a writer."""
     waiting = status.get("waiting", [])
     return [
+        *core_words(status),
         f"{status['settled']} settled",
         f"{sum(waiting)} waiting for {counted(len(waiting), 'writer')}",
         f"nodes {', '.join(status.get('peers', [])) or 'none'} linked",

@@ -113,7 +113,9 @@ def fresh(site: Site, beat: Beat) -> bool:
 
 def is_ready(status: dict[str, Any]) -> bool:
     """Tell from its status whether a daemon takes new requests."""
-    return status.get("state") == "running" and not status.get("draining") and status.get("ready", True)
+    if status.get("state") != "running" or status.get("draining"):
+        return False
+    return bool(status.get("ready", True)) and status.get("broker_state", "ready") == "ready"
 
 
 def kind_of(site: Site, name: str) -> str:

@@ -66,3 +66,41 @@ def test_a_line_without_sign_on_has_none_to_speak_of() -> None:
     short = {**FRONT, "sign_on": False, "connection": "short", "connections": 0}
     assert " | a connection for each message; 2 in flight" in words(short)
     assert "NOT signed on; a connection for each" in words({**short, "sign_on": True, "signed_on": False})
+
+
+def test_the_state_of_what_stands_beneath_a_daemon_is_said() -> None:
+    blocked = {"broker_state": "blocked", "broker": "holds our replies back: its disk is full"}
+    queues = {"boc": 7, "boc.dlq": 3, "boc.bo": 0}
+    told = words({**FRONT, **blocked, "queues": queues, "store": "the state database does not answer"})
+    assert "BROKER: holds our replies back: its disk is full" in told
+    assert "ROWS: the state database does not answer; 3 in boc.dlq; " in told
+    assert "BROKER" not in words({**FRONT, "broker_state": "ready", "broker": "serving", "store": "ok"})
+    bridge = {"state": "running", "pid": 9, "uptime_seconds": 0, "settled": 4, "waiting": [1], "peers": []}
+    down = {"state": "the database is not reachable", "detail": "connection refused"}
+    core = {"state": "open", "reason": "three time-outs", "unknown": 2}
+    told = words({**bridge, "database": down, "core": core})
+    assert "NOT READY: the database is not reachable: connection refused" in told
+    assert "REMOTE CORE open: three time-outs; 2 outcomes of the remote core to be settled" in told
+    assert words({**bridge, "database": {"state": "ready"}, "core": {"state": "closed"}}) == words(bridge)
+
+
+def test_a_node_that_leads_nowhere_and_silent_peers_stand_out() -> None:
+    silent = {"bridge1": {"up": True, "draining": False, "silent": True}}
+    assert "SILENT, passed over: bridge1" in words({**NODE, "peers": silent})
+    assert "reaches NO BRIDGE" in words({**NODE, "ready": False})
+    assert "CLOSED: maintenance until 11-22 10:30" in words(
+        {**FRONT, "closed": "maintenance until 11-22 10:30"}
+    )
+    assert "node1 silent" in words({**FRONT, "nodes": {"node1": "silent", "node2": "up"}})
+
+
+def test_who_drained_a_daemon_and_why_is_said_and_where_it_was_seen() -> None:
+    order = {"reason": "换硬盘", "by": "ops@mq1", "since_us": 1_795_312_800_000_000, "until_us": 0}
+    told = words({**NODE, "draining": True, "standing_by": order})
+    assert told.startswith("x | stands by | 8 | 5 s | by ops@mq1 since 11-22 10:00 (换硬盘); ")
+    ended = words({**NODE, "standing_by": {**order, "until_us": 1_795_316_400_000_000}})
+    assert "by ops@mq1 since 11-22 10:00 until 11-22 11:00 (换硬盘)" in ended
+    seen = {"machine": "if2", "age_seconds": 1.4}
+    assert words({**NODE, "seen": seen}).endswith("on machine if2, 1 s ago")
+    gone = {"state": "down", "reason": "last heard of 40 s ago, on machine if2", "seen": seen}
+    assert words(gone) == "x | down |  |  | last heard of 40 s ago, on machine if2"
