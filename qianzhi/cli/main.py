@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from qianzhi.cli.chosen import Chosen, chosen
-from qianzhi.cli.database import database_app
+from qianzhi.cli.database import Admin, database_app
 from qianzhi.cli.output import (
     CHECK_ADVICE,
     EXIT_CODES,
@@ -137,6 +137,17 @@ def undrain(context: typer.Context, name: DaemonOrBank) -> None:
     from qianzhi.cli.draining import undrain_command
 
     undrain_command(chosen(context), name)
+
+
+@app.command(rich_help_panel="Running")
+def reload(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(metavar="[DAEMON]", help="Only this one.", show_default=False)] = "",
+) -> None:
+    """Let this machine's daemons read their certificates anew; connections that stand go on."""
+    from qianzhi.cli.certificates import reload_command
+
+    reload_command(chosen(context), name)
 
 
 @supervisor_app.command("render")
@@ -296,6 +307,28 @@ def seed(
     from qianzhi.cli.looking import seed_command
 
     seed_command(chosen(context), subscribers, number)
+
+
+@app.command(rich_help_panel="Core")
+def promote(
+    context: typer.Context,
+    standby: Annotated[str, typer.Argument(metavar="HOST:PORT", help="The standby, as [core] names it.")],
+    stop_data: Annotated[
+        Path | None,
+        typer.Option("--stop-data", metavar="DIR", help="Stop the old primary, on this machine."),
+    ] = None,
+    stop_command: Annotated[
+        str, typer.Option("--stop-command", metavar="TEXT", help="Stop it by this command (ssh core1 …).")
+    ] = "",
+    stopped: Annotated[
+        bool, typer.Option("--primary-is-stopped", help="It is stopped already; it must not answer.")
+    ] = False,
+    admin: Admin = "",
+) -> None:
+    """Make the database's standby the primary, after the old primary has stopped."""
+    from qianzhi.cli.promoting import Stop, promote_command
+
+    promote_command(chosen(context), standby, Stop(stop_data, stop_command, stopped), admin)
 
 
 @app.command("audit-books", rich_help_panel="Core")
