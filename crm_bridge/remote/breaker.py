@@ -9,8 +9,6 @@ Only a probe that moves no money is tried on an open breaker: a customer's recha
 
 from enum import Enum
 
-from qianzhi.runtime.now import SECOND_US
-
 
 class State(Enum):
     """What is done with a call now."""
@@ -21,13 +19,11 @@ class State(Enum):
 
 
 class Breaker:
-    """One core's breaker; times are monotonic microseconds.  It starts as one whose probe is under way."""
+    """One core's breaker.  It starts as one whose probe is under way; the pause is its owner's to keep."""
 
-    def __init__(self, failures_max: int, pause_seconds: int) -> None:
+    def __init__(self, failures_max: int) -> None:
         self._failures_max = failures_max
-        self._pause_us = pause_seconds * SECOND_US
         self._failures = 0
-        self._probe_us = 0
         self.state = State.PROBING
         self.reason = ""
 
@@ -38,7 +34,7 @@ class Breaker:
             self.state = State.CLOSED
             self.reason = ""
 
-    def on_failure(self, reason: str, now_us: int) -> bool:
+    def on_failure(self, reason: str) -> bool:
         """A call or a probe was not; say whether this has opened the breaker."""
         self._failures += 1
         opens = self.state is State.PROBING or (
@@ -47,17 +43,9 @@ class Breaker:
         if opens:
             self.state = State.OPEN
             self.reason = reason
-            self._probe_us = now_us + self._pause_us
         return opens
 
-    @property
-    def probe_us(self) -> int | None:
-        """When an open breaker is to be probed, None for another one."""
-        return self._probe_us if self.state is State.OPEN else None
-
-    def on_time(self, now_us: int) -> bool:
-        """Say whether a probe is to be sent now; it is under way from here on."""
-        if self.state is not State.OPEN or now_us < self._probe_us:
-            return False
-        self.state = State.PROBING
-        return True
+    def on_probe(self) -> None:
+        """A probe is sent: calls wait for what comes of it, unless they go anyway."""
+        if self.state is State.OPEN:
+            self.state = State.PROBING

@@ -30,7 +30,7 @@ from crm_bridge.remote.contract import (
     single,
 )
 from crm_bridge.remote.settings import RemoteTable
-from qianzhi.runtime import clock, metrics
+from qianzhi.runtime import metrics
 from qianzhi.runtime.effects import Alarm
 from qianzhi.runtime.log import get_logger
 from qianzhi.runtime.tls import Protection
@@ -76,7 +76,7 @@ class Client:
             given["contextFactory"] = remote.protection.https
         self._agent = web.Agent(reactor, **given)
         self._window = DeferredSemaphore(table.window)
-        self._breaker = Breaker(table.breaker_failures, table.breaker_seconds)
+        self._breaker = Breaker(table.breaker_failures)
         self._batch_max = table.batch_max
         self._waiting: list[Deferred[None]] = []
         self._alarms: deque[Alarm] = deque()
@@ -111,7 +111,8 @@ class Client:
         }
 
     def start(self) -> None:
-        """Ask the core for its terms; on the reactor's thread."""
+        """Ask the core for its terms now, and with it whether it may be asked; on the reactor's thread."""
+        self._breaker.on_probe()
         self._started(self._probe())
 
     def stop(self) -> "Deferred[Any]":
@@ -229,11 +230,9 @@ class Client:
         before = self._breaker.state
         if not isinstance(found, Unanswered) or found.reason in _REFUSED:
             self._breaker.on_success()
-        elif self._breaker.on_failure(found.reason, clock.now().mono_us):
+        elif self._breaker.on_failure(found.reason):
             self._timer = (
-                None
-                if self._stopped
-                else self._reactor.callLater(self._table.breaker_seconds, self._try_again)
+                None if self._stopped else self._reactor.callLater(self._table.breaker_seconds, self.start)
             )
         after = self._breaker.state
         if after is not before:
@@ -254,10 +253,6 @@ class Client:
             )
             self._alarms.append(Alarm("core_not_answering", {"reason": reason}))
         self._silent = after is not State.CLOSED
-
-    def _try_again(self) -> None:
-        if self._breaker.on_time(clock.now().mono_us):
-            self.start()
 
 
 class _Collector(Protocol):

@@ -171,8 +171,9 @@ class RemoteGateway:
             claims = [Claim(plan.calls[place].request, self._part, now.wall_us) for place in sorted(broken)]
             still = self._settle(claims)
             known = [place for place in sorted(broken) if plan.calls[place].request.key not in still]
-            settled = self._wave([requests[place] for place in known], now, again=False)
-            replies |= zip(known, settled, strict=True)
+            if known:
+                settled = self._wave([requests[place] for place in known], now, again=False)
+                replies |= zip(known, settled, strict=True)
         return [replies[place] for place in range(len(requests))]
 
     def _plan(self, requests: Sequence[Request], now: Now, unknown: set[Key]) -> _Plan | None:

@@ -13,6 +13,8 @@ VARIABLE = "QIANZHI_CRASH"
 CRASH_POINTS: tuple[str, ...] = (
     "bridge.before_commit",
     "bridge.after_commit",
+    "remote.before_calls",
+    "remote.after_calls",
     "front.before_record",
     "front.after_record",
     "front.after_send",

@@ -9,6 +9,7 @@ from crm_bridge.gateway import Gateway
 from crm_bridge.lookup import find_account
 from crm_bridge.migrations.schema import migrate
 from crm_bridge.remote.client import Client, Remote
+from crm_bridge.remote.contract import Call, What
 from crm_bridge.remote.gateway import RemoteGateway
 from crm_bridge.remote.settings import RemoteTable
 from crm_bridge.seed import seed
@@ -91,7 +92,7 @@ def core(core_kind, url, journal_url, request):
 @pytest.fixture
 def remote_core(reactor_thread):
     """Serve a core over HTTP, and give a gateway to it; what is asked carries the time to the core."""
-    return lambda settings, journal_url: remote_pair(reactor_thread, settings, journal_url)
+    return lambda settings, journal_url, **given: remote_pair(reactor_thread, settings, journal_url, **given)
 
 
 @pytest.fixture
@@ -109,12 +110,12 @@ class RemotePair:
     """A gateway with the simulated core that it asks; both live by the time of what is asked."""
 
     def __init__(self, reactor_thread, settings, journal_url, **given):
-        self.at = NOON
+        self.at = NOON.after(-6 * 3_600_000_000)  # no clock that is set back later
         self.books = Books(settings, ZONE, lambda: self.at)
         self.core = make_core(self.books, "secret", given.pop("served_batch", 200))
         self.settings = replace(settings, database=journal_url)
         self.reactor = reactor_thread
-        self.given = {"breaker_seconds": 600, "call_seconds": 2} | given
+        self.given = {"breaker_seconds": 600, "call_seconds": 20} | given
         self.client = self.gateway = None
 
     def connect(self, port):
@@ -122,6 +123,9 @@ class RemotePair:
         self.client = Client(Remote(table, "secret"), self.settings.keep_days, self.reactor.reactor)
         self.reactor.run(self.client.start)
         self.gateway = RemoteGateway(self.settings, ZONE, self.client)
+        self.client.ask(
+            [Call(What.OWED, Request(Kind.OWED, "s", TODAY, "1", "", "", "1"))]
+        )  # waits for the probe
 
     def execute(self, requests, now):
         self.at = now

@@ -114,7 +114,7 @@ def test_a_question_sees_what_stands_before_it_in_its_batch_and_nothing_behind_i
 
 
 @both_cores
-def test_a_question_claims_no_key_and_may_be_asked_under_one_that_is_used(core, run, ask, totals, journal_url):
+def test_a_question_claims_no_key_and_may_be_asked_under_a_used_one(core, run, ask, totals, journal_url):
     run(ask(Kind.RECHARGE, "1", RICH, 1_000))
     assert (
         run(totals(1, 1_000, 0, 0, serial="1"), totals(1, 1_000, 0, 0, serial="2"))[1].result
