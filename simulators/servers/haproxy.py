@@ -26,7 +26,11 @@ class Haproxy:
         folder = folder or private_folder("haproxy")
         folder.mkdir(parents=True, exist_ok=True)
         balancer = cls(folder, entries)
-        balancer.configure(config)
+        try:
+            balancer.configure(config)
+        except ValueError:
+            balancer.close()
+            raise
         return balancer
 
     @property
@@ -38,7 +42,7 @@ class Haproxy:
         """Write a configuration; raises ValueError with what HAProxy says against it."""
         self.file.write_text(config, encoding="utf-8")
         done = subprocess.run(  # noqa: S603  HAProxy's own check
-            [program("haproxy"), "-c", "-q", "-f", str(self.file)],
+            [program("haproxy"), "-c", "-f", str(self.file)],
             capture_output=True,
             text=True,
             check=False,
