@@ -184,7 +184,10 @@ class FileBeats:
             return []
         now_us = clock.now().wall_us
         found = self._do("SELECT name, machine, kind, ready, status, beaten_us FROM heartbeats", {})
-        return [_beat(*told, age_seconds=(now_us - beaten_us) / SECOND_US) for *told, beaten_us in found]
+        return [
+            _beat(name, machine, kind, ready, status, (now_us - beaten_us) / SECOND_US)
+            for name, machine, kind, ready, status, beaten_us in found
+        ]
 
     def close(self) -> None:
         """Close the file."""

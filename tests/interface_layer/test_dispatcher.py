@@ -4,99 +4,15 @@ from collections import Counter
 from typing import Any
 
 import pytest
+from node_bench import CITIC, ICBC, NOW, Node, statuses
 
-from interface_layer.dispatcher import Dispatcher
 from interface_layer.routing import route
 from interface_layer.shares import part_of
 from qianzhi.domain.requests import Kind
 from qianzhi.link.events import Answers, DrainNotice, Hello, PeerUp, Requests, deliver
-from qianzhi.link.hop import HopLimits
-from qianzhi.link.messages import Answer, Envelope, Status
+from qianzhi.link.messages import Answer, Status
 from qianzhi.link.tables import BankLimits, Route
-from qianzhi.runtime import metrics
-from qianzhi.runtime.effects import Close, Count, Effects, Record, Send
-from qianzhi.runtime.now import Now
-
-NOW = Now(9_000_000, 1_700_000_000_000_000)
-EVERYWHERE = [Route(numbers=["*"], kinds=["*"], to="bridges")]
-CITIC, ICBC = "105330100001", "102330100001"
-
-
-class Node:
-    """A dispatcher with two bridges and two fronts, and a memory of what it sent to whom."""
-
-    def __init__(
-        self, *, window: int = 1_000, routes: list[Route] | None = None, **limits: BankLimits
-    ) -> None:
-        self.now = NOW
-        self.core = Dispatcher(
-            "node1", ["bridge1", "bridge2"], routes or EVERYWHERE, limits, HopLimits(window=window)
-        )
-        self.sent: dict[str, list[Any]] = {}
-        self.rows: list[Any] = []
-        self.counts: Counter[tuple[str, tuple[str, ...]]] = Counter()
-        self.numbers = 0
-
-    def up(self, *bridges: str) -> "Node":
-        for bridge in bridges or ("bridge1", "bridge2"):
-            self.do(self.core.on_peer_up(bridge, Hello(bridge, "bridge"), self.now))
-        self.front("hz_citic", CITIC)
-        self.front("icbc", ICBC)
-        return self
-
-    def front(self, bank: str, *numbers: str, banks: tuple[str, ...] = ()) -> None:
-        hello = Hello(f"front-{bank}-1", "front", banks=banks or (bank,), numbers=numbers)
-        self.do(self.core.on_peer_up(hello.name, hello, self.now))
-
-    def do(self, effects: Effects) -> None:
-        for effect in effects:
-            if isinstance(effect, Send):
-                _, peer = effect.to  # type: ignore[misc]
-                self.sent.setdefault(peer, []).extend(effect.items)
-            elif isinstance(effect, Record):
-                self.rows += effect.rows
-            elif isinstance(effect, Count):
-                self.counts[effect.name, effect.labels] += effect.n
-                metrics.count(effect.name, effect.labels, effect.n)  # refuses what is not declared
-
-    def take(self, peer: str) -> list[Any]:
-        return self.sent.pop(peer, [])
-
-    def ask(self, bank: str, number: str, n: int = 1, **changes: Any) -> None:
-        self.do(self.core.on_requests(f"front-{bank}-1", self.envelopes(number, n, **changes), self.now))
-
-    def envelopes(
-        self, to: str, n: int = 1, *, priority: int = 0, kind: int = Kind.RECHARGE
-    ) -> list[Envelope]:
-        first = self.numbers + 1
-        self.numbers += n
-        return [
-            Envelope(
-                first + i, 1, to, kind, 5, 20_000, priority, f"trace{first + i}", b"body", f"k{first + i}"
-            )
-            for i in range(n)
-        ]
-
-    def answer(self, peer: str, items: list[Envelope], status: Status = Status.OK) -> None:
-        answers = [
-            Answer(item.id, status, b"re " + item.body if status is Status.OK else b"") for item in items
-        ]
-        self.do(self.core.on_answers(peer, answers, self.now))
-
-    def answer_all(self) -> None:
-        for bridge in ("bridge1", "bridge2"):
-            self.answer(bridge, self.take(bridge))
-
-    def routed(self, bank: str) -> dict[str, int]:
-        return {
-            labels[1]: n
-            for (name, labels), n in self.counts.items()
-            if labels[0] == bank and name == "qianzhi_routed_total"
-        }
-
-
-def statuses(answers: list[Any]) -> list[Status]:
-    return [answer.status for answer in answers if isinstance(answer, Answer)]
+from qianzhi.runtime.effects import Close, Count, Record, Send
 
 
 def test_a_request_goes_to_a_bridge_and_its_answer_comes_back_untouched() -> None:
@@ -382,63 +298,3 @@ def test_each_node_of_a_group_holds_its_part_of_a_banks_limits() -> None:
         in_flight=1, rate_per_second=1, burst=1
     )
     assert part_of(BankLimits(), 10, 20).rate_per_second == 0
-
-
-def test_a_node_that_leads_nowhere_sends_its_fronts_to_its_partner_until_a_bridge_is_back() -> None:
-    node = Node().up()
-    node.do(node.core.on_peer_down("bridge1", "lost", node.now))
-    assert node.take("front-hz_citic-1") == []
-    node.do(node.core.on_peer_draining("bridge2", True, node.now))
-    for front in ("front-hz_citic-1", "front-icbc-1"):
-        assert node.take(front) == [DrainNotice(True)]
-    assert node.take("bridge2") == [], "it is no business of the bridges"
-    node.ask("hz_citic", CITIC)
-    assert statuses(node.take("front-hz_citic-1")) == [Status.DRAINING]
-    node.ask("hz_citic", CITIC, priority=1, kind=Kind.REVERSAL)
-    assert [e.kind for e in node.take("bridge2")] == [Kind.REVERSAL]
-    assert not node.core.status(node.now)["ready"]
-    node.do(node.core.on_peer_up("bridge1", Hello("bridge1", "bridge"), node.now))
-    assert node.take("front-icbc-1") == [DrainNotice(False)]
-    node.ask("icbc", ICBC)
-    assert len(node.take("bridge1")) == 1
-
-
-def test_a_node_that_stands_by_stays_so_when_its_bridge_comes_back() -> None:
-    node = Node().up()
-    node.do(node.core.drain(True))
-    assert node.take("front-icbc-1") == [DrainNotice(True)]
-    for bridge in ("bridge1", "bridge2"):
-        node.do(node.core.on_peer_down(bridge, "lost", node.now))
-    node.do(node.core.on_peer_up("bridge1", Hello("bridge1", "bridge"), node.now))
-    assert node.take("front-icbc-1") == []
-    node.do(node.core.drain(False))
-    assert node.take("front-icbc-1") == [DrainNotice(False)]
-
-
-def test_a_front_whose_hello_was_answered_before_a_switch_hears_of_it() -> None:
-    node = Node().up()
-    node.do(node.core.drain(True))
-    node.do(node.core.drain(False))
-    node.front("abc", "103100000001")
-    assert node.take("front-abc-1") == [DrainNotice(False)]
-
-
-def test_a_silent_bridge_is_passed_over_and_shown() -> None:
-    node = Node().up()
-    node.ask("hz_citic", CITIC, 2)
-    node.answer("bridge2", node.take("bridge2"))
-    node.now = node.now.after(600_000)
-    node.ask("hz_citic", CITIC, 10)
-    assert len(node.take("bridge2")) == 10
-    peers = node.core.status(node.now)["peers"]
-    assert (peers["bridge1"]["silent"], peers["bridge2"]["silent"]) == (True, False)
-
-
-def test_a_heavier_bridge_takes_its_part_more() -> None:
-    core = Dispatcher("node1", ["b1", "b2"], EVERYWHERE, {}, weights={"b1": 30, "b2": 10})
-    hello = Hello("front-icbc-1", "front", banks=("icbc",), numbers=(ICBC,))
-    for bridge in ("b1", "b2"):
-        core.on_peer_up(bridge, Hello(bridge, "bridge"), NOW)
-    core.on_peer_up(hello.name, hello, NOW)
-    effects = core.on_requests(hello.name, Node().envelopes(ICBC, 40), NOW)
-    assert {e.to[1]: len(e.items) for e in effects if isinstance(e, Send)} == {"b1": 30, "b2": 10}  # type: ignore[index]
