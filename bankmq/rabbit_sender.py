@@ -67,7 +67,7 @@ class RabbitSender:
         self._session.start()
 
     def submit(self, items: list[Message]) -> None:
-        """Publish messages and keep them until their answers."""
+        """Publish messages, whose ids are UTF-8, and keep them until their answers."""
         self._interpreter.run(self._kept.submit(items, clock.now()))
         self._tell()
 
@@ -106,7 +106,9 @@ class RabbitSender:
         self._session.publish([self._publication(item, stamp) for item in send.items])
 
     def _publication(self, item: Message, stamp: int) -> Publication:
-        properties = Properties(message_id=item.message_id, reply_to=self._reply, timestamp=stamp)
+        # As text, which is what a returned message brings back and is known again by.
+        name = item.message_id.decode("utf-8")
+        properties = Properties(message_id=name, reply_to=self._reply, timestamp=stamp)
         key = self._names.control if item.control else self._names.main
         return Publication(item.message_id, self._names.exchange, key, item.body, properties)
 
