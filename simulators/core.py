@@ -4,13 +4,14 @@ The books behind it are a core of the platform's own with a database of its own;
 imported here.
 """
 
+import json
 import secrets
 import socket
 import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import uvicorn
 from fastapi import Depends, FastAPI, HTTPException
@@ -39,6 +40,7 @@ from simulators.core_faults import ANY, FAULTS, Fault, Faults
 DESCRIPTION = "What qianzhi asks of a core behind HTTP; docs/REMOTE_CORE.md says what each call means."
 KEEP_ALIVE_SECONDS = 30
 _REFUSALS: dict[int | str, dict[str, Any]] = {
+    400: {"model": Refusal, "description": "No JSON; nothing was done."},
     401: {"model": Refusal, "description": "No token, or a wrong one; nothing was done."},
     503: {"model": Refusal, "description": "Not now.  Nothing may be concluded about the calls."},
 }
@@ -53,9 +55,9 @@ class FaultOrder(Model):
     times: int = 1
 
 
-def make_core(books: Books, token: str = "", batch_max: int = BATCH_MAX) -> Faults:
+def make_core(books: Books | None, token: str = "", batch_max: int = BATCH_MAX) -> Faults:
     """Return the core as an ASGI application; without a `token` anybody may ask, with `batch_max` 0 it takes
-    no batches.
+    no batches.  Without `books` it can only say what its contract is.
     """
     app = FastAPI(title="Remote core", version=str(VERSION), description=DESCRIPTION)
     bearer = HTTPBearer(auto_error=False)
@@ -66,17 +68,16 @@ def make_core(books: Books, token: str = "", batch_max: int = BATCH_MAX) -> Faul
             raise HTTPException(401, "a bearer token is needed", {"WWW-Authenticate": "Bearer"})
 
     faults = Faults(app)
-    _add_calls(app, books, [Depends(allowed)], batch_max)
+    _add_calls(app, cast("Books", books), [Depends(allowed)], batch_max)
     _add_faults(app, faults)
     app.add_exception_handler(StoreError, _not_now)
     return faults
 
 
-def openapi(core: Faults) -> dict[str, Any]:
+def contract(core: Faults) -> str:
     """Return the contract as OpenAPI; the committed copy is docs/openapi/core.json."""
     app: Any = core.inner
-    found: dict[str, Any] = app.openapi()
-    return found
+    return json.dumps(app.openapi(), indent=1, ensure_ascii=False) + "\n"
 
 
 @contextmanager

@@ -3,18 +3,25 @@
 Shares nothing with the gateway of crm_bridge but the paper: what one side writes the other has to read.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 VERSION = 1
 BATCH_MAX = 200
 BILLS_MAX = 1_000
 
+
+def _whole(value: Any) -> Any:
+    """Take 5.0 for 5, as JSON Schema does: JSON knows one kind of number."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+WHOLE = BeforeValidator(_whole)
 Text = Annotated[str, Field(max_length=40)]
 Name = Annotated[str, Field(min_length=1, max_length=40)]
-Fen = Annotated[int, Field(ge=0, le=10**15)]
-Date = Annotated[int, Field(ge=0, le=99_999_999, description="YYYYMMDD")]
+Fen = Annotated[int, Field(ge=0, le=10**15), WHOLE]
+Date = Annotated[int, Field(ge=0, le=99_999_999, description="YYYYMMDD"), WHOLE]
 Count = Annotated[int, Field(ge=0)]
 
 ResultName = Literal[
@@ -76,7 +83,7 @@ class Credit(Model):
     bank: Text
     bank_number: Name
     bill: Text = ""
-    received_us: Annotated[int, Field(ge=0, lt=2**62, description="When the bridge first had it.")] = 0
+    received_us: Annotated[int, Field(ge=0, lt=2**62, description="When the bridge first had it."), WHOLE] = 0
 
 
 class Reversal(Model):

@@ -1,0 +1,88 @@
+"""`qianzhi simulate`: the other ends of our links, to try the platform on; never for production."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from qianzhi.cli.chosen import chosen
+from qianzhi.cli.output import USAGE, CommandError, say
+
+if TYPE_CHECKING:
+    from simulators.core_books import Books
+    from simulators.core_faults import Faults
+
+simulate_app = typer.Typer(help="The other ends of our links, to try things on.", no_args_is_help=True)
+
+
+@simulate_app.command("core")
+def simulate_core(
+    context: typer.Context,
+    host: Annotated[str, typer.Option("--host", help="The address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", min=1, max=65_535)] = 8070,
+    data: Annotated[
+        Path, typer.Option("--data", metavar="FILE", help="The books, an SQLite file of their own.")
+    ] = Path("var/remote-core.db"),
+    subscribers: Annotated[int, typer.Option("--subscribers", min=1, help="For an empty file.")] = 1_000,
+    token: Annotated[
+        str, typer.Option("--token", help="A reference, such as env:TOKEN; none by default.")
+    ] = "",
+    fault: Annotated[
+        list[str],
+        typer.Option("--fault", metavar="NAME[=SECONDS][:TIMES]", help="Calls that go wrong first."),
+    ] = [],  # noqa: B006 - typer reads it, nobody changes it
+    openapi: Annotated[bool, typer.Option("--openapi", help="Print the contract and end.")] = False,
+) -> None:
+    """Serve a remote core (docs/REMOTE_CORE.md) in the foreground, with books and faults of its own."""
+    from simulators.core import contract, make_core, serve
+
+    if openapi:
+        sys.stdout.write(contract(make_core(None)))
+        return
+    from qianzhi.runtime.secrets import KeyReferenceError, resolve_password
+
+    try:
+        secret = resolve_password(token, production=False, base=chosen(context).config) if token else ""
+    except KeyReferenceError as error:
+        raise CommandError(USAGE, f"--token: {error}") from error
+    core = make_core(books_in(data, subscribers), secret)
+    for text in fault:
+        arm(core, text)
+    say(f"a remote core at http://{host}:{port}, books in {data}; Ctrl-C ends it")
+    serve(core, host, port)
+
+
+def books_in(data: Path, subscribers: int) -> "Books":
+    """Open the books in a file, made and filled where there are none."""
+    from zoneinfo import ZoneInfo
+
+    from crm_bridge.gateway_errors import LockedError
+    from crm_bridge.seed import seed
+    from crm_bridge.settings import CoreSettings
+    from simulators.core_books import Books
+
+    data.parent.mkdir(parents=True, exist_ok=True)
+    url = f"sqlite:///{data.absolute()}"
+    try:
+        seed(url, subscribers)
+    except LockedError as error:
+        raise CommandError(USAGE, f"the books are in use: {error}", "take another --data") from error
+    return Books(CoreSettings(database=url), ZoneInfo("Asia/Shanghai"))
+
+
+def arm(core: "Faults", text: str) -> None:
+    """Let calls go wrong as `NAME[=SECONDS][:TIMES]` says; raises CommandError for what nobody knows."""
+    from simulators.core_faults import FAULTS, Fault
+
+    rest, _, times = text.partition(":")
+    name, _, seconds = rest.partition("=")
+    if (
+        name not in FAULTS
+        or not (times or "1").isdigit()
+        or not (seconds or "0").replace(".", "", 1).isdigit()
+    ):
+        raise CommandError(
+            USAGE, f"--fault {text!r}", f"NAME[=SECONDS][:TIMES] with one of {', '.join(FAULTS)}"
+        )
+    core.arm(Fault(name, float(seconds or 0)), int(times or 1))
