@@ -6,7 +6,7 @@ A peer with whom TLS does not come about is tried less and less often, like one 
 
 import os
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from twisted.application.internet import ClientService
 from twisted.internet.defer import Deferred, succeed
@@ -15,13 +15,12 @@ from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import Factory
 
 from qianzhi.runtime import metrics
+from qianzhi.runtime.tls import Protection
 from socket_pool.connection import Connection
 from socket_pool.interfaces import Handler, Reader
 from socket_pool.limits import SocketLimits
 from socket_pool.pool import Pool
-
-if TYPE_CHECKING:
-    from qianzhi.runtime.tls import Protection
+from socket_pool.tls import calling
 
 CONNECT_SECONDS = 5
 FIRST_PAUSE_SECONDS = 0.1
@@ -43,7 +42,7 @@ class SocketClient:
         reactor: Any,
         connect_seconds: float = CONNECT_SECONDS,
         longest_pause_seconds: float = LONGEST_PAUSE_SECONDS,
-        tls: "Protection | None" = None,
+        tls: Protection | None = None,
     ) -> None:
         """`name` labels the metrics; `longest_pause_seconds` bounds the pause before connecting again.
         Nothing is opened yet.  Raises TlsError for protection that could not tell who answers.
@@ -54,8 +53,6 @@ class SocketClient:
         endpoint: Any = HostnameEndpoint(reactor, host, port, timeout=connect_seconds)
         factory: Any = _Factory(self.pool)
         if tls is not None:
-            from socket_pool.tls import calling  # loads OpenSSL, which is not needed elsewhere
-
             factory = calling(tls, host, factory)
         self._service = ClientService(endpoint, factory, retryPolicy=self._pause_seconds, clock=reactor)
 

@@ -6,7 +6,7 @@ A balancer that the site names must say who dials, and what it says is not belie
 """
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IAddress
@@ -14,14 +14,12 @@ from twisted.internet.protocol import Factory, connectionDone
 from twisted.internet.protocol import Protocol as TwistedProtocol
 from twisted.python.failure import Failure
 
+from qianzhi.runtime.tls import Protection
 from socket_pool.interfaces import Handler, Reader
 from socket_pool.limits import SocketLimits, is_allowed, lies_in
 from socket_pool.pool import Pool
 from socket_pool.proxy import Dialler, HeaderReader, ProxyHeaderError
-
-if TYPE_CHECKING:
-    from qianzhi.runtime.tls import Protection
-    from socket_pool.tls import TlsFactory
+from socket_pool.tls import TlsFactory, accepting
 
 
 class SocketServer:
@@ -38,7 +36,7 @@ class SocketServer:
         name: str = "server",
         reactor: Any,
         short_seconds: float = 0,
-        tls: "Protection | None" = None,
+        tls: Protection | None = None,
         proxies: tuple[str, ...] = (),
     ) -> None:
         """`port` 0 takes a free one; `name` labels the metrics; `short_seconds`, if not 0, is how long the
@@ -50,11 +48,7 @@ class SocketServer:
         self._reactor = reactor
         self._listening: Any = None
         self._proxies = proxies
-        self._tls = None
-        if tls is not None:
-            from socket_pool.tls import accepting  # loads OpenSSL, which is not needed elsewhere
-
-            self._tls = accepting(tls)
+        self._tls = accepting(tls) if tls is not None else None
         self.pool = Pool(name, limits, new_reader, handler, reactor, short_seconds)
 
     def start(self) -> int:
@@ -90,7 +84,7 @@ class SocketServer:
 class Gate:
     """Decides who may connect, once it is known who dials."""
 
-    def __init__(self, pool: Pool, tls: "TlsFactory | None") -> None:
+    def __init__(self, pool: Pool, tls: TlsFactory | None) -> None:
         self.pool = pool
         self._tls = tls
         self.waiting = 0  # connections whose PROXY header is still to come

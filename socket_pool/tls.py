@@ -1,13 +1,12 @@
-"""TLS beneath the connections of a pool.  Loaded only where a listener or caller is protected."""
+"""TLS beneath the connections of a pool."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from twisted.internet.protocol import Factory
 from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 
-if TYPE_CHECKING:
-    from qianzhi.runtime.tls import Protection
-    from socket_pool.connection import Connection
+from qianzhi.runtime.tls import Protection
+from socket_pool.connection import Connection
 
 
 class TlsFactory(TLSMemoryBIOFactory):
@@ -17,19 +16,19 @@ class TlsFactory(TLSMemoryBIOFactory):
 
     protocol = TLSMemoryBIOProtocol
 
-    def around(self, connection: "Connection") -> TLSMemoryBIOProtocol:
+    def around(self, connection: Connection) -> TLSMemoryBIOProtocol:
         """Return the TLS of a connection that the gate has admitted."""
         return self.protocol(self, connection)  # type: ignore[no-untyped-call]
 
 
-def accepting(protection: "Protection") -> TlsFactory:
+def accepting(protection: Protection) -> TlsFactory:
     """Return what puts TLS around connections that come in; raises TlsError without a certificate."""
     creator: Any = protection.server
     factory: Any = Factory()
     return TlsFactory(creator, False, factory)
 
 
-def calling(protection: "Protection", host: str, factory: Any) -> TlsFactory:
+def calling(protection: Protection, host: str, factory: Any) -> TlsFactory:
     """Return what puts TLS around the connections of `factory` to `host`; raises TlsError where nobody could
     tell who answers there.
     """

@@ -39,10 +39,19 @@ def _tables_of(site: "Site", daemon: str) -> list[str]:
     from qianzhi.link.site import fronts
 
     used = {site.link.tls}
+    if daemon in site.bridges:
+        used.add(_remote_tls(site))
     used.update(site.banks[bank].tls for name, bank, _, _ in fronts(site) if name == daemon)
     if site.broker is not None and daemon in {name for name, _, _, _ in fronts(site)}:
         used.add(site.broker.tls)
     return sorted(used - {""})
+
+
+def _remote_tls(site: "Site") -> str:
+    """Return the table that [core.remote] names; what else is wrong there, the core's own check says."""
+    remote = site.core.get("remote")
+    name = remote.get("tls", "") if isinstance(remote, dict) else ""
+    return name if isinstance(name, str) else ""
 
 
 def _use_problems(site: "Site", profiles: "Mapping[str, Profile]") -> Iterator[Problem]:
@@ -50,11 +59,15 @@ def _use_problems(site: "Site", profiles: "Mapping[str, Profile]") -> Iterator[P
     table = site.tls.get(site.link.tls)
     if table is not None and not (table.certificate and table.knows_peer):
         yield Problem(site.file, "link.tls", f"{site.link.tls!r}, which proves one end only", both)
+    called = {"core.remote.tls": _remote_tls(site)}
     if site.broker is not None:
-        table = site.tls.get(site.broker.tls)
+        called["broker.tls"] = site.broker.tls
+    for key, name in called.items():
+        table = site.tls.get(name)
         if table is not None and not table.knows_peer:
-            found = f"{site.broker.tls!r}, which cannot tell who answers"
-            yield Problem(site.file, "broker.tls", found, "a table with ca or pins")
+            yield Problem(
+                site.file, key, f"{name!r}, which cannot tell who answers", "a table with ca or pins"
+            )
     for bank, place in site.banks.items():
         table = site.tls.get(place.tls)
         if table is not None and not table.certificate:

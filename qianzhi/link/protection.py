@@ -1,12 +1,9 @@
 """The protection that a setting `tls = NAME` of a site asks for, made from the site's own tables."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from qianzhi.link.tables import Site
-
-if TYPE_CHECKING:
-    from qianzhi.runtime.tls import Protection
+from qianzhi.runtime.tls import Protection
 
 
 def config_folder(site: Site) -> Path:
@@ -15,10 +12,8 @@ def config_folder(site: Site) -> Path:
     return folder.parent if folder.name == "sites" else folder
 
 
-def protection_of(site: Site, name: str) -> "Protection | None":
+def protection_of(site: Site, name: str) -> Protection | None:
     """Return the protection of that name, None for an empty one; raises TlsError for files of no use."""
     if not name:
         return None
-    from qianzhi.runtime.tls import Protection  # loads OpenSSL, which is not needed elsewhere
-
     return Protection(name, site.tls[name], config_folder(site))

@@ -1,6 +1,6 @@
 """Every protection that this process has in use: looked at twice a minute, and read anew when asked.
 
-Apart from `tls`, so that a daemon without TLS loads nothing of it.
+Apart from `tls`, so that what every daemon does for its certificates needs to know none of them.
 """
 
 import weakref
