@@ -11,7 +11,7 @@ from crm_bridge.gateway_errors import RaceError, StoreError
 from crm_bridge.remote.gateway import RemoteGateway
 from qianzhi.runtime import clock, metrics
 from qianzhi.runtime.effects import Alarm
-from qianzhi.runtime.log import get_logger
+from qianzhi.runtime.log import end_process, get_logger
 from qianzhi.runtime.now import SECOND_US
 
 PAUSE_SECONDS = 1.0
@@ -60,5 +60,9 @@ class Settler:
         return left
 
     def _run(self) -> None:
-        while not self._stopping.wait(PAUSE_SECONDS):
-            self.look()
+        try:
+            while not self._stopping.wait(PAUSE_SECONDS):
+                self.look()
+        finally:
+            if not self._stopping.is_set():
+                end_process("settler failed", "open outcomes would stay open")

@@ -10,8 +10,10 @@ from typing import Any, NamedTuple
 
 import msgspec
 from sqlalchemy import Connection, TextClause, text
+from sqlalchemy.exc import DBAPIError
 
 from crm_bridge.database.store import open_engine, reading, translated
+from crm_bridge.gateway_errors import StoreError
 from crm_bridge.journal import Row
 from crm_bridge.journal_decide import Changes as JournalChanges
 from crm_bridge.journal_totals import Day, Totals
@@ -108,11 +110,17 @@ class ClaimStore:
             return load_rows(connection, keys)
 
     def overdue(self, before_us: int, claims_max: int) -> list[Claim]:
-        """Return the oldest open claims made before an instant."""
+        """Return the oldest open claims made before an instant; raises StoreError, also where there is no
+        journal yet.
+        """
         sql = """SELECT request, part, since_us FROM journal_claims WHERE request IS NOT NULL
             AND since_us < :before_us ORDER BY since_us LIMIT :claims_max"""
-        with translated(), self._engine.connect() as connection:
-            return _claims(connection.execute(text(sql), {"before_us": before_us, "claims_max": claims_max}))
+        given = {"before_us": before_us, "claims_max": claims_max}
+        try:
+            with translated(), self._engine.connect() as connection:
+                return _claims(connection.execute(text(sql), given))
+        except DBAPIError as error:
+            raise StoreError("there is no journal yet") from error
 
     def close(self) -> None:
         """Let the database go."""
