@@ -31,6 +31,7 @@ from qianzhi.runtime import clock, metrics
 from qianzhi.runtime.log import get_logger
 
 CONNECT_SECONDS = 5
+GREETING_SECONDS = 5
 LOOK_SECONDS = 1.0
 DEPTHS_SECONDS = 10.0
 STOP_SECONDS = 3.0
@@ -107,6 +108,7 @@ class AmqpSession:
         connections: Any = _Connections(self._new_connection)
         self._service: Any = ClientService(hosts, connections, retryPolicy=self._pause_seconds, clock=reactor)
         self._connection: AmqpConnection | None = None
+        self._greeting: AmqpConnection | None = None  # until the broker has let us in
         self._channel: AmqpChannel | None = None
         self._tags: Iterator[int] = itertools.count(1)
         self._accepted: set[str] = set()  # queues whose other properties we live with
@@ -192,7 +194,7 @@ class AmqpSession:
 
     def connection_open(self, connection: AmqpConnection) -> None:
         """The broker has let us in."""
-        self._connection = connection
+        self._connection, self._greeting = connection, None
         self._open_channel()
 
     def connection_read(self) -> None:
@@ -213,6 +215,7 @@ class AmqpSession:
 
     def connection_lost(self, connection: AmqpConnection, reason: str) -> None:
         """Note why; `ClientService` dials again."""
+        self._greeting = None
         if self._connection is connection:
             self._connection = None
         if self._stopping is not None:
@@ -289,13 +292,11 @@ class AmqpSession:
 
     def _new_connection(self) -> AmqpConnection:
         broker = self._broker
-        return AmqpConnection(
-            parameters(
-                broker.user, broker.password, broker.vhost, broker.heartbeat_seconds, broker.blocked_seconds
-            ),
-            self,
-            self._reactor,
+        how = parameters(
+            broker.user, broker.password, broker.vhost, broker.heartbeat_seconds, broker.blocked_seconds
         )
+        self._greeting = AmqpConnection(how, self, self._reactor)
+        return self._greeting
 
     def _on_unreachable(self, name: str, reason: str) -> None:
         if self._stopping is None:
@@ -309,12 +310,24 @@ class AmqpSession:
         return float(min(seconds, self._broker.retry_seconds_max))
 
     def _look(self) -> None:
-        """Leave a connection whose broker confirms nothing and does not say why."""
-        oldest_us = self._channel.oldest_us if self._channel is not None else None
-        if oldest_us is None or self._connection is None or self._connection.blocked:
+        """Leave a connection whose broker says nothing, or confirms nothing and does not say why.
+
+        pika would notice the silence, by its own count, up to fifteen seconds later.
+        """
+        connection, now_us = self._connection, clock.now().mono_us
+        greeting = self._greeting
+        if greeting is not None and now_us - greeting.made_us > GREETING_SECONDS * SECOND_US:
+            greeting.give_up(f"it did not greet us as a broker within {GREETING_SECONDS} seconds")
+        if connection is None:
             return
-        if clock.now().mono_us - oldest_us > self._broker.blocked_seconds * SECOND_US:
-            self._connection.give_up(f"nothing was confirmed for {self._broker.blocked_seconds} seconds")
+        silent_seconds = 2 * self._broker.heartbeat_seconds
+        if now_us - connection.heard_us > silent_seconds * SECOND_US:
+            connection.give_up(f"nothing was heard for {silent_seconds} seconds")
+        oldest_us = self._channel.oldest_us if self._channel is not None else None
+        if oldest_us is None or connection.blocked:
+            return
+        if now_us - oldest_us > self._broker.blocked_seconds * SECOND_US:
+            connection.give_up(f"nothing was confirmed for {self._broker.blocked_seconds} seconds")
 
     def _count(self) -> None:
         if self._channel is not None and self._channel.open:

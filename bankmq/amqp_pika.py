@@ -22,6 +22,8 @@ from twisted.internet.interfaces import IPushProducer
 from twisted.python.failure import Failure
 from zope.interface import implementer  # type: ignore[import-untyped]
 
+from qianzhi.runtime import clock
+
 UNREADABLE_HEADERS = "unreadable"
 ABORT_SECONDS = 2.0
 
@@ -74,6 +76,7 @@ class AmqpConnection(TwistedProtocolConnection):  # type: ignore[misc]  # pika h
         self._aborting: Any = None
         self._full = False
         self.blocked = False
+        self.made_us = self.heard_us = clock.now().mono_us
         self.ready.addErrback(lambda _: None)
         self._impl._adapter_disconnect_stream = self._disconnect
         self._impl.add_on_connection_blocked_callback(self._on_blocked)
@@ -103,6 +106,7 @@ class AmqpConnection(TwistedProtocolConnection):  # type: ignore[misc]  # pika h
 
     def dataReceived(self, data: bytes) -> None:
         """Parse what came, then let the owner work on all of it at once."""
+        self.heard_us = clock.now().mono_us
         try:
             super().dataReceived(data)
         except _MALFORMED as error:
@@ -152,8 +156,13 @@ class AmqpConnection(TwistedProtocolConnection):  # type: ignore[misc]  # pika h
         self._owner.connection_writable()
 
     def _disconnect(self) -> None:
-        """Close the transport; one that cannot flush what it holds is cut off after a moment."""
+        """Close the transport; one that cannot flush what it holds is cut off after a moment.
+
+        pika's adapter forgets its error over the end of the transport, so it is kept here.
+        """
         transport = self.transport
+        if self._impl._error is not None:
+            self._reason = self._reason or plain_reason(self._impl._error)
         if transport is None or self._aborting is not None:
             return
         transport.unregisterProducer()

@@ -38,6 +38,8 @@ class Alone:
         self._failures = _read(path)
         self._waiting: deque[Delivery] = deque()
         self._timer: Any = None
+        with contextlib.suppress(OSError):
+            path.parent.mkdir(parents=True, exist_ok=True)
 
     def put_aside(self, items: list[Delivery], handle: Handle) -> list[Delivery]:
         """Return the deliveries that come for the first time; the others are handled alone, from the next
