@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import fuzz_lines as lines
+import fuzz_proxy
 import msgspec
 from fuzz_codecs import codec_check
 from fuzz_specs import MESSAGES, SPECS
@@ -128,6 +129,7 @@ PARSERS: dict[str, Parser] = {
         lambda: lines.keys_check(compiled("iso_packed")), lambda: lines.key_seeds(compiled("iso_packed")), 64
     ),
     "pin": _plain(lines.check_pin, lines.PIN_SEEDS, 16),
+    "proxy": _plain(fuzz_proxy.check_proxy, fuzz_proxy.SEEDS, 256),
     "texts": _plain(lines.check_texts, lines.TEXT_SEEDS, 64),
     "spec": _plain(lines.check_spec, [msgspec.json.encode(tree) for tree in SPECS.values()], 2048),
     "packager": _plain(lines.check_packager, lines.PACKAGER_SEEDS, 1024),
