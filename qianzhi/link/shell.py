@@ -15,6 +15,7 @@ from twisted.internet.defer import Deferred, DeferredList
 from qianzhi.link.events import Answers, DrainNotice, Hello, LinkEvent, PeerDown, PeerUp, Requests
 from qianzhi.link.messages import Answer, Envelope
 from qianzhi.link.mux import NONCE_BYTES, Mux, MuxEvent, Side, add_event
+from qianzhi.link.stalls import TICK_US, Stalls, shortened
 from qianzhi.link.tables import LinkTable
 from qianzhi.runtime import clock, metrics
 from qianzhi.runtime.log import get_logger
@@ -62,6 +63,8 @@ class Link:
         self._turn = False
         self._waiting: dict[str, list[Any]] = {}
         self._timer: Any = None
+        self._stalls = Stalls(clock.now().mono_us)
+        self._ticker: Any = None
 
     def listen(self, host: str, port: int) -> "LinkServer":
         """Listen for peers; `port` 0 takes a free one.  Raises twisted's CannotListenError."""
@@ -99,8 +102,9 @@ class Link:
 
     def stop(self) -> "Deferred[Any]":
         """Close everything, after what waits has been written."""
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
+        for timer in (self._timer, self._ticker):
+            if timer is not None and timer.active():
+                timer.cancel()
         return DeferredList([end.stop() for end in self._ends])
 
     def opened(self, conn: int, end: "LinkServer | LinkClient", side: Side, expected: str) -> None:
@@ -109,6 +113,9 @@ class Link:
         self._muxes[conn] = (mux, end)
         end.send(conn, mux.start(clock.now()))
         self._set_timer()
+        if self._ticker is None:
+            self._stalls = Stalls(clock.now().mono_us)
+            self._tick()
 
     def received(self, items: list[tuple[int, bytes]]) -> None:
         """Take one wake-up's bytes, whole, to the daemon, and write what it sends in answer."""
@@ -120,7 +127,9 @@ class Link:
                 for event in mux.receive_data(data, now):
                     add_event(found.setdefault(conn, []), event)
                 self._after(conn, mux, end)
-        self._tell([pair for conn, events in found.items() for pair in self._named(conn, events)])
+        told = [pair for conn, events in found.items() for pair in self._named(conn, events)]
+        late_us = self._stalls.late_us(now.mono_us)
+        self._tell(list(shortened(told, late_us)) if late_us else told)
 
     def closed(self, conn: int, reason: str) -> None:
         """A connection has gone."""
@@ -198,6 +207,10 @@ class Link:
         if due is not None:
             delay_us = max(0, due - clock.now().mono_us)
             self._timer = self._reactor.callLater(delay_us / SECOND_US, self._on_timer)
+
+    def _tick(self) -> None:
+        self._stalls.tick(clock.now().mono_us)
+        self._ticker = self._reactor.callLater(TICK_US / SECOND_US, self._tick)
 
     def _on_timer(self) -> None:
         now: Now = clock.now()

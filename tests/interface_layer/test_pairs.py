@@ -300,3 +300,16 @@ def test_another_machines_daemon_is_known_by_its_heartbeat(
         drain_command(house.chosen, "node9", Wish())
     assert unknown.value.code == USAGE
     assert "node1: takes requests again" in capsys.readouterr().out
+
+
+def test_a_node_that_stood_still_passes_nothing_on_whose_time_was_over_meanwhile(house: House) -> None:
+    house.kill("node1", signal.SIGSTOP)
+    spent = [Envelope(n, 1, NUMBER, 2, 0, 300, 0, f"t{n}", b"", f"spent{n}") for n in range(10**9, 10**9 + 5)]
+    house.run(lambda: house.links["front"].send("node1", spent))
+    house.ask(1, 2)
+    house.until(lambda: house.peer("node1") == "silent")
+    until_us = clock.now().mono_us + 700_000
+    house.until(lambda: clock.now().mono_us > until_us)
+    house.kill("node1", signal.SIGCONT)
+    assert {outcome.status for outcome in house.answered(2)} == {Status.OK}
+    assert {envelope.key for _, envelope in house.taken} == {"k1", "k2"}
