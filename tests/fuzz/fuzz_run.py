@@ -102,7 +102,7 @@ def _fuzz(name: str, options: list[str]) -> None:
     """Become the fuzzer of one parser; never returns."""
     import atheris
 
-    with atheris.instrument_imports(include=["qianzhi", "crm_bridge"]):
+    with atheris.instrument_imports(include=["qianzhi", "crm_bridge", "socket_pool"]):
         from fuzz_parsers import PARSERS
     check = PARSERS[name].check()
     atheris.Setup([sys.argv[0], *options], check)
