@@ -33,7 +33,7 @@ def servers_of(chosen: "Chosen") -> Iterator[None]:
     try:
         require(*packages_of(site))
         with contextlib.ExitStack() as stack:
-            start_all(chosen, site, stack)
+            say("\n".join(where(start_all(chosen, site, stack))))
             yield
     except PackagesMissing as error:
         raise CommandError(USAGE, "the servers of this site", str(error)) from error
@@ -59,6 +59,16 @@ class Servers(NamedTuple):
     broker: "Broker | None"
     database: "Postgres | None"
     standby: "Postgres | None"
+
+
+def where(servers: Servers) -> Iterator[str]:
+    """Say where each server listens and which process it is, for whoever wants to see it end."""
+    if servers.broker is not None:
+        broker = servers.broker
+        yield f"RabbitMQ on {broker.host}:{broker.port}, process {broker.pid}"
+    for name, server in (("PostgreSQL", servers.database), ("its standby", servers.standby)):
+        if server is not None:
+            yield f"{name} on {server.host}:{server.port}, process {server.pid}, data in {server.data}"
 
 
 def start_all(chosen: "Chosen", site: "Site", stack: contextlib.ExitStack) -> Servers:
