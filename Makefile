@@ -29,12 +29,12 @@ CODE := qianzhi frontends bankmq socket_pool interface_layer crm_bridge simulato
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup run demo test check fuzz lock clean
+.PHONY: help setup run demo test test-ibmmq check fuzz lock clean
 
 help:  ## show this list
 	@echo "usage: make TARGET [PYTHON=python3.11]"
 	@echo
-	@sed -n 's/^\([a-z-]*\):.*  ## \(.*\)/  \1@\2/p' $(MAKEFILE_LIST) | awk -F@ '{printf "%-9s %s\n", $$1, $$2}'
+	@sed -n 's/^\([a-z-]*\):.*  ## \(.*\)/  \1@\2/p' $(MAKEFILE_LIST) | awk -F@ '{printf "%-10s %s\n", $$1, $$2}'
 
 setup: $(VENV)/.dev  ## make .venv/ with everything that run, test and check need
 
@@ -46,6 +46,9 @@ demo: $(VENV)/.run  ## a bounded run that proves itself: SITE=carrier|pair DEMO_
 
 test: $(VENV)/.dev  ## run every test (some eight minutes on two cores)
 	@$(BIN)/python -m pytest
+
+test-ibmmq: $(VENV)/.dev  ## test queues on a real queue manager of IBM MQ (docs/IBM_MQ.md)
+	@$(BIN)/python -m pytest tests/bankmq/ibmmq_live.py
 
 check: $(VENV)/.dev  ## format, lint, types, the layers' contracts and the tidiness of the tree
 	@$(BIN)/ruff format --check $(wildcard $(CODE))

@@ -67,7 +67,7 @@ def load_client() -> Any:
     """Return the module `ibmmq`; raises QueueError where it, or IBM's client library, is missing."""
     try:
         return importlib.import_module("ibmmq")
-    except ImportError as error:
+    except (ImportError, OSError) as error:
         raise QueueError(
             f"IBM MQ cannot be used: {error}; install IBM's MQ client and then `pip install ibmmq` "
             "(docs/IBM_MQ.md)"

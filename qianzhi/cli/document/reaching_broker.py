@@ -59,7 +59,14 @@ def _connecting(page: Page, facts: Facts, names: BankNames) -> None:
         (Both("login", "登录机制"), Both("PLAIN", "PLAIN")),
         (Both("user", "用户"), code(names.user)),
         (Both("password", "口令"), secret),
-        (Both("heartbeat", "心跳"), Both("ask for 10 s", "建议 10 秒")),
+        (
+            Both("heartbeat", "心跳"),
+            Both(
+                "ask for 10 to 60 s, and let your client read from the connection at least that often, "
+                "also while nothing is asked",
+                "建议 10 至 60 秒；空闲时也须至少以此频率读取连接",
+            ),
+        ),
         (
             Both("exchange to which you publish", "发布到的交换机"),
             Both(
