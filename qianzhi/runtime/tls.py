@@ -57,7 +57,7 @@ class Protection:
         self._log = get_logger("tls")
         self._stamp = stamp_of(table, base)
         self._fault = ""
-        self._told_days: dict[str, int] = {}
+        self._told: dict[str, tuple[object, int]] = {}  # of what, by its end: the days that were told
         self._logged_us: dict[str, int] = {}
         self._pins = frozenset(pin.lower() for pin in table.pins)
         self._use(read_material(name, table, base))
@@ -101,7 +101,6 @@ class Protection:
             self._alarm("certificate_unusable", {"error": self._fault, "in_force": "what was read before"})
             return False
         self._fault = ""
-        self._told_days.clear()
         metrics.count("qianzhi_tls_reloads_total", (self.name, "done"))
         self._log.info("certificates read", tls=self.name)
         self._tell_ends()
@@ -161,13 +160,13 @@ class Protection:
             left_seconds = end.timestamp() - now_seconds
             metrics.gauge("qianzhi_certificate_expires_seconds", (self.name, what), left_seconds)
             days = next((days for days in (0, *ALARM_DAYS) if left_seconds <= days * DAY_SECONDS), None)
-            if what == "crl" and days not in (0, None):
-                continue  # renewed every few days at most sites
-            if days is not None and days < self._told_days.get(what, ALARM_DAYS[-1] + 1):
-                self._told_days[what] = days
-                self._alarm(
-                    "certificate_expires", {"what": what, "days": days, "on": f"{end:%Y-%m-%d %H:%M} UTC"}
-                )
+            if days is None or (what == "crl" and days > 1):
+                continue  # a list lives for days only, and is renewed in its last ones
+            told_end, told_days = self._told.get(what, (end, ALARM_DAYS[-1] + 1))
+            if end != told_end or days < told_days:
+                self._told[what] = (end, days)
+                fields = {"what": what, "days": days, "on": f"{end:%Y-%m-%d %H:%M} UTC"}
+                self._alarm("certificate_expires", fields)
 
     def _alarm(self, name: str, fields: dict[str, Any]) -> None:
         metrics.count("qianzhi_alarms_total", (name,))

@@ -142,6 +142,26 @@ def test_each_threshold_is_told_when_it_comes(
     assert metrics.value("qianzhi_certificate_expires_seconds", ("banks", "own")) == -2 * 86_400
 
 
+@pytest.mark.parametrize(("days", "told"), [(5, 0), (0.5, 1)])
+def test_the_last_day_of_a_revocation_list_is_told(ca: Any, tmp_path: Path, days: float, told: int) -> None:
+    ca.revoke("crl", days=days)
+    before = alarms("certificate_expires")
+    Protection("banks", OWN, tmp_path).look()
+    assert alarms("certificate_expires") == before + told
+
+
+def test_a_renewed_certificate_has_its_own_last_days(ca: Any, tmp_path: Path) -> None:
+    ca.issue("own", "own.example", days=20)
+    before = alarms("certificate_expires")
+    protection = Protection("banks", OWN, tmp_path)
+    ca.revoke("crl")
+    protection.look()
+    assert alarms("certificate_expires") == before + 1, "another list makes the certificate no news"
+    ca.issue("own", "own.example", days=25)
+    protection.look()
+    assert alarms("certificate_expires") == before + 2
+
+
 def test_new_files_are_noticed_and_bad_ones_leave_the_old_in_force(ca: Any, tmp_path: Path) -> None:
     protection = Protection("renewed", OWN, tmp_path)
     before, reloads = protection.status()["ends"]["own"], ("qianzhi_tls_reloads_total", ("renewed", "done"))
