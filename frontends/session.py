@@ -77,7 +77,6 @@ class Session:
         self._writes = Writes(line.bank, line.author, saved.stamp)
         self._mac_failures = 0
         self._signed_on = saved.signed_on
-        self._trouble = ""
         self._handlers = {
             SIGN_ON: self._on_sign_on,
             SIGN_OFF: self._on_sign_off,
@@ -95,9 +94,9 @@ class Session:
     @property
     def deadline(self) -> int | None:
         """When `on_time` is wanted next (monotonic); without a connection there is nothing to do."""
-        if not self._echoes.connections:
-            return None
-        times = [self._echoes.deadline, self._delivery.deadline if self._delivery else None]
+        times = [self._writes.deadline]
+        if self._echoes.connections:
+            times += [self._echoes.deadline, self._delivery.deadline if self._delivery else None]
         return min((time for time in times if time is not None), default=None)
 
     @property
@@ -118,7 +117,7 @@ class Session:
             "connections": len(self._echoes.connections),
             "silent_seconds": self._echoes.silent_seconds(now),
             "keys": self._keys.shown() if self._keys is not None else {},
-            "store": self._trouble or "ok",
+            "store": self._writes.trouble or "ok",
         }
 
     # Connections
@@ -143,7 +142,7 @@ class Session:
         handler = self._handlers.get(name)
         if handler is None:
             self._answer(asked, Result.UNSUPPORTED, now, out)
-        elif self._trouble and name != ECHO:
+        elif self._writes.trouble and name != ECHO:
             self._answer(asked, Result.UNAVAILABLE, now, out)
         elif len(self._writes) >= STEPS_MAX and name != ECHO:
             self._answer(asked, Result.BUSY, now, out)
@@ -211,9 +210,7 @@ class Session:
 
     def on_trouble(self, why: str, out: Outbox) -> None:
         """Note that the store cannot be used (`why`), or can again (empty)."""
-        if why:
-            out.alarm("store_unwritable", why=why)
-        self._trouble = why
+        self._writes.on_trouble(why, out)
 
     def _adopt(self, saved: Saved, now: Now, out: Outbox) -> bool:
         """Take up the rows as they are; False where another instance keeps its keys under another master."""
@@ -234,6 +231,7 @@ class Session:
 
     def on_time(self, now: Now, out: Outbox) -> None:
         """Test silent connections, and send a key again that was not answered."""
+        self._writes.on_time(now, out)
         self._echoes.on_time(now, out)
         if self._echoes.connections:
             self._continue_delivery(now, out)
@@ -268,7 +266,8 @@ class Session:
         """Store the new state and then act on it; signing off is in force at once, the safe way round."""
         self._signed_on = self._signed_on and signed_on
         row = SignOnRow(self._line.bank, signed_on, now.wall_us)
-        self._writes.store([*rows, row], partial(self._sign_stored, signed_on, steps.then), steps.anew, out)
+        then = partial(self._sign_stored, signed_on, steps.then)
+        self._writes.store([*rows, row], Written(then, steps.anew), now, out)
 
     def _sign_stored(self, signed_on: bool, then: Step, now: Now, out: Outbox) -> None:
         self._signed_on = signed_on
@@ -298,7 +297,7 @@ class Session:
         if told:
             dress = partial(exchange.write, told=told)
             then = partial(self._answer_approved, asked, dress)
-            self._writes.store(rows, then, partial(self._on_key_request, asked), out)
+            self._writes.store(rows, Written(then, partial(self._on_key_request, asked)), now, out)
         else:
             self._answer(asked, Result.BUSY, now, out)
 
@@ -316,7 +315,7 @@ class Session:
         out.note("key_taken", now.wall_us, check_value=self.status(now)["keys"].get("pending", ""))
         dress = partial(exchange.confirm, delivered=delivered)
         then = partial(self._answer_approved, asked, dress)
-        return self._writes.store(rows, then, partial(self._on_key_delivery, asked), out)
+        return self._writes.store(rows, Written(then, partial(self._on_key_delivery, asked)), now, out)
 
     def _deliver(self, source: Hashable, now: Now, out: Outbox) -> None:
         """Deliver a new key on this connection, or say the one again that waits for its answer."""
@@ -330,7 +329,7 @@ class Session:
             return
         rows = delivery.make(self._serials, self.admits, now)
         if rows:
-            self._writes.store(rows, self._send_key, self._deliver_anew, out)
+            self._writes.store(rows, Written(self._send_key, self._deliver_anew), now, out)
         delivery.repeat(list(self._echoes.connections), now, out)
 
     def _send_key(self, now: Now, out: Outbox) -> None:
@@ -350,12 +349,11 @@ class Session:
             self._delivery.on_proved(now)
         current, rows = self._keys.promote(now)
         shown = current.check_value.hex().upper()
-        self._writes.store(
-            rows,
+        steps = Written(
             lambda now, out: out.note("key_installed", now.wall_us, check_value=shown),
-            lambda now, out: self._install_anew(shown, now, out),
-            out,
+            partial(self._install_anew, shown),
         )
+        self._writes.store(rows, steps, now, out)
 
     def _install_anew(self, shown: str, now: Now, out: Outbox) -> None:
         """Put a proved key in force, unless another instance has done so or put one in its place."""
@@ -384,7 +382,8 @@ class Session:
     def _lease(self, now: Now, out: Outbox) -> None:
         row = self._serials.lease() if self._rules.echo_seconds or self._delivery else None
         if row is not None:
-            self._writes.store([row], lambda now, out: self._serials.on_stored(row), self._lease, out)
+            steps = Written(lambda now, out: self._serials.on_stored(row), self._lease)
+            self._writes.store([row], steps, now, out)
 
 
 def _nothing(now: Now, out: Outbox) -> None:

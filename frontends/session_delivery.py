@@ -49,6 +49,7 @@ class Delivery:
         self._renew_us = self._renewal(now, keys.age_us("current", now) or 0)
         self._wanted = False
         self._told = ""  # the check value of the key that was told last
+        self._in_force = keys.shown().get("current", "")
         self._source: Hashable = None
         self._making = False
         self._frame = b""
@@ -111,9 +112,9 @@ class Delivery:
         """Look at keys that another instance has changed: one that it has put in force is told no more."""
         if self._match is not None and self._shown() != self._told:
             self._match, self._making, self._due_us = None, False, None
-        age_us = self._keys.age_us("current", now)
-        if age_us is not None:
-            self._renew_us = self._renewal(now, age_us)
+        if self._keys.shown().get("current", "") != self._in_force:
+            self._in_force = self._keys.shown().get("current", "")
+            self._renew_us = self._renewal(now, self._keys.age_us("current", now) or 0)
         if self._wanted:
             self._due_us = now.mono_us
 

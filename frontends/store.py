@@ -58,6 +58,8 @@ FIRST = (
     "INSERT INTO {s}lines (line, signed_on, changed_us) VALUES (:line, 0, 0) ON CONFLICT (line) DO NOTHING"
 )
 SET_STAMP = "UPDATE {s}lines SET stamp = :stamp WHERE line = :line AND stamp = :after"
+# A write that is there already is written again: its COMMIT then waits for a synchronous standby as well.
+SAME_STAMP = "UPDATE {s}lines SET stamp = :stamp WHERE line = :line AND stamp = :stamp"
 KEEP_KEY = (
     "INSERT INTO {s}line_keys (line, slot, wrapped, check_value, since_us)"
     " VALUES (:line, :slot, :wrapped, :check_value, :since_us) ON CONFLICT (line, slot) DO UPDATE SET"
@@ -218,6 +220,7 @@ class PostgresState:
         self._url = url.replace("postgresql+psycopg:", "postgresql:", 1)
         self._password = password
         self._connection: Any = None
+        self._warning = ""
         self.where = "the state database"
 
     @contextmanager
@@ -232,7 +235,10 @@ class PostgresState:
                 "BEGIN READ WRITE" if writing else "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
             )
             yield lambda statement, values: connection.execute(_for_postgres(statement), values)
+            self._warning = ""
             connection.execute("COMMIT")
+            if self._warning:  # it stopped waiting for its standby, which may be promoted without these rows
+                raise StoreError(f"{self.where} has no standby that confirms: {self._warning}")
             done = True
         except ConflictError:
             connection.execute("ROLLBACK")
@@ -270,7 +276,12 @@ class PostgresState:
                 wanted["password"] = self._password
             wanted = {name: value for name, value in wanted.items() if name not in given}
             self._connection = psycopg.connect(self._url, autocommit=True, **wanted)
+            self._connection.add_notice_handler(self._on_notice)
         return self._connection
+
+    def _on_notice(self, diagnostic: Any) -> None:
+        if diagnostic.severity_nonlocalized == "WARNING":
+            self._warning = diagnostic.message_primary or "a warning"
 
 
 def _for_postgres(statement: str) -> str:
@@ -294,10 +305,9 @@ def _is_there(run: Run, rows: list[SessionRow]) -> bool:
     run(FIRST, {"line": basis.line})
     if run(SET_STAMP, basis._asdict()).rowcount == 1:
         return False
-    (stamp,) = run(LOAD_STAMP, {"line": basis.line}).fetchone()
-    if stamp != basis.stamp:
-        raise ConflictError(f"another instance has changed line {basis.line}")
-    return True
+    if run(SAME_STAMP, basis._asdict()).rowcount == 1:
+        return True
+    raise ConflictError(f"another instance has changed line {basis.line}")
 
 
 def _write_row(run: Run, row: SessionRow) -> None:

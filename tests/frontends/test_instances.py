@@ -235,6 +235,22 @@ def test_frames_that_wait_when_the_store_fails_are_answered_then(citic):
     assert two.results() == [Result.UNAVAILABLE]
 
 
+def test_a_store_that_hangs_is_trouble_too_until_it_confirms(wenzhou):
+    one, _ = wenzhou
+    source = one.connect()
+    one.hold_stores = True
+    one.manage(source, "sign_on", "900001")
+    one.wait(3)
+    assert one.alarms == ["store_unwritable"]
+    one.manage(source, "sign_on", "900002")
+    code = one.profile.results.code_of(Result.UNAVAILABLE)
+    assert [message["RESPCODE"] for message in one.heard()] == [code]
+    one.hold_stores = False
+    one.store()
+    assert one.core.status(one.now)["store"] == "ok"
+    assert one.passes(source, told(one), "000001")
+
+
 def test_serials_of_our_own_messages_are_never_the_other_one_s(citic):
     one, two = citic
     two.connect()

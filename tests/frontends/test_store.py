@@ -21,7 +21,8 @@ from frontends.session_rows import (
 )
 from frontends.store import ConflictError, FrontStore, StoreError, open_file, open_url, prepare
 from frontends.store_thread import StoreThread, Told
-from simulators.servers.postgres import Postgres
+from simulators.servers.postgres import Cluster, Postgres
+from simulators.servers.processes import wait_until
 
 WRAPPED, CHECK = bytes(range(16)), b"\x01\x02\x03\x04"
 ROLE = "DO $$ BEGIN CREATE ROLE qianzhi_front LOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END $$"
@@ -141,12 +142,51 @@ def test_many_at_once_agree_on_an_order(opens: Open) -> None:
 def test_a_server_that_went_away_is_used_again_when_it_is_back(state: str, postgres: Postgres) -> None:
     store = open_url(state)
     store.write([SignOnRow("x", True, 1)])
-    name = state.rpartition("/")[2].partition("?")[0]
-    postgres.psql(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")  # noqa: S608
+    ended = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname ="
+    postgres.psql(f"{ended} '{state.rpartition('/')[2].partition('?')[0]}'")
     with pytest.raises(StoreError, match="the state database cannot be used"):
         store.load("x")
     assert store.load("x").signed_on
     store.close()
+
+
+def test_rows_that_the_standby_may_not_have_are_not_called_stored() -> None:
+    """An operator who ends a COMMIT that waits for the standby does not make it durable there."""
+    cluster = Cluster.create()
+    rows: list[SessionRow] = [Basis("x", "", "one-1"), SignOnRow("x", True, 1)]
+    said: SimpleQueue[str] = SimpleQueue()
+    try:
+        url = cluster.primary.new_database()
+        prepare(url)
+        store = open_url(url)
+        cluster.standby.suspend()
+        for _ in range(2):  # what stands there already is no more confirmed than it was
+            writing = threading.Thread(target=write_and_say, args=(store, rows, said), daemon=True)
+            writing.start()
+            wait_until(lambda: end_waiting(cluster.primary), 30, "no COMMIT waits for the standby")
+            assert "no standby that confirms" in said.get(timeout=30)
+            writing.join(30)
+        cluster.standby.resume()
+        store.write(rows)
+        assert store.load("x").signed_on
+        store.close()
+    finally:
+        cluster.standby.resume()
+        cluster.close()
+
+
+def write_and_say(store: FrontStore, rows: list[SessionRow], said: "SimpleQueue[str]") -> None:
+    try:
+        store.write(rows)
+    except StoreError as error:
+        said.put(str(error))
+    else:
+        said.put("stored")
+
+
+def end_waiting(server: Postgres) -> bool:
+    ended = "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
+    return bool(server.psql(ended))
 
 
 def test_a_database_without_tables_names_the_command_that_makes_them(postgres: Postgres) -> None:
