@@ -104,8 +104,7 @@ class Keeper:
     def _attempt(self) -> None:
         """Look at a database that is well, prove one that was not."""
         try:
-            if self.standing.trouble is None:
-                self._probe.look()
+            if self.standing.trouble is None and self._answers():
                 return
             self._open()
             self._probe.prove()
@@ -117,6 +116,14 @@ class Keeper:
             self._become(Trouble.DOWN, str(error))
         else:
             self._become(None, "")
+
+    def _answers(self) -> bool:
+        """Look; a connection that was lost meanwhile is no trouble where a new one can be had at once."""
+        try:
+            self._probe.look()
+        except RetryableError:
+            return False
+        return True
 
     def _open(self) -> None:
         if is_postgres(self._url):

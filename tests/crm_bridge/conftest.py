@@ -1,12 +1,17 @@
 import shutil
+from collections import Counter
 from contextlib import contextmanager
 from dataclasses import replace
+from types import SimpleNamespace
 from zoneinfo import ZoneInfo
 
 import pytest
 
+from crm_bridge.audit import audit_books
+from crm_bridge.database.store import fetch, reading
 from crm_bridge.gateway import Gateway
 from crm_bridge.lookup import find_account
+from crm_bridge.memory import Memory
 from crm_bridge.migrations.schema import migrate
 from crm_bridge.remote.client import Client, Remote
 from crm_bridge.remote.contract import Call, What
@@ -14,8 +19,13 @@ from crm_bridge.remote.gateway import RemoteGateway
 from crm_bridge.remote.settings import RemoteTable
 from crm_bridge.seed import seed
 from crm_bridge.settings import CoreSettings
+from qianzhi.billing import store as billing_store
+from qianzhi.billing.bills import quote
+from qianzhi.domain.dates import business_date
 from qianzhi.domain.requests import Kind, Request
+from qianzhi.ledger import store as ledger_store
 from qianzhi.runtime.now import Now
+from qianzhi.runtime.urls import database_of, with_database
 from simulators.core import make_core, serving
 from simulators.core_books import Books
 
@@ -145,3 +155,84 @@ def remote_pair(reactor_thread, settings, journal_url, **given):
         reactor_thread.run(pair.client.stop)
         pair.gateway.close()
     pair.books.close()
+
+
+class HeldCore:
+    """A core on a database of its own; `close` returns what is wrong with its books."""
+
+    def __init__(self, url, settings):
+        self.url, self.settings = url, settings
+        self.core = Gateway(url, settings, ZONE)
+
+    def account(self, phone, now):
+        return find_account(self.url, phone, settings=self.settings, now=now, zone=ZONE)
+
+    def close(self):
+        self.core.close()
+        return audit_books(self.url).violations
+
+
+class HeldMemory:
+    """A core in memory, with the population of a seeded database."""
+
+    def __init__(self, seeded, settings):
+        with reading(seeded) as connection:
+            phones = [row[0] for row in fetch(connection, "SELECT phone FROM billing_phones")]
+            people = billing_store.load_subscribers(connection, phones)
+            bills = billing_store.load_bills(connection, [one.book for one in people], [])
+            numbers = [row[0] for row in fetch(connection, "SELECT id FROM ledger_accounts")]
+            self.before = ledger_store.load_accounts(connection, numbers)
+        self.memory, self.settings = Memory(people, bills, self.before), settings
+        self.core = Gateway(self.memory, settings, ZONE)
+
+    def account(self, phone, now):
+        memory, today = self.memory, business_date(now.wall_us, ZONE)
+        one = memory.subscribers[phone]
+        bills = sorted(memory.bills.values(), key=lambda bill: bill.month)
+        mine = [bill for bill in bills if bill.book == one.book and bill.paid_by is None]
+        return SimpleNamespace(
+            state=one.state.name.lower(),
+            balance_fen=memory.accounts[one.account].balance_fen,
+            arrears_fen=-memory.accounts[one.arrears].balance_fen,
+            bills=[quote(bill, today, self.settings.tariff) for bill in mine],
+        )
+
+    def close(self):
+        sums = Counter({account.id: account.balance_fen for account in self.before})
+        for one in self.memory.transfers:
+            sums[one.debit] -= one.amount_fen
+            sums[one.credit] += one.amount_fen
+        found = {account.id: account.balance_fen for account in self.memory.accounts.values()}
+        return [number for number in sums if sums[number] != found[number]]
+
+
+@pytest.fixture
+def cores(tmp_path, request):
+    """Return a function that opens fresh cores of a kind, all with the same fifty people of a day."""
+
+    def prepare(kind, settings, now):
+        template, numbers = tmp_path / "template.db", iter(range(10_000))
+        seed(f"sqlite:///{template}", 50, 220, settings=settings, now=now, zone=ZONE)
+
+        def on_file():
+            path = tmp_path / f"{next(numbers)}.db"
+            shutil.copy(template, path)
+            return HeldCore(f"sqlite:///{path}", settings)
+
+        if kind == "sqlite":
+            return on_file
+        if kind == "memory":
+            return lambda: HeldMemory(f"sqlite:///{template}", settings)
+        postgres = request.getfixturevalue("postgres")
+        seeded = postgres.new_database()
+        migrate(seeded)
+        seed(seeded, 50, 220, settings=settings, now=now, zone=ZONE)
+
+        def on_server():
+            name = f"{database_of(seeded)}_{next(numbers)}"
+            postgres.psql(f'CREATE DATABASE "{name}" TEMPLATE "{database_of(seeded)}"')
+            return HeldCore(with_database(seeded, name), settings)
+
+        return on_server
+
+    return prepare
