@@ -24,7 +24,7 @@ from twisted.internet.task import LoopingCall
 from twisted.python.failure import Failure
 from zope.interface import implementer  # type: ignore[import-untyped]
 
-from bankmq.amqp_channel import AmqpChannel
+from bankmq.amqp_channel import MISSING, AmqpChannel
 from bankmq.amqp_messages import AmqpMessage, Publication, Settled, Topology
 from bankmq.amqp_pika import AmqpConnection, parameters
 from qianzhi.runtime import clock, metrics
@@ -111,7 +111,8 @@ class AmqpSession:
         self._greeting: AmqpConnection | None = None  # until the broker has let us in
         self._channel: AmqpChannel | None = None
         self._tags: Iterator[int] = itertools.count(1)
-        self._accepted: set[str] = set()  # queues whose other properties we live with
+        self._accepted: set[str] = set()  # queues that are not as we would have declared them
+        self.missing: set[str] = set()  # of a passive topology
         self._unpublished: list[tuple[Any, Settled]] = []
         self._failures = 0
         self._timers: list[Any] = []
@@ -269,8 +270,11 @@ class AmqpSession:
         if self._channel is not None:
             self._channel.close()
 
-    def queue_differs(self, queue: str, reason: str) -> None:
+    def queue_odd(self, queue: str, reason: str, code: int) -> None:
         """Say once that a queue is not as we would have declared it."""
+        if code == MISSING:
+            self.missing.add(queue)
+            return
         metrics.count("qianzhi_alarms_total", ("queue_differs",))
         self._log.error("alarm", alarm="queue_differs", queue=queue, reason=reason)
 
@@ -334,7 +338,8 @@ class AmqpSession:
             self._channel.declare_again(self._topology)
 
     def _ready_text(self) -> str:
-        other = f"; not as declared: {', '.join(sorted(self._accepted))}" if self._accepted else ""
+        differing = ", ".join(sorted(self._accepted - self.missing))
+        other = f"; not as declared: {differing}" if differing else ""
         return f"connected to {self._hosts.name}{other}"
 
     def _show(self, name: str, text: str) -> None:

@@ -16,6 +16,7 @@ from bankmq.amqp_pika import AmqpConnection, plain_reason
 from bankmq.amqp_window import ConfirmWindow, Outcome
 from qianzhi.runtime import clock
 
+MISSING = 404  # NOT_FOUND: there is no such queue, where one was only looked at
 DIFFERS = 406  # PRECONDITION_FAILED: it exists, with other properties
 
 
@@ -34,8 +35,9 @@ class Owner(Protocol):
     def consumer_cancelled(self, queue: str) -> None:
         """The broker has ended our consuming of a queue: it was deleted, or has no leader."""
 
-    def queue_differs(self, queue: str, reason: str) -> None:
-        """A queue exists with other properties than ours; it is used as it stands."""
+    def queue_odd(self, queue: str, reason: str, code: int) -> None:
+        """A queue exists with other properties than ours (DIFFERS) and is used as it stands, or is
+        MISSING."""
 
 
 class AmqpChannel:
@@ -180,9 +182,9 @@ class AmqpChannel:
         self._waiting.clear()
         code = getattr(error, "reply_code", 0)
         reason = plain_reason(error)
-        if code == DIFFERS and self._declaring:
+        if code in (DIFFERS, MISSING) and self._declaring:
             self._accepted.add(self._declaring)
-            self._owner.queue_differs(self._declaring, reason)
+            self._owner.queue_odd(self._declaring, reason, code)
         self._owner.channel_closed(reason, code)
 
     def _on_cancelled(self, frame: Any) -> None:
@@ -219,6 +221,8 @@ Step = tuple[str, Callable[[Any, Callable[[Any], None]], None]]
 
 def _steps(topology: Topology) -> list[Step]:
     """Return one call for each thing to declare, with the queue that it declares, if it does."""
+    if topology.passive:
+        return [(queue.name, _look(queue.name)) for queue in topology.queues]
     steps: list[Step] = [("", _exchange(name)) for name in topology.exchanges]
     steps += [(queue.name, _queue(queue)) for queue in topology.queues]
     steps += [("", _binding(*binding)) for binding in topology.bindings]
@@ -242,6 +246,10 @@ def _queue(queue: Queue) -> Callable[[Any, Any], None]:
         )
 
     return declare
+
+
+def _look(queue: str) -> Callable[[Any, Any], None]:
+    return lambda channel, then: channel.queue_declare(queue, passive=True, callback=then)
 
 
 def _binding(queue: str, exchange: str, key: str) -> Callable[[Any, Any], None]:

@@ -65,8 +65,12 @@ class Queue(NamedTuple):
 
 
 class Topology(NamedTuple):
-    """What must stand before anything is consumed: direct exchanges, queues, and (queue, exchange, key)."""
+    """What must stand before anything is consumed: direct exchanges, queues, and (queue, exchange, key).
+
+    Where it is `passive` nothing is made: queues are only looked at, and those that are missing told.
+    """
 
     exchanges: tuple[str, ...] = ()
     queues: tuple[Queue, ...] = ()
     bindings: tuple[tuple[str, str, str], ...] = ()
+    passive: bool = False

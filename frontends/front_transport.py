@@ -6,7 +6,6 @@ from typing import Any
 from bankmq.queue import QueueServer
 from bankmq.zeromq import ZmqLimits, ZmqQueueServer
 from frontends.alone import Alone
-from frontends.broker import rabbit_server
 from frontends.processor import Processor
 from frontends.profile import Profile
 from frontends.queue_front import QueueFront
@@ -17,8 +16,15 @@ from qianzhi.link.site import data_folder, fronts, parse_address
 from qianzhi.link.tables import FrontPlace, Site
 from qianzhi.runtime.effects import Effects
 
+
+def _rabbitmq(site: Site, profile: Profile, reactor: Any) -> tuple[QueueServer, str]:
+    from frontends.broker import rabbit_server  # loads pika, which other fronts do without
+
+    return rabbit_server(site, profile, reactor)
+
+
 BROKERS: dict[str, Callable[[Site, Profile, Any], tuple[QueueServer, str]]] = {
-    "rabbitmq": rabbit_server,
+    "rabbitmq": _rabbitmq,
     "ibmmq": ibmmq_server,
 }
 

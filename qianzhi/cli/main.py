@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from qianzhi.cli.broker import broker_app
 from qianzhi.cli.chosen import Chosen, chosen
 from qianzhi.cli.database import Admin, database_app
 from qianzhi.cli.output import (
@@ -42,6 +43,7 @@ app.add_typer(supervisor_app, name="supervisor", rich_help_panel="Running")
 haproxy_app = typer.Typer(help="What the banks' balancer is given.", no_args_is_help=True)
 app.add_typer(haproxy_app, name="haproxy", rich_help_panel="Running")
 app.add_typer(database_app, name="database", rich_help_panel="Core")
+app.add_typer(broker_app, name="broker", rich_help_panel="Running")
 app.add_typer(simulate_app, name="simulate", rich_help_panel="Trying it")
 app.add_typer(profile_app)
 
