@@ -13,6 +13,7 @@ from pathlib import Path
 
 POSTGRES_ROOT = Path("/usr/lib/postgresql")
 RABBIT_ROOT = Path("/usr/lib/rabbitmq/bin")
+RABBIT_HEADERS = [Path("/usr/include/rabbitmq-c/amqp.h"), Path("/usr/include/amqp.h")]
 NO_SERVICES = "#!/bin/sh\nexit 101\n"  # what a package's installation asks before it starts a service
 
 
@@ -34,6 +35,8 @@ WHETHER: dict[str, Callable[[], bool]] = {
     "rabbitmq-server": _has_rabbitmq,
     "postgresql": lambda: postgres_folder() is not None,
     "haproxy": lambda: _sbin("haproxy") is not None,
+    "gcc": lambda: shutil.which("gcc") is not None,
+    "librabbitmq-dev": lambda: any(path.exists() for path in RABBIT_HEADERS),
     "iproute2": lambda: _sbin("ip") is not None,
 }
 
