@@ -10,9 +10,7 @@ from socket_pool.connection import Connection
 
 
 class TlsFactory(TLSMemoryBIOFactory):
-    """TLS without gathering of small writes: each of ours is a whole list already, and a peer that does not
-    read must show at once.
-    """
+    """TLS without gathering of small writes: each of ours is a whole list already and may leave at once."""
 
     protocol = TLSMemoryBIOProtocol
 

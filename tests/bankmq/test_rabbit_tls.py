@@ -133,3 +133,18 @@ def test_a_broker_that_does_not_want_us_is_counted_and_tried_again(
     made = line(certificate=f"{certificate}.pem" if certificate else "", key=key)
     made.wait("unreachable")
     assert refused("refused_by_peer") > before
+
+
+def test_a_broker_whose_certificate_has_expired_is_refused_until_it_is_renewed(
+    line: Any, place: Place
+) -> None:
+    before = refused("expired")
+    place.ca.issue("broker", "127.0.0.1", "mq.example", days=-1)
+    place.server.rabbitmqctl("eval", "ssl:clear_pem_cache().")
+    made = line()
+    made.wait("unreachable")
+    assert refused("expired") > before
+    assert "ready" not in made.states
+    place.ca.issue("broker", "127.0.0.1", "mq.example")
+    place.server.rabbitmqctl("eval", "ssl:clear_pem_cache().")
+    made.wait("ready")
