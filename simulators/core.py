@@ -17,6 +17,7 @@ import uvicorn
 from fastapi import Depends, FastAPI, HTTPException
 from fastapi.responses import JSONResponse
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from pydantic import BaseModel
 
 from crm_bridge.gateway_errors import StoreError
 from simulators.core_books import Books, Call
@@ -27,7 +28,6 @@ from simulators.core_contract import (
     Answers,
     Batch,
     Credit,
-    Model,
     Owed,
     Query,
     Refusal,
@@ -46,7 +46,7 @@ _REFUSALS: dict[int | str, dict[str, Any]] = {
 }
 
 
-class FaultOrder(Model):
+class FaultOrder(BaseModel):
     """An order to fail: the next `times` calls of that name (or any) go wrong."""
 
     fault: str

@@ -50,31 +50,31 @@ ResultName = Literal[
 ]
 
 
-class Model(BaseModel):
-    """A body; numbers are numbers and texts are texts."""
-
-    model_config = ConfigDict(strict=True)
+STRICT = ConfigDict(strict=True)  # numbers are numbers and texts are texts
 
 
-class Key(Model):
+class Key(BaseModel):
     """What makes a request itself; calls that move money are idempotent under it."""
 
+    model_config = STRICT
     space: Name
     date: Date
     serial: Name
 
 
-class Terms(Model):
+class Terms(BaseModel):
     """What the core promises."""
 
+    model_config = STRICT
     version: int = Field(description="Of the contract.")
     keep_days: int = Field(description="For how many days after its date a key keeps its answer.")
     batch_max: int = Field(description="How many calls a batch may hold; 0: there is no batch call.")
 
 
-class Credit(Model):
+class Credit(BaseModel):
     """Recharge a phone, or pay one quoted bill."""
 
+    model_config = STRICT
     call: Literal["credit"]
     key: Key
     kind: Literal["recharge", "pay"]
@@ -86,57 +86,64 @@ class Credit(Model):
     received_us: Annotated[int, Field(ge=0, lt=2**62, description="When the bridge first had it."), WHOLE] = 0
 
 
-class Reversal(Model):
+class Reversal(BaseModel):
     """Take back what stands under a key; its own key is the original's."""
 
+    model_config = STRICT
     call: Literal["reversal"]
     key: Key
     amount_fen: Fen = Field(default=0, description="The original's, to be compared; 0: not said.")
     phone: Text = Field(default="", description="The original's, to be compared; empty: not said.")
 
 
-class Query(Model):
+class Query(BaseModel):
     """What became of a key.  Asking settles: a key that was never seen is refused from now on."""
 
+    model_config = STRICT
     call: Literal["query"]
     key: Key
 
 
-class Owed(Model):
+class Owed(BaseModel):
     """What a phone owes, by month."""
 
+    model_config = STRICT
     call: Literal["owed"]
     phone: Name
 
 
-class Totals(Model):
+class Totals(BaseModel):
     """What a bank number's business date comes to."""
 
+    model_config = STRICT
     call: Literal["totals"]
     bank_number: Name
     date: Date
 
 
-class Batch(Model):
+class Batch(BaseModel):
     """Calls that do not touch each other, carried out in their order."""
 
+    model_config = STRICT
     calls: list[Annotated[Credit | Reversal | Query | Owed | Totals, Field(discriminator="call")]] = Field(
         max_length=BATCH_MAX
     )
 
 
-class Bill(Model):
+class Bill(BaseModel):
     """One month's bill, quoted or paid."""
 
+    model_config = STRICT
     serial: str
     month: int = Field(description="YYYYMM")
     principal_fen: int
     late_fee_fen: int
 
 
-class Answer(Model):
+class Answer(BaseModel):
     """The answer to one call; `key` is the call's own where it had one."""
 
+    model_config = STRICT
     call: Literal["credit", "reversal", "query", "owed", "totals"]
     result: ResultName
     key: Key | None = None
@@ -152,13 +159,15 @@ class Answer(Model):
     reversed_fen: int = 0
 
 
-class Answers(Model):
+class Answers(BaseModel):
     """The answers to a batch, in the order of its calls."""
 
+    model_config = STRICT
     answers: list[Answer]
 
 
-class Refusal(Model):
+class Refusal(BaseModel):
     """Why nothing was done at all."""
 
+    model_config = STRICT
     detail: str

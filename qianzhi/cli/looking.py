@@ -231,7 +231,7 @@ def audit_command(chosen: "Chosen", as_json: bool) -> None:
 
     _, core = core_of(chosen)
     with not_reachable(core.database):
-        report = audit_books(core.database)
+        report = audit_books(core.database, remote=core.kind == "remote")
     if as_json:
         show_json({**asdict(report), "balanced": report.balanced})
     else:

@@ -38,6 +38,7 @@ def core(url, journal_url, remote_core, client_given):
     with remote_core(settings, journal_url, **client_given) as pair:
         yield pair
     assert audit_books(url).violations == []
+    assert audit_books(journal_url, remote=True).violations == []
 
 
 @pytest.fixture
