@@ -52,8 +52,9 @@ class Works:
         self._writers[number].give(works)
 
     def took(self, seconds: float) -> None:
-        """Take note of how long a batch took."""
-        self._keeper.took(seconds)
+        """Take note of how long a batch took; a remote core's time is not the database's."""
+        if self._settings.kind == "embedded":
+            self._keeper.took(seconds)
 
     def status(self) -> dict[str, Any]:
         """Return what the status command says of database and core."""

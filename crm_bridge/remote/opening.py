@@ -53,7 +53,7 @@ class RemoteCore:
     def stop(self) -> None:
         """End what was started here."""
         if self._settler is not None:
-            self._settler.stop()
+            self._settler.stop(0)  # it may wait for the reactor, which waits for us
         self._client.stop()
 
 

@@ -3,9 +3,11 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,8 @@ from crm_bridge.remote.store import open_claims
 from crm_bridge.settings import CoreSettings
 from qianzhi.domain.requests import Kind
 from qianzhi.domain.results import Result
+from qianzhi.runtime.admin import AdminError
+from qianzhi.runtime.admin import ask as ask_daemon
 from simulators.core import serving
 from simulators.core_faults import Fault
 
@@ -61,6 +65,35 @@ for line in sys.stdin:
         for kind, serial, *about in json.loads(line)
     ]
     print(json.dumps([reply.result.name for reply in core.execute(asked, now)]), flush=True)
+"""
+
+
+DAEMON = """
+import sys
+from pathlib import Path
+from qianzhi.runtime.daemon import DaemonOptions, install_reactor, run
+install_reactor()
+from crm_bridge.daemon import BridgeDaemon
+from crm_bridge.remote.settings import RemoteTable
+from crm_bridge.settings import CoreSettings
+from qianzhi.link.site import site_of
+data, own, port = sys.argv[1], int(sys.argv[2]), sys.argv[3]
+site, problems = site_of(
+    {
+        "site": {"name": "test", "data": data, "key": "test:" + bytes(range(32)).hex()},
+        "groups": {"one": {"nodes": ["node1"]}},
+        "nodes": {"node1": {"host": "127.0.0.1", "port": 3, "metrics_port": 4}},
+        "bridges": {"bridge1": {"host": "127.0.0.1", "port": own, "metrics_port": 2}},
+        "banks": {},
+        "routes": [{"numbers": ["*"], "kinds": ["*"], "to": "bridges"}],
+        "core": {},
+    },
+    "site.toml",
+)
+assert site is not None, problems
+remote = RemoteTable(url=f"http://127.0.0.1:{port}", token="test:secret", breaker_seconds=1)
+settings = CoreSettings(database=f"sqlite:///{data}/core.db", kind="remote", remote=remote)
+sys.exit(run(BridgeDaemon(site, "bridge1", settings, bytes(range(32))), DaemonOptions(data=Path(data))))
 """
 
 
@@ -119,6 +152,43 @@ def test_killed_between_intent_and_result_it_finds_out_and_credits_once(
     assert open_claims(journal_url) == 0
     assert account(PHONE).balance_fen == 700 + (5_000 if told == "APPROVED" else 0)
     assert audit_books(url).violations == []
+
+
+def test_a_daemon_says_how_its_core_is_and_finds_it_again(pair, tmp_path):
+    """Down at start, there, and away again: never a crash, always a state."""
+    with free_port() as own, free_port() as port:
+        pass
+    data = tmp_path / "data"
+    daemon = subprocess.Popen(
+        [sys.executable, "-c", DAEMON, str(data), str(own), str(port)], cwd=ROOT, stderr=subprocess.DEVNULL
+    )
+    try:
+        core = said(data, lambda core: core["state"] == "open")
+        assert (core["reason"], core["unknown"]) == ("no_connection", 0)
+        with serving(pair.core, port=port):
+            assert said(data, lambda core: core["state"] == "closed")["reason"] == ""
+    finally:
+        daemon.send_signal(signal.SIGTERM)
+        assert daemon.wait(30) == 0
+
+
+def said(data, condition):
+    """Ask the daemon until its core is so; return what it says."""
+    for _ in range(600):
+        try:
+            core = ask_daemon(data / "run" / "bridge1.sock", "status")["core"]
+        except AdminError:
+            core = None
+        if core is not None and condition(core):
+            return core
+        threading.Event().wait(0.05)
+    raise AssertionError(core)
+
+
+@contextmanager
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        yield taken.getsockname()[1]
 
 
 def test_two_bridges_on_one_journal_and_one_core_credit_every_key_once(
