@@ -17,20 +17,17 @@ from typing import Any, NamedTuple, Protocol
 
 from twisted.application.internet import ClientService
 from twisted.internet.defer import Deferred, maybeDeferred, succeed
-from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
-from twisted.internet.interfaces import IStreamClientEndpoint
-from twisted.internet.protocol import Factory
 from twisted.internet.task import LoopingCall
-from twisted.python.failure import Failure
-from zope.interface import implementer  # type: ignore[import-untyped]
 
 from bankmq.amqp_channel import MISSING, AmqpChannel
+from bankmq.amqp_hosts import Broker, Connections, Hosts
 from bankmq.amqp_messages import AmqpMessage, Publication, Settled, Topology
 from bankmq.amqp_pika import AmqpConnection, parameters
 from qianzhi.runtime import clock, metrics
 from qianzhi.runtime.log import get_logger
 
-CONNECT_SECONDS = 5
+__all__ = ["AmqpHandler", "AmqpSession", "Broker", "SessionState"]
+
 GREETING_SECONDS = 5
 LOOK_SECONDS = 1.0
 DEPTHS_SECONDS = 10.0
@@ -38,22 +35,6 @@ STOP_SECONDS = 3.0
 SECOND_US = 1_000_000
 OPENING = ("opening", "opening a channel again")
 REFUSALS = ("ACCESS_REFUSED", "NOT_ALLOWED", "AuthenticationError", "AccessDeniedError")
-
-
-class Broker(NamedTuple):
-    """How to reach RabbitMQ: `hosts` are dialled in turn; `tls` makes a connection creator of a host's name
-    (None: in the clear)."""
-
-    hosts: tuple[tuple[str, int], ...]
-    vhost: str
-    user: str
-    password: str
-    heartbeat_seconds: int = 10
-    blocked_seconds: int = 60
-    confirms_max: int = 1_000
-    retry_seconds: float = 0.2  # the first pause before dialling again; it doubles up to `retry_seconds_max`
-    retry_seconds_max: float = 5.0
-    tls: Any = None
 
 
 class SessionState(NamedTuple):
@@ -94,24 +75,27 @@ class AmqpSession:
         reactor: Any,
         *,
         on_depths: Callable[[dict[str, int]], None] | None = None,
+        quiet: bool = False,
     ) -> None:
-        """`on_depths` hears from time to time how many messages wait in each declared queue.  Nothing is
-        dialled before `start`."""
+        """`on_depths` hears from time to time how many messages wait in each declared queue; a `quiet`
+        session leaves it to its handler to say what happens.  Nothing is dialled before `start`."""
         self._on_depths = on_depths
+        self._quiet = quiet
         self._broker = broker
         self._topology = topology
         self._handler = handler
         self._reactor = reactor
         self._log = get_logger("broker")
-        self._hosts = _Hosts(broker, self._on_unreachable, reactor)
+        self._hosts = Hosts(broker, self._on_unreachable, reactor)
         hosts: Any = self._hosts
-        connections: Any = _Connections(self._new_connection)
+        connections: Any = Connections(self._new_connection)
         self._service: Any = ClientService(hosts, connections, retryPolicy=self._pause_seconds, clock=reactor)
         self._connection: AmqpConnection | None = None
         self._greeting: AmqpConnection | None = None  # until the broker has let us in
         self._channel: AmqpChannel | None = None
         self._tags: Iterator[int] = itertools.count(1)
         self._accepted: set[str] = set()  # queues that are not as we would have declared them
+        self._told = False  # why the channel is about to close
         self.missing: set[str] = set()  # of a passive topology
         self._unpublished: list[tuple[Any, Settled]] = []
         self._failures = 0
@@ -258,25 +242,25 @@ class AmqpSession:
         if self._stopping is not None:
             return self._hang_up()
         if self._connection is not None and self._connection.is_open:
-            name, text = ("refused", f"the broker refused: {reason}; trying again") if code else OPENING
-            self._show(name, text)
-            self._soon(self._pause_seconds(0), self._open_channel)
+            told, self._told = self._told, False
+            refused = ("refused", f"the broker refused: {reason}; trying again")
+            self._show(*(refused if code and not told else OPENING))
+            self._soon(0 if told else self._pause_seconds(0), self._open_channel)
         return None
 
     def consumer_cancelled(self, queue: str) -> None:
         """Declare everything again on a new channel."""
-        metrics.count("qianzhi_alarms_total", ("queue_deleted",))
-        self._log.error("alarm", alarm="queue_deleted", queue=queue)
+        self._alarm("queue_deleted", queue=queue)
         if self._channel is not None:
             self._channel.close()
 
     def queue_odd(self, queue: str, reason: str, code: int) -> None:
-        """Say once that a queue is not as we would have declared it."""
+        """Say once that a queue is not as we would have declared it; the channel is closed over it."""
+        self._told = True
         if code == MISSING:
             self.missing.add(queue)
             return
-        metrics.count("qianzhi_alarms_total", ("queue_differs",))
-        self._log.error("alarm", alarm="queue_differs", queue=queue, reason=reason)
+        self._alarm("queue_differs", queue=queue, reason=reason)
 
     # Helpers
 
@@ -348,10 +332,15 @@ class AmqpSession:
             return
         changed = name != self.state.name
         self.state = state
-        if changed or name in ("refused", "unreachable"):
+        if not self._quiet and (changed or name in ("refused", "unreachable")):
             good = name in ("ready", "stopped", "connecting", "opening")
             (self._log.info if good else self._log.warning)("broker", state=name, text=text)
         self._handler.on_state(state)
+
+    def _alarm(self, name: str, **fields: str) -> None:
+        metrics.count("qianzhi_alarms_total", (name,))
+        if not self._quiet:
+            self._log.error("alarm", alarm=name, **fields)
 
     def _soon(self, seconds: float, call: Any) -> None:
         def go() -> None:
@@ -371,52 +360,3 @@ class AmqpSession:
         if stopped is not None and not stopped.called:
             ended = maybeDeferred(self._service.stopService) if self._service.running else succeed(None)
             ended.addBoth(lambda _: None if stopped.called else stopped.callback(None))
-
-
-@implementer(IStreamClientEndpoint)
-class _Hosts:
-    """The broker's hosts, dialled in turn."""
-
-    def __init__(self, broker: Broker, on_failure: Any, reactor: Any) -> None:
-        self._broker = broker
-        self._on_failure = on_failure
-        self._reactor = reactor
-        self._next = 0
-        self.name = _name(broker.hosts[0])
-
-    @property
-    def next_name(self) -> str:
-        """Which host is dialled next."""
-        return _name(self._broker.hosts[self._next % len(self._broker.hosts)])
-
-    def connect(self, protocolFactory: Any) -> Any:
-        """Dial the next host."""
-        host, port = self._broker.hosts[self._next % len(self._broker.hosts)]
-        name = self.name = self.next_name
-        self._next += 1
-        endpoint: Any = HostnameEndpoint(self._reactor, host, port, timeout=CONNECT_SECONDS)
-        if self._broker.tls is not None:
-            endpoint = wrapClientTLS(self._broker.tls(host), endpoint)
-
-        def failed(failure: Failure) -> Failure:
-            self._on_failure(name, failure.getErrorMessage())
-            return failure
-
-        return endpoint.connect(protocolFactory).addErrback(failed)
-
-
-class _Connections(Factory):
-    """Makes the one connection."""
-
-    noisy = False
-
-    def __init__(self, make: Any) -> None:
-        self._make = make
-
-    def buildProtocol(self, addr: Any) -> Any:
-        """Return the connection that Twisted has just made."""
-        return self._make()
-
-
-def _name(host: tuple[str, int]) -> str:
-    return f"{host[0]}:{host[1]}"

@@ -48,7 +48,7 @@ class _Visit:
     """One session from its start to its end."""
 
     def __init__(self, broker: Broker, topology: Topology, seconds: float, reactor: Any) -> None:
-        self._session = AmqpSession(broker, topology, self, reactor)
+        self._session = AmqpSession(broker, topology, self, reactor, quiet=True)
         self._reactor = reactor
         self._seconds = seconds
         self._hosts_left = len(broker.hosts)
@@ -57,7 +57,13 @@ class _Visit:
     def make(self) -> "Deferred[Look]":
         """Begin; fires with what was found."""
         late = self._reactor.callLater(self._seconds, self._end)
-        self._done.addBoth(lambda look: late.cancel() if late.active() else None or look)
+
+        def ended(look: Look) -> Look:
+            if late.active():
+                late.cancel()
+            return look
+
+        self._done.addCallback(ended)
         self._session.start()
         return self._done
 
@@ -73,8 +79,7 @@ class _Visit:
     def on_state(self, state: SessionState) -> None:
         if state.name in FAILED:
             self._hosts_left -= 1
-            # A queue that is missing or differs is told as a refusal once, and then the broker is ready.
-            if self._hosts_left <= 0 and not (self._session.missing or "PRECONDITION" in state.text):
+            if self._hosts_left <= 0:
                 self._reactor.callLater(0, self._end)
 
     def _end(self) -> None:

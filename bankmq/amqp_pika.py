@@ -187,7 +187,7 @@ def plain_reason(error: Any) -> str:
     if code:
         return f"{error.reply_text} ({code})"
     texts = [str(each) for each in getattr(error, "args", ()) if each]
-    return texts[0] if texts else type(error).__name__
+    return texts[0] if texts else str(error) or type(error).__name__
 
 
 _decode_table = pika.data.decode_table
