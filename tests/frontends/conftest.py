@@ -266,15 +266,21 @@ def bench():
     return Bench
 
 
-@pytest.fixture
-def pair_of(tmp_path):
-    """Make two instances of a bank's front-end that share a file: one, two = pair_of("psbc")."""
+@pytest.fixture(scope="session")
+def instances_of():
+    """Return a bank's kind of instance: kind = instances_of("psbc"); kind(store, number)."""
     from shared import instance_of
 
+    return lambda name, profile=None: instance_of(Bench, profile or profile_of(name))
+
+
+@pytest.fixture
+def pair_of(tmp_path, instances_of):
+    """Make two instances of a bank's front-end that share a file: one, two = pair_of("psbc")."""
     stores = []
 
     def make(name, profile=None):
-        kind = instance_of(Bench, profile or profile_of(name))
+        kind = instances_of(name, profile)
         stores.extend(open_file(tmp_path / f"{name}.db") for _ in range(2))
         return [kind(store, number) for number, store in enumerate(stores[-2:], 1)]
 
