@@ -12,7 +12,12 @@ import pytest
 import trustme
 from cryptography import x509
 from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
 from twisted.internet.threads import blockingCallFromThread
 
 from qianzhi.runtime import clock
@@ -82,6 +87,26 @@ class Authority:
         (self.folder / f"{name}.key").write_bytes(made.private_key_pem.bytes())
         (self.folder / f"{name}.key").chmod(0o600)
         return x509.load_pem_x509_certificate(chain)
+
+    def sign(self, name: str, key: Any, *, names: bytes = b"") -> Any:
+        """Sign a certificate as no authority should: for any key, with any bytes as its names."""
+        now = datetime.datetime.fromtimestamp(clock.now().wall_us // 1_000_000, datetime.UTC)
+        ca = x509.load_pem_x509_certificate(self._ca.cert_pem.bytes())
+        signer: Any = load_pem_private_key(self._ca.private_key_pem.bytes(), None)
+        subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
+        made = x509.CertificateBuilder().issuer_name(ca.subject).subject_name(subject)
+        made = made.public_key(key.public_key()).serial_number(x509.random_serial_number())
+        made = made.not_valid_before(now - datetime.timedelta(days=1))
+        made = made.not_valid_after(now + datetime.timedelta(days=100))
+        if names:
+            alternative = x509.UnrecognizedExtension(x509.ExtensionOID.SUBJECT_ALTERNATIVE_NAME, names)
+            made = made.add_extension(alternative, critical=False)
+        certificate = made.sign(signer, SHA256())
+        (self.folder / f"{name}.pem").write_bytes(certificate.public_bytes(Encoding.PEM))
+        form = (Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        (self.folder / f"{name}.key").write_bytes(key.private_bytes(*form))
+        (self.folder / f"{name}.key").chmod(0o600)
+        return certificate
 
     def revoke(self, name: str, *certificates: Any, days: float = 7) -> None:
         """Write the list NAME.pem of revoked certificates, good for so many days."""

@@ -28,9 +28,9 @@ def tls_problems(
 
 
 def _file_problems(site: "Site", name: str, table: "TlsTable", config: Path) -> Iterator[Problem]:
-    from qianzhi.runtime.tls_files import look_at  # loads OpenSSL, which a site without TLS does not need
+    from qianzhi.runtime.tls import trial  # loads OpenSSL, which a site without TLS does not need
 
-    for key, found, expected in look_at(table, config)[1]:
+    for key, found, expected in trial(name, table, config):
         yield Problem(site.file, f"tls.{name}.{key}", found, expected)
 
 

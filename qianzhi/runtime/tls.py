@@ -18,6 +18,7 @@ import weakref
 from pathlib import Path
 from typing import Any
 
+from cryptography import x509
 from OpenSSL import SSL
 from OpenSSL.crypto import X509, X509StoreFlags
 from twisted.internet.interfaces import IOpenSSLClientConnectionCreator, IOpenSSLServerConnectionCreator
@@ -29,8 +30,10 @@ from qianzhi.runtime.log import get_logger
 from qianzhi.runtime.now import SECOND_US
 from qianzhi.runtime.tls_files import Finding, Material, TlsError, read_material, stamp_of
 from qianzhi.runtime.tls_peer import (
+    BAD_CERTIFICATE,
     NO_ISSUER,
     PIN,
+    UNREADABLE,
     WRONG_NAME,
     carries_one_of,
     fingerprint,
@@ -130,14 +133,21 @@ class Protection:
             return False
         if not good or depth:
             return True  # a pinned certificate needs no issuer, and of a chain the first one is the peer's
-        certificate = peer.to_cryptography()
+        try:
+            connection.refused = self._judge_own(connection, peer.to_cryptography())
+        except UNREADABLE:
+            connection.refused = BAD_CERTIFICATE
+        return not connection.refused
+
+    def _judge_own(self, connection: "WatchedConnection", certificate: x509.Certificate) -> str:
+        """Return why the peer's own certificate is not the one that we want, "" when it is."""
         connection.subject = certificate.subject.rfc4514_string()
         names = self.table.names or ((connection.host,) if connection.host and self.table.ca else ())
         if self._pins and fingerprint(certificate) not in self._pins:
-            connection.refused = PIN
-        elif names and not carries_one_of(certificate, names):
-            connection.refused = WRONG_NAME
-        return not connection.refused
+            return PIN
+        if names and not carries_one_of(certificate, names):
+            return WRONG_NAME
+        return ""
 
     def told(self, connection: "WatchedConnection", reason: str) -> None:
         """Count a connection that did not come about, and name it in the log."""
@@ -150,8 +160,8 @@ class Protection:
             )
 
     def _use(self, material: Material) -> None:
-        server, client = (_context(self.name, self.table, material, mode) for mode in ("server", "client"))
-        self._server_context, self._client_context, self._material = server, client, material
+        self._server_context, self._client_context = _contexts(self.name, self.table, material)
+        self._material = material
 
     def _tell_ends(self) -> None:
         """Set the gauges, and raise an alarm once for each of the last days that has come."""
@@ -253,6 +263,26 @@ class _Https:
     def creatorForNetloc(self, hostname: bytes, port: int) -> _Client:
         """Return what makes the TLS of connections to a web server."""
         return self._owner.client(hostname.decode("ascii"))
+
+
+def trial(name: str, table: TlsTable, base: Path) -> list[Finding]:
+    """Read the files of a table and try them; return everything that is wrong with them."""
+    try:
+        _contexts(name, table, read_material(name, table, base))
+    except TlsError as error:
+        return error.findings
+    return []
+
+
+def _contexts(name: str, table: TlsTable, material: Material) -> tuple[SSL.Context, SSL.Context]:
+    """Make the contexts of these files, for who is dialled and for who dials; raises TlsError for what
+    OpenSSL does not take, as a weak key.
+    """
+    try:
+        return _context(name, table, material, "server"), _context(name, table, material, "client")
+    except SSL.Error as error:
+        found = f"files that OpenSSL refuses ({_texts(error)[-1]})"
+        raise TlsError(name, [Finding("certificate", found, "ones that it takes")]) from error
 
 
 def _context(name: str, table: TlsTable, material: Material, mode: str) -> SSL.Context:

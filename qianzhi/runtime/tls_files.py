@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat,
 
 from qianzhi.runtime import clock
 from qianzhi.runtime.process import DaemonError
+from qianzhi.runtime.tls_peer import UNREADABLE
 from qianzhi.runtime.tls_table import TlsTable
 
 T = TypeVar("T")
@@ -119,7 +120,7 @@ def _read(
         if len(data) > FILE_BYTES_MAX:
             raise ValueError("too long")
         return load(data)
-    except (ValueError, TypeError):
+    except UNREADABLE:
         findings.append(Finding(key, f"{path}, which is none", expected))
         return None
 
@@ -140,7 +141,11 @@ def _pair_findings(material: Material) -> Iterator[Finding]:
     if not material.chain or material.key is None:
         return
     form = (Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    public = material.chain[0].public_key()
+    try:
+        public = material.chain[0].public_key()
+    except UNREADABLE:
+        yield Finding("certificate", "one with a key of an unknown kind", "RSA or an elliptic curve")
+        return
     if public.public_bytes(*form) != material.key.public_key().public_bytes(*form):
         yield Finding("key", "the key of another certificate", "the key of the first one in certificate")
 

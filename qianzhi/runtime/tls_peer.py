@@ -7,15 +7,28 @@ import ipaddress
 from collections.abc import Iterable
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.hashes import SHA256
 from service_identity import CertificateError, VerificationError
 from service_identity.cryptography import extract_patterns
 from service_identity.hazmat import DNS_ID, IPAddress_ID, ServiceID, verify_service_identity
 
 WRONG_NAME = "wrong_name"
+BAD_CERTIFICATE = "bad_certificate"
 PIN = "pin"
 ENDED_EARLY = "ended_early"
 REFUSED_BY_PEER = "refused_by_peer"
+
+# What reading a certificate may raise; OpenSSL lets through more than `cryptography` understands.
+UNREADABLE = (
+    ValueError,
+    TypeError,
+    UnsupportedAlgorithm,
+    x509.DuplicateExtension,
+    x509.InvalidVersion,
+    x509.UnsupportedGeneralNameType,
+    CertificateError,
+)
 
 # X509_V_ERR_… of openssl/x509_vfy.h
 _VERIFY_REASONS = {
@@ -61,7 +74,7 @@ _WORDS = (
 
 def reason_of_verification(number: int) -> str:
     """Name what OpenSSL found wrong with a certificate."""
-    return _VERIFY_REASONS.get(number, "bad_certificate")
+    return _VERIFY_REASONS.get(number, BAD_CERTIFICATE)
 
 
 def reason_of_error(texts: Iterable[str]) -> str:
@@ -78,12 +91,10 @@ def fingerprint(certificate: x509.Certificate) -> str:
 def carries_one_of(certificate: x509.Certificate, names: Iterable[str]) -> bool:
     """Tell whether a certificate is for one of these host names or IP addresses (RFC 6125).
 
-    The common name of a certificate counts where it has no names of the newer kind at all.
+    The common name of a certificate counts where it has no names of the newer kind at all.  Raises one of
+    UNREADABLE.
     """
-    try:
-        patterns = extract_patterns(certificate)
-    except CertificateError:
-        return False
+    patterns = extract_patterns(certificate)
     if not patterns:
         common = [str(a.value) for a in certificate.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)]
         return any(name.lower() == one.lower() for name in names for one in common)

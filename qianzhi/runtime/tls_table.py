@@ -8,6 +8,7 @@ from typing import Literal
 
 from qianzhi.runtime.table import table
 
+_NAME = re.compile(r"[0-9A-Za-z._:-]+")
 _PIN = re.compile(r"[0-9A-Fa-f]{64}")
 
 
@@ -36,6 +37,9 @@ class TlsTable:
             raise ValueError("ca beside crl: a list of what is revoked is signed by an authority")
         if self.names and not (self.ca or self.pins):
             raise ValueError("ca or pins beside names: a name that nobody vouches for proves nothing")
+        for name in self.names:
+            if not _NAME.fullmatch(name):
+                raise ValueError(f"names such as pay.bank.example or 10.1.2.3, not {name[:80]!r}")
         for pin in self.pins:
             if not _PIN.fullmatch(pin):
                 raise ValueError(

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import rsa
 from pydantic import TypeAdapter, ValidationError
 
 from qianzhi.runtime import clock, metrics, tls_open
-from qianzhi.runtime.tls import Protection
+from qianzhi.runtime.tls import Protection, trial
 from qianzhi.runtime.tls_files import TlsError, look_at
 from qianzhi.runtime.tls_peer import carries_one_of, reason_of_error
 from qianzhi.runtime.tls_table import TlsTable
@@ -78,6 +79,19 @@ def test_a_list_that_is_late_or_of_somebody_else_is_found(
     assert "a list of " in findings(tmp_path)["crl"]
 
 
+def test_a_key_that_openssl_calls_weak_is_found_and_leaves_the_old_one_in_force(
+    ca: Any, tmp_path: Path
+) -> None:
+    protection = Protection("weak", OWN, tmp_path)
+    ca.sign("own", rsa.generate_private_key(65_537, 1_024))  # noqa: S505
+    (found,) = trial("weak", OWN, tmp_path)
+    assert found.key == "certificate"
+    assert "too small" in found.found
+    protection.look()
+    assert "too small" in protection.status()["trouble"]
+    assert trial("weak", TlsTable(ca="ca.pem"), tmp_path) == []
+
+
 def test_no_word_of_a_key_is_shown(ca: Any, tmp_path: Path) -> None:
     secret = (tmp_path / "own.key").read_text()
     (tmp_path / "own.key").write_text(secret.replace("BEGIN", "BEGUN"))
@@ -92,6 +106,7 @@ def test_no_word_of_a_key_is_shown(ca: Any, tmp_path: Path) -> None:
         ('{"certificate": "a.pem"}', "certificate and key together"),
         ('{"crl": "a.pem"}', "ca beside crl"),
         ('{"names": ["a.example"]}', "ca or pins beside names"),
+        ('{"ca": "a.pem", "names": ["a bank"]}', "names such as"),
         ('{"pins": ["00:11"]}', "64 hex digits"),
         ('{"minimum": "1.1"}', "1.2"),
     ],

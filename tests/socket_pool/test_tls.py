@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from qianzhi.runtime import metrics
 from qianzhi.runtime.tls import Protection
@@ -178,6 +179,24 @@ def test_a_pinned_certificate_needs_no_authority_but_must_be_good(
     assert Bank(tmp_path, "late").is_refused(served.port)
     assert Bank(tmp_path, "bank").is_refused(served.port)
     assert (refused("expired"), refused("pin")) == (expired_before + 1, pin_before + 1)
+
+
+@pytest.mark.parametrize("names", [b"\x30\x03\x82\x01\xff", b"\x30\x03\x87\x01\x07", b"\x30\x02\xa3\x00"])
+@pytest.mark.parametrize("pinned", [False, True])
+def test_a_certificate_that_cannot_be_read_harms_nobody_else(
+    line: Any, site: Any, tmp_path: Path, names: bytes, pinned: bool
+) -> None:
+    certificate = site.sign("odd", ec.generate_private_key(ec.SECP256R1()), names=names)
+    pins = (fingerprint(certificate),) if pinned else ()
+    served = line(tls=protection(tmp_path, pins=pins, ca="" if pinned else "ca.pem"))
+    before = refused("bad_certificate")
+    assert Bank(tmp_path, "odd").is_refused(served.port)
+    assert refused("bad_certificate") == before + 1
+    other = line(tls=protection(tmp_path))
+    with Bank(tmp_path, "bank").connect(other.port) as bank:
+        bank.sendall(b"0005hello")
+        other.handler.wait(lambda: other.handler.frames == [b"hello"])
+    assert served.handler.connected == []
 
 
 def test_a_list_of_the_revoked_that_has_run_out_is_not_put_in_force(
