@@ -180,24 +180,12 @@ def line_words(status: Status) -> list[str]:
     A dialect without sign-on has nothing to say of it; a short connection has ended before anybody counts it.
     """
     if not str(status.get("listening", "")).isdigit():
-        return queue_words(status)
+        return ["serves its queue"]
     signed_on = "signed on" if status.get("signed_on") else "NOT signed on"
     short = status.get("connection") == "short"
     return [
         signed_on if status.get("sign_on", True) else "",
         "a connection for each message" if short else counted(status.get("connections", 0), "connection"),
-    ]
-
-
-def queue_words(status: Status) -> list[str]:
-    """Say whether the queue is served, and what lies where somebody must look at it."""
-    served = status.get("broker_state", "ready") == "ready"
-    aside = {"put aside": ".bo", "dead letters": ".dlq"}
-    queues = status.get("queues", {})
-    lying = {what: sum(n for name, n in queues.items() if name.endswith(end)) for what, end in aside.items()}
-    return [
-        "serves its queue" if served else f"NOT SERVED: {status['broker']}",
-        ", ".join(f"{what.upper()}: {n}" for what, n in lying.items() if n),
     ]
 
 

@@ -56,14 +56,6 @@ def test_what_is_wrong_is_said() -> None:
     assert words({"state": "down", "reason": "no socket"}) == "x | down |  |  | "
 
 
-def test_a_queue_whose_broker_is_away_says_so_and_what_was_put_aside() -> None:
-    queue = {**FRONT, "listening": "icbc", "keys": {}, "broker": "connected to mq:5672", "broker_state": "ready"}
-    queue["queues"] = {"icbc": 7, "icbc.ctl": 0, "icbc.bo": 2, "icbc.dlq": 1}
-    assert "serves its queue; PUT ASIDE: 2, DEAD LETTERS: 1; 2 in flight" in words(queue)
-    queue |= {"broker": "mq:5672: Connection refused; trying again", "broker_state": "unreachable", "queues": {}}
-    assert "NOT SERVED: mq:5672: Connection refused; trying again; 2 in flight" in words(queue)
-
-
 def test_a_queue_has_no_session_and_no_connections() -> None:
     found = words({**FRONT, "listening": "icbc", "keys": {}, "connections": 0})
     assert "serves its queue; 2 in flight; nodes" in found
