@@ -1,0 +1,240 @@
+"""Several writers of several bridges on one PostgreSQL at once: one answer per key, books that balance."""
+
+import threading
+import zlib
+from concurrent.futures import ThreadPoolExecutor
+from zoneinfo import ZoneInfo
+
+import psycopg
+import pytest
+
+from crm_bridge.audit import audit_books
+from crm_bridge.bridge import Work
+from crm_bridge.database.store import connect
+from crm_bridge.gateway import Gateway
+from crm_bridge.lookup import find_journal, totals
+from crm_bridge.migrations.roles import APP, AUDITOR, FRONT, OWNER
+from crm_bridge.migrations.schema import downgrade, migrate, require_schema, schema_revision
+from crm_bridge.migrations.server import as_owner, make_ready, own
+from crm_bridge.seed import seed
+from crm_bridge.settings import CoreSettings
+from crm_bridge.store import Transaction
+from crm_bridge.writer import Writer
+from qianzhi.domain.requests import Kind
+from qianzhi.domain.results import Result
+from qianzhi.runtime import clock
+from qianzhi.runtime.urls import database_of, with_database, with_user
+
+ZONE = ZoneInfo("Asia/Shanghai")
+PASSWORDS = {OWNER: "o", APP: "a", FRONT: "f", AUDITOR: "r"}
+
+
+@pytest.fixture(scope="module")
+def site(postgres):
+    """A database made as an operator makes it, with its roles; used by all tests here, each with keys of its
+    own.
+    """
+    admin = postgres.url("postgres", "postgres", postgres.admin_password)
+    make_ready(admin, "roles", PASSWORDS)
+    make_ready(admin, "roles", PASSWORDS)  # twice is as good as once
+    owner = with_user(with_database(admin, "roles"), OWNER, "o")
+    migrate(owner)
+    own(with_database(admin, "roles"))
+    seed(with_user(owner, APP, "a"), 60, 1, zone=ZONE)
+    yield owner
+    postgres.psql('DROP DATABASE "roles" WITH (FORCE)')
+
+
+@pytest.fixture
+def app(site):
+    return with_user(site, APP, "a")
+
+
+@pytest.fixture
+def open_core(app, site):
+    made = []
+
+    def opened(bridge, lane=0, **more):
+        made.append(Gateway(app, CoreSettings(database=app, **more), ZONE, bridge, lane))
+        return made[-1]
+
+    yield opened
+    for core in made:
+        core.close()
+    assert audit_books(with_user(site, AUDITOR, "r")).violations == []
+
+
+def today(shift=0):
+    from qianzhi.domain.dates import business_date
+
+    return business_date(clock.now().wall_us + shift * 86_400_000_000, ZONE)
+
+
+def test_two_bridges_of_two_writers_meet_on_keys_and_accounts(open_core, ask, app):
+    """The same requests, shuffled, in lists of every size, to four writers; then their reversals."""
+    before = totals(app)
+    credits_ = [
+        ask(Kind.RECHARGE, f"m{i}", f"1380000000{i % 7}", 1_000 + i % 7, date=today()) for i in range(400)
+    ]
+    undo = [ask(Kind.REVERSAL, one.serial, date=one.date) for one in credits_[::4]]
+    cores = [open_core(bridge, lane) for bridge in ("b1", "b2") for lane in (0, 1)]
+
+    def work(number, asked):
+        asked = sorted(asked, key=lambda one: zlib.crc32(f"{number}{one.serial}".encode()))
+        sizes = iter((1, 2, 90, 17, 33, 5, 61, 4, 88) * 99)
+        writer = Writer(0, cores[number], 500, lambda _, batch: None)
+        heard = {}
+        while asked:
+            part, asked = asked[: (size := next(sizes))], asked[size:]
+            late = clock.now().mono_us + 60_000_000
+            for done in writer.settle([Work(one, one, late) for one in part]).done:
+                heard[done.ticket.key] = done.reply
+        return heard
+
+    with ThreadPoolExecutor(4) as pool:
+        heard = list(pool.map(work, range(4), [credits_] * 4))
+        undone = list(pool.map(work, range(4), [undo] * 4))
+    for one in credits_:
+        replies = [each[one.key] for each in heard]
+        assert {(reply.result, reply.order, reply.settled_us) for reply in replies} == {
+            (Result.APPROVED, replies[0].order, replies[0].settled_us)
+        }
+        assert [reply.stored for reply in replies].count(False) == 1
+    for one in undo:
+        assert {each[one.key].result for each in undone} == {Result.APPROVED}
+    after = totals(app)
+    assert (after.orders - before.orders, after.reversals - before.reversals) == (400, 100)
+
+
+def test_two_copies_under_our_own_date_on_both_sides_of_midnight_are_one(open_core, ask, app):
+    """One copy stands at one bridge before its commit while the other comes to the other bridge."""
+    given = {"phone": "13800000003", "amount_fen": 700, "date_ours": True}
+    copies = [ask(Kind.RECHARGE, "night", date=today(shift), **given) for shift in (0, 1)]
+    inside, go_on = threading.Event(), threading.Event()
+    real = Transaction.save
+
+    def save(transaction, changes, part):
+        if part.startswith("b1/") and not inside.is_set():
+            inside.set()
+            go_on.wait(1)  # the other waits for this transaction, so nobody sets it
+        return real(transaction, changes, part)
+
+    first, second = open_core("b1"), open_core("b2")
+    for core in (first, second, first, second):  # so that both know of the dates that are closed
+        core.execute([ask(Kind.STATUS, "early", date=today(), date_ours=True)], clock.now())
+    Transaction.save = save
+    try:
+        with ThreadPoolExecutor(1) as pool:
+            early = pool.submit(first.execute, [copies[0]], clock.now())
+            assert inside.wait(10)
+            late = second.execute([copies[1]], clock.now())[0]
+            go_on.set()
+    finally:
+        Transaction.save = real
+    assert (early.result()[0].order, late.stored) == (late.order, True)
+    assert len([row for row in find_journal(app, "night") if row.state == "approved"]) == 1
+
+
+def test_a_closed_date_stays_closed_for_a_bridge_whose_clock_lags(open_core, ask):
+    """A query was told that nothing came of a key of a closed date; its late original comes to another
+    bridge, by whose clock the date is open, and to one that was started anew since.
+    """
+    ahead, lags = open_core("b1", day_closes="00:00"), open_core("b2", day_closes="23:59")
+    key = {"date": today(-1), "serial": "late"}
+    assert ahead.execute([ask(Kind.STATUS, **key)], clock.now())[0].result is Result.NOT_FOUND
+    original = ask(Kind.RECHARGE, phone="13800000003", amount_fen=700, **key)
+    assert lags.execute([original], clock.now())[0].result is Result.DATE_CLOSED
+    restarted = open_core("b3", day_closes="23:59")
+    assert restarted.execute([original], clock.now())[0].result is Result.DATE_CLOSED
+    assert restarted.execute([ask(Kind.REVERSAL, **key)], clock.now())[0].result is Result.NOT_FOUND
+
+
+FORBIDDEN = {
+    APP: [
+        "CREATE TABLE mine (id int)",
+        "ALTER TABLE journal ADD COLUMN more text",
+        "DROP TABLE journal",
+        "TRUNCATE journal",
+        "UPDATE ledger_transfers SET amount_fen = 1",
+        "DELETE FROM ledger_transfers",
+        "UPDATE billing_orders SET amount_fen = 1",
+        "DELETE FROM journal",
+        "UPDATE journal SET amount_fen = 1",
+        "UPDATE ledger_accounts SET floor_fen = NULL",
+        "UPDATE alembic_version SET version_num = '0000'",
+        "CREATE TABLE state.mine (id int)",
+        "SELECT pg_promote()",
+    ],
+    AUDITOR: ["INSERT INTO billing_customers (name, opened_us) VALUES ('a', 1)", "DELETE FROM journal"],
+    FRONT: ["SELECT 1 FROM journal", "UPDATE ledger_accounts SET balance_fen = 0", "CREATE TABLE a (b int)"],
+}
+
+
+WRONG = [(role, one) for role, statements in FORBIDDEN.items() for one in statements]
+
+
+@pytest.mark.parametrize(("role", "statement"), WRONG)
+def test_a_role_may_do_its_own_and_nothing_more(site, role, statement):
+    refused = pytest.raises(psycopg.errors.InsufficientPrivilege)
+    with connect(with_user(site, role, PASSWORDS[role]), writing=False) as session, refused:
+        session.execute(statement)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE ledger_transfers SET amount_fen = 1",
+        "DELETE FROM ledger_transfers",
+        "TRUNCATE ledger_transfers CASCADE",
+        "DELETE FROM journal",
+        "UPDATE journal SET amount_fen = amount_fen + 1",
+        "UPDATE journal SET state = 2 WHERE state = 3",
+        "UPDATE journal_fence SET closed_through = 0",
+    ],
+)
+def test_history_is_kept_from_its_owner_too(site, open_core, ask, statement):
+    core = open_core("b1")
+    serial = str(abs(hash(statement)))
+    recharge = ask(Kind.RECHARGE, serial, "13800000003", 700, date=today())
+    core.execute([recharge, ask(Kind.REVERSAL, serial, date=today())], clock.now())
+    core.execute([ask(Kind.STATUS, serial, date=today(-9))], clock.now())
+    with connect(site) as session, pytest.raises(psycopg.errors.RaiseException):
+        session.execute(statement)
+
+
+def objects(url):
+    sql = """SELECT table_name, column_name, data_type, is_nullable, column_default
+        FROM information_schema.columns WHERE table_schema = 'public' AND table_name <> 'alembic_version'
+        UNION ALL SELECT tgrelid::regclass::text, tgname, pg_get_triggerdef(oid), '', '' FROM pg_trigger
+        WHERE NOT tgisinternal UNION ALL SELECT conrelid::regclass::text, conname,
+        pg_get_constraintdef(oid), '', '' FROM pg_constraint
+        WHERE connamespace = 'public'::regnamespace AND conrelid <> 0
+        AND conrelid <> to_regclass('alembic_version') UNION ALL SELECT indexrelid::regclass::text, '',
+        pg_get_indexdef(indexrelid), '', '' FROM pg_index
+        WHERE indrelid::regclass::text ~ '^(journal|ledger|billing)' ORDER BY 1, 2, 3"""
+    with connect(url, writing=False) as session:
+        return session.execute(sql).fetchall()
+
+
+def test_the_schema_up_down_and_up_again(postgres):
+    url = postgres.new_database()
+    migrate(url)
+    first = objects(url)
+    require_schema(url)
+    downgrade(url)
+    assert (schema_revision(url), objects(url)) == (None, [])
+    migrate(url)
+    assert objects(url) == first
+    downgrade(url, "0001")
+    migrate(url)
+    assert objects(url) == first
+
+
+def test_a_superuser_migrates_as_the_owner(postgres, site):
+    name = database_of(postgres.new_database())
+    admin = postgres.url("postgres", name, postgres.admin_password)
+    make_ready(admin, name, {})
+    migrate(as_owner(admin, name))
+    with connect(admin, writing=False) as session:
+        owners = session.execute("SELECT DISTINCT tableowner FROM pg_tables WHERE schemaname = 'public'")
+        assert owners.fetchall() == [(OWNER,)]
