@@ -6,6 +6,7 @@ from typing import Any
 from bankmq.queue import QueueServer
 from bankmq.zeromq import ZmqLimits, ZmqQueueServer
 from frontends.alone import Alone
+from frontends.limits import share
 from frontends.processor import Processor
 from frontends.profile import Profile
 from frontends.queue_front import QueueFront
@@ -52,6 +53,7 @@ def make_transport(
         alone = Alone(data_folder(site) / "fronts" / f"{name}.alone", reactor)
         server, queue = BROKERS[profile.engine](site, profile, reactor)
         return QueueFront(queue, server, core, run, alone)
-    limits = ZmqLimits(prefetch=profile.limits.in_flight, message_bytes_max=profile.frame.frame_bytes_max)
+    in_flight = share(profile.limits.in_flight, profile.instances)
+    limits = ZmqLimits(prefetch=in_flight, message_bytes_max=profile.frame.frame_bytes_max)
     direct = ZmqQueueServer(profile.name, place.listen, place.control, limits, reactor)
     return QueueFront(profile.name, direct, core, run)

@@ -235,6 +235,21 @@ def test_frames_that_wait_when_the_store_fails_are_answered_then(citic):
     assert two.results() == [Result.UNAVAILABLE]
 
 
+def test_each_instance_holds_its_half_of_the_bank_s_limits(pair_of, edit):
+    profile = edit(
+        "hz_citic", ("in_flight = 1000", "in_flight = 20"), ("rate_per_second = ", "rate_per_second = 8 # ")
+    )
+    one, two = pair_of("hz_citic", profile)
+    one.sign_on(one.connect())
+    two.mac_key = one.mac_key
+    for made in (one, two):
+        source = made.connect()
+        for serial in range(5):
+            made.ask(source, Kind.RECHARGE, serial=f"{serial:06d}")
+        assert len(made.take_asked()) == 4, "a second's worth of half the rate"
+        assert made.results(source) == [Result.BUSY]
+
+
 def test_a_store_that_hangs_is_trouble_too_until_it_confirms(wenzhou):
     one, _ = wenzhou
     source = one.connect()
