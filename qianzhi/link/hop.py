@@ -175,8 +175,7 @@ class Hop:
         state.resize(min(window, self._limits.window) if window > 0 else self._limits.window)
         others = [other.passed for other in self._list if other.up]
         state.passed = max(state.passed, min(others, default=0))  # no turns are owed for the time away
-        state.up, state.draining = True, False
-        state.owing_us, state.noted = None, False
+        state.connected()
         return self._place_orphans(now)
 
     def on_peer_down(self, peer: str, now: Now) -> Effects:

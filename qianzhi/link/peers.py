@@ -10,6 +10,8 @@ from qianzhi.link.messages import Answer, Status
 from qianzhi.runtime.now import Now
 
 SILENT_US = 500_000  # a peer that has owed an answer for so long without giving any is silent
+PATIENCE_US_MAX = 4_000_000  # so long for one that was called silent and then answered: it is slow, not gone
+FORGET_US = 60_000_000  # after which a slow time is forgotten
 TRIAL_US = 2_000_000  # between two trials of a silent peer that holds nothing any more
 WEIGHT = 10  # of a peer of which nothing else is said
 STRIDE = 1 << 20
@@ -19,8 +21,8 @@ class Peer:
     """What the hop knows of one peer; `choose` and status displays read it."""
 
     __slots__ = (
-        "draining", "name", "noted", "owing_us", "passed", "tried_us", "up", "weight", "window",
-        "window_normal", "works",
+        "draining", "name", "noted", "owing_us", "passed", "patience_us", "slow_us", "tried_us", "up",
+        "weight", "window", "window_normal", "works",
     )  # fmt: skip
 
     def __init__(self, name: str, window: int, weight: int = WEIGHT) -> None:
@@ -31,6 +33,8 @@ class Peer:
         self.works: dict[int, Any] = {}
         self.passed = 0  # grows with each job, by less where the weight is more
         self.owing_us: int | None = None  # since when it has owed an answer without giving any
+        self.patience_us = SILENT_US
+        self.slow_us = 0  # when it last answered after having been silent
         self.tried_us = 0
         self.noted = False  # its silence was told
         self.resize(window)
@@ -47,7 +51,7 @@ class Peer:
 
     def silent(self, now: Now) -> bool:
         """Whether it takes jobs and answers none; a slow one among slow ones is silent with them."""
-        return self.owing_us is not None and now.mono_us - self.owing_us >= SILENT_US
+        return self.owing_us is not None and now.mono_us - self.owing_us >= self.patience_us
 
     def state(self, now: Now) -> str:
         """Return `down`, `draining`, `silent` or `up`, for displays."""
@@ -56,9 +60,23 @@ class Peer:
         return "draining" if self.draining else "silent" if self.silent(now) else "up"
 
     def heard(self, answers: Sequence[Answer], now: Now) -> None:
-        """Note a sign of use: only an answer with a body is one, also a late one."""
-        if any(answer.status is Status.OK for answer in answers):
-            self.owing_us, self.noted = now.mono_us, False
+        """Note a sign of use: only an answer with a body is one, also a late one.
+
+        One that breaks a silence shows that the peer is slow: it is given twice the time from then on, so
+        that the work of a pair on a slow disk is not thrown from one to the other.
+        """
+        if not any(answer.status is Status.OK for answer in answers):
+            return
+        if self.silent(now):
+            self.patience_us, self.slow_us = min(PATIENCE_US_MAX, 2 * self.patience_us), now.mono_us
+        elif now.mono_us - self.slow_us >= FORGET_US:
+            self.patience_us = SILENT_US
+        self.owing_us, self.noted = now.mono_us, False
+
+    def connected(self) -> None:
+        """Begin anew: what another life of the peer did says nothing of this one."""
+        self.up, self.draining = True, False
+        self.owing_us, self.noted, self.patience_us = None, False, SILENT_US
 
     def rest(self, now: Now) -> None:
         """Note that nothing is owed where nothing is held; silence lasts until an answer breaks it."""

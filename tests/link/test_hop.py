@@ -323,3 +323,21 @@ def test_an_idle_peer_never_becomes_silent() -> None:
     (item,) = sends(hop.submit([job(1)], NOW))["node1"]
     hop.on_answers("node1", [Answer(item.id, Status.BUSY)], NOW)
     assert [peer.state(NOW.after(60_000_000)) for peer in hop.peers] == ["up", "up"]
+
+
+def test_a_slow_peer_that_answers_after_all_is_given_more_time_and_a_new_connection_none() -> None:
+    hop, later, held = stopped()
+    peer = hop.peers[0]
+    for expected_us in (1_000_000, 2_000_000, 4_000_000, 4_000_000):
+        assert peer.state(later) == "silent"
+        hop.on_answers("node1", [Answer(held.id, Status.OK)], later)
+        while "node1" not in (found := sends(hop.submit([job(1)._replace(deadline_us=10**12)], later))):
+            pass
+        held = found["node1"][0]
+        assert peer.state(later.after(expected_us - 1)) == "up"
+        later = later.after(expected_us)
+    hop.on_answers("node1", [Answer(held.id, Status.OK)], later)
+    hop.on_answers("node1", [Answer(held.id, Status.OK)], later.after(60_000_000))
+    assert peer.patience_us == SILENT_US
+    hop.on_peer_up("node1", later)
+    assert peer.state(later.after(10_000_000)) == "up"

@@ -17,6 +17,8 @@ from qianzhi.runtime.now import Now
 
 PEERS = ("left", "right", "third")
 SILENT_US = 500_000
+PATIENCE_US_MAX = 4_000_000
+FORGET_US = 60_000_000
 WINDOW = 5
 NORMAL = 4  # a tenth is kept for priority, at least one place
 
@@ -53,6 +55,10 @@ class HopAdversary(RuleBasedStateMachine):
         self.up: dict[str, int] = {}
         self.draining: set[str] = set()
         self.owing: dict[str, int] = {}  # since when a peer has owed an answer without giving any
+        self.patience: dict[
+            str, int
+        ] = {}  # what it is given, once it was silent and answered, and since when
+        self.slow: dict[str, int] = {}
         self.lives = 0
         self.asked: dict[int, Asked] = {}
         self.sent: dict[int, Sent] = {}
@@ -96,6 +102,7 @@ class HopAdversary(RuleBasedStateMachine):
         self.lives += 1
         self.up[peer] = self.lives
         self.owing.pop(peer, None)
+        self.patience.pop(peer, None)
         self.check(self.hop.on_peer_up(peer, self.now))
 
     @rule(peer=st.sampled_from(PEERS))
@@ -132,7 +139,7 @@ class HopAdversary(RuleBasedStateMachine):
                 else:
                     sent.answered = item.status
             if any(item.status is Status.OK for item in answers):
-                self.owing[peer] = self.now.mono_us
+                self.hear(peer)
             self.check(self.hop.on_answers(peer, answers, self.now))
             if not self.outstanding(peer) and not self.silent(peer):
                 self.owing.pop(peer, None)
@@ -140,7 +147,7 @@ class HopAdversary(RuleBasedStateMachine):
     @rule(number=st.integers(10_000, 10_010), peer=st.sampled_from([*PEERS, "stranger"]))
     def answer_nonsense(self, number: int, peer: str) -> None:
         self.late += 1
-        self.owing[peer] = self.now.mono_us  # as late answers do, it shows that somebody is there
+        self.hear(peer)  # as late answers do, it shows that somebody is there
         self.check(self.hop.on_answers(peer, [Answer(number, Status.OK, b"forged")], self.now))
         if not self.outstanding(peer):
             self.owing.pop(peer, None)
@@ -209,7 +216,16 @@ class HopAdversary(RuleBasedStateMachine):
         self.sent[envelope.id] = sent
 
     def silent(self, peer: str) -> bool:
-        return peer in self.owing and self.now.mono_us - self.owing[peer] >= SILENT_US
+        patience = self.patience.get(peer, SILENT_US)
+        return peer in self.owing and self.now.mono_us - self.owing[peer] >= patience
+
+    def hear(self, peer: str) -> None:
+        if self.silent(peer):
+            self.patience[peer] = min(PATIENCE_US_MAX, 2 * self.patience.get(peer, SILENT_US))
+            self.slow[peer] = self.now.mono_us
+        elif self.now.mono_us - self.slow.get(peer, 0) >= FORGET_US:
+            self.patience.pop(peer, None)
+        self.owing[peer] = self.now.mono_us
 
     def usable(self, priority: int) -> set[str]:
         """Whom a job may go to, windows and silence apart."""
