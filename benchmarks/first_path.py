@@ -31,7 +31,7 @@ from frontends.profile import load_profile, resolve_keys
 from qianzhi.cli.derived import derive
 from qianzhi.domain.dates import business_date
 from qianzhi.domain.requests import Kind, Request
-from qianzhi.link.site import load_site
+from qianzhi.link.site import entry_of, load_site, parse_address
 from qianzhi.runtime import clock
 from qianzhi.wire.framing import FrameReader, frame
 from qianzhi.wire.mac import make_mac, verify_mac
@@ -98,24 +98,33 @@ class System:
 
 
 class Bank:
-    """The bank's end of the line: a working key that the platform delivered, and prepared frames."""
+    """The bank's end of the line: its key, one just delivered where keys are exchanged, and frames."""
 
-    def __init__(self, system: System) -> None:
+    def __init__(self, system: Any, bank: str = BANK) -> None:
+        """`system` has a configuration, its data folder and the command."""
         site, problems = load_site(system.config)
         if site is None:
             raise SystemExit("\n".join(map(str, problems)))
-        profile, problems = load_profile(system.config, BANK, site)
+        profile, problems = load_profile(system.config, bank, site)
         if profile is None or profile.mac is None:
             raise SystemExit("\n".join(map(str, problems)))
-        self.profile, self.mac = profile, profile.mac
-        host, port = site.banks[BANK].listen.rsplit(":", 1)
-        self.address = (host, int(port))
-        system.qianzhi("send", BANK, "key-exchange")
-        master = resolve_keys(profile, system.config, production=False)["master"]
-        key = StateFile(system.data, BANK).load_key(master)
+        self.site, self.profile, self.mac = site, profile, profile.mac
+        self.key = self._key(system)
+
+    def _key(self, system: Any) -> MacKey:
+        keys = resolve_keys(self.profile, system.config, production=False)
+        if "master" not in keys:
+            return MacKey(keys["mac"])
+        system.qianzhi("send", self.profile.name, "key-exchange")
+        key = StateFile(system.data, self.profile.name).load_key(keys["master"])
         if key is None:
             raise SystemExit("no working key was delivered")
-        self.key = MacKey(key)
+        return MacKey(key)
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Where the bank dials."""
+        return parse_address(entry_of(self.site.banks[self.profile.name]))
 
     def connect(self) -> socket.socket:
         """Open one more connection of the line, which is signed on already."""
@@ -128,11 +137,11 @@ class Bank:
         mapping, codec = self.profile.mapping, self.profile.codec
         now = clock.now()
         today = business_date(now.wall_us, mapping.zone)
-        frames = []
+        frames, name = [], self.profile.name
         for number in range(1, count + 1):
             phone = str(13800000000 + number * 7919 % subscribers)
             serial, bank_number = f"{number:06d}", self.profile.numbers[0]
-            request = Request(Kind.RECHARGE, BANK, today, serial, BANK, bank_number, phone, 100)
+            request = Request(Kind.RECHARGE, name, today, serial, name, bank_number, phone, 100)
             message = mapping.request_message(request, now)
             make_mac(self.mac, message, codec, self.key)
             frames.append(frame(self.profile.frame, codec.encode(message)))
@@ -145,7 +154,7 @@ class Bank:
             message = self.profile.codec.decode(body)
             if verify_mac(self.mac, message, self.profile.codec, [self.key]) is None:
                 raise SystemExit("a reply has a wrong MAC")
-            codes[message["response_code"]] += 1
+            codes[self.profile.mapping.reply_of(message).code] += 1
         return codes
 
 
