@@ -3,9 +3,12 @@
 Only for the command and for tests; the simulated traffic has shells of its own on the reactor.
 """
 
+import queue
 import select
 import socket
 import ssl
+import threading
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
 from bankmq.kept import KeepLimits
@@ -135,30 +138,41 @@ def _connected(host: str, port: int, tls: BankTls | None) -> socket.socket:
 
 
 class QueueConnection:
-    """One bank's direct queues, pumped by hand: the reactor is turned, never run."""
+    """One bank's direct queues; the reactor is turned by hand, unless it runs on a thread of its own."""
 
     def __init__(self, bank: str, place: BankPlace, reactor: Any) -> None:
         """Connect as soon as somebody is there; a queue cannot tell that nobody is."""
         self._reactor = reactor
-        self._answers: list[Incoming] = []
-        self._senders = DirectSenders(bank, place, KeepLimits(answer_seconds=5), self._take, reactor)
-        self._senders.start()
+        self._came: queue.SimpleQueue[list[Incoming]] = queue.SimpleQueue()
+        self._senders = DirectSenders(bank, place, KeepLimits(answer_seconds=5), self._came.put, reactor)
+        self._do(self._senders.start)
 
     def send(self, items: list[Outgoing]) -> None:
         """Send documents; each is kept and sent again until its answer comes."""
-        self._senders.submit(items)
+        self._do(lambda: self._senders.submit(items))
 
     def receive(self, seconds: float) -> list[Incoming]:
         """Return the documents that came, none when `seconds` passed."""
-        until_us = clock.now().mono_us + int(seconds * 1_000_000)
-        while not self._answers and clock.now().mono_us < until_us:
-            self._reactor.iterate(0.01)
-        answers, self._answers = self._answers, []
-        return answers
+        if not self._reactor.running:
+            until_us = clock.now().mono_us + int(seconds * 1_000_000)
+            while self._came.empty() and clock.now().mono_us < until_us:
+                self._reactor.iterate(0.01)
+            seconds = 0.0
+        try:
+            return self._came.get(timeout=seconds) if seconds else self._came.get_nowait()
+        except queue.Empty:
+            return []
 
     def close(self) -> None:
         """Close at once."""
-        self._senders.stop()
+        self._do(self._senders.stop)
 
-    def _take(self, items: list[Incoming]) -> None:
-        self._answers += items
+    def _do(self, work: Callable[[], None]) -> None:
+        """Do something on the reactor's thread, and wait for that."""
+        if not self._reactor.running:
+            work()
+            return
+        done = threading.Event()
+        self._reactor.callFromThread(work)
+        self._reactor.callFromThread(done.set)
+        done.wait()

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 OPEN_MAX = 8  # connections at once; other messages wait for one of them to end
 CONNECT_SECONDS = 5
 ANSWER_SECONDS = 20  # after which a connection without an answer is cut
+RETRY_SECONDS = 0.2  # between attempts of one message to find somebody who listens
+TRIES_MAX = 10  # in two seconds a front-end is back, or its bank asks in another way
 
 
 class ShortBank:
@@ -53,6 +55,7 @@ class ShortBank:
         self._open_max = open_max
         self._waiting: deque[Outgoing] = deque()
         self._open: set[Exchange] = set()
+        self._retries: dict[Exchange, Any] = {}  # timers of messages for which nobody listened
         self._stopped = False
         self._interpreter = Interpreter(core, {Send: self._send}, reactor)
         self.failed = 0  # connections that ended without an answer
@@ -66,6 +69,9 @@ class ShortBank:
         self._stopped = True
         self._interpreter.stop()
         self._waiting.clear()
+        for timer in self._retries.values():
+            timer.cancel()
+        self._retries.clear()
         for exchange in list(self._open):
             exchange.cut()
 
@@ -88,23 +94,42 @@ class ShortBank:
             items = [Incoming(frame, exchange.ticket) for frame in frames[:1]]
             self._run(self._core.on_frames(items, clock.now()))
 
+    def nobody_there(self, exchange: "Exchange") -> None:
+        """Try again soon with a message for which nobody listened: it cannot have been heard."""
+        self._open.discard(exchange)
+        if self._stopped or exchange.tries >= TRIES_MAX:
+            self.failed += 1
+            return
+        again = Exchange(self, exchange.item, exchange.half_closes, self._reactor, exchange.tries + 1)
+        self._retries[again] = self._reactor.callLater(RETRY_SECONDS, self._retry, again)
+        self._connect_waiting()
+
+    def _retry(self, exchange: "Exchange") -> None:
+        del self._retries[exchange]
+        self._connect(exchange)
+
     def _run(self, effects: Effects) -> None:
         self._before_send()
         self._interpreter.run(effects)
 
     def _send(self, effect: Send) -> None:
-        if effect.to != SETTLED:
-            self._waiting.extend(effect.items)
-            self._connect_waiting()
+        if effect.to == SETTLED:
+            for exchange in [one for one in self._retries if one.ticket in effect.items]:
+                self._retries.pop(exchange).cancel()
+            return
+        self._waiting.extend(effect.items)
+        self._connect_waiting()
 
     def _connect_waiting(self) -> None:
         while self._waiting and len(self._open) < self._open_max:
             item = self._waiting.popleft()
             half_closes = bool(self._chance.randrange(0, 2)) and self._tls is None
-            exchange = Exchange(self, item, half_closes, self._reactor)
-            self._open.add(exchange)
-            host, port = self._address
-            self._reactor.connectTCP(host, port, self._protected(host, exchange), CONNECT_SECONDS)
+            self._connect(Exchange(self, item, half_closes, self._reactor))
+
+    def _connect(self, exchange: "Exchange") -> None:
+        self._open.add(exchange)
+        host, port = self._address
+        self._reactor.connectTCP(host, port, self._protected(host, exchange), CONNECT_SECONDS)
 
     def _protected(self, host: str, exchange: "Exchange") -> Any:
         if self._tls is None:
@@ -119,12 +144,16 @@ class Exchange:
 
     noisy = False
 
-    def __init__(self, owner: ShortBank, item: Outgoing, half_closes: bool, reactor: Any) -> None:
+    def __init__(
+        self, owner: ShortBank, item: Outgoing, half_closes: bool, reactor: Any, tries: int = 1
+    ) -> None:
+        self.item = item
         self.ticket = item.ticket
+        self.half_closes = half_closes
+        self.tries = tries
         self._owner = owner
         self._data = framed(owner.spec, item.frame)
         self._cutter = Cutter(owner.spec)
-        self._half_closes = half_closes
         self._reactor = reactor
         self._frames: list[bytes] = []
         self._timer: Any = None
@@ -157,7 +186,9 @@ class Exchange:
 
     def clientConnectionFailed(self, _connector: Any, _reason: Any) -> None:
         """Nobody listens."""
-        self._end()
+        if not self._over:
+            self._over = True
+            self._owner.nobody_there(self)
 
     def clientConnectionLost(self, _connector: Any, _reason: Any) -> None:
         """Said by `connectionLost` already."""
@@ -170,7 +201,7 @@ class Exchange:
         transport.setTcpNoDelay(True)
         self._timer = self._reactor.callLater(ANSWER_SECONDS, self.cut)
         transport.write(self._data)
-        if self._half_closes:
+        if self.half_closes:
             transport.loseWriteConnection()
 
     def dataReceived(self, data: bytes) -> None:

@@ -13,11 +13,11 @@ from qianzhi.wire.framing import FrameSpec
 from simulators.bank import BankModel
 from simulators.bank_line import BankLine
 from simulators.codecs import bank_codec
-from simulators.line import MAIN, Outgoing
+from simulators.line import MAIN, SETTLED, Outgoing
 from simulators.plans import Identity
 from simulators.scenario_file import load_scenario
 from simulators.serials import Serials
-from simulators.short_client import ANSWER_SECONDS, ShortBank
+from simulators.short_client import ANSWER_SECONDS, RETRY_SECONDS, TRIES_MAX, ShortBank
 from simulators.simulated import SimulatedBank
 
 CONFIG = Path(__file__).parents[2] / "config"
@@ -100,9 +100,29 @@ def test_a_message_without_a_length_is_whole_when_the_other_side_closes() -> Non
     assert rig.heard == [(b"answer", 1)]
 
 
-def test_no_answer_half_an_answer_and_nobody_there_are_nothing_heard_and_free_the_place() -> None:
+def test_a_message_for_which_nobody_listens_is_sent_soon_again_unless_it_is_settled() -> None:
     rig = Rig(COUNTED)
-    rig.send(b"a", b"b", b"c", b"d", b"e", b"f")
+    rig.send(b"a", b"b")
+    for at in range(2):
+        rig.reactor.tcpClients[at][2].clientConnectionFailed(None, None)
+    rig.bank.ask([Send(SETTLED, [2])])
+    rig.reactor.advance(RETRY_SECONDS)
+    assert len(rig.reactor.tcpClients) == 3
+    exchange, _ = rig.connect(2)
+    exchange.dataReceived(b"0006answer")
+    exchange.connectionLost(None)
+    assert rig.heard == [(b"answer", 1)]
+    rig.send(b"c")
+    for at in range(3, 3 + TRIES_MAX):
+        rig.reactor.tcpClients[at][2].clientConnectionFailed(None, None)
+        rig.reactor.advance(RETRY_SECONDS)
+    assert len(rig.reactor.tcpClients) == 3 + TRIES_MAX
+    assert rig.bank.failed == 1
+
+
+def test_no_answer_and_half_an_answer_are_nothing_heard_and_free_the_place() -> None:
+    rig = Rig(COUNTED)
+    rig.send(b"a", b"b", b"c", b"d", b"e")
     silent, transport = rig.connect(0)
     rig.reactor.advance(ANSWER_SECONDS)
     assert transport.aborted
@@ -110,10 +130,9 @@ def test_no_answer_half_an_answer_and_nobody_there_are_nothing_heard_and_free_th
     broken, _ = rig.connect(1)
     broken.dataReceived(b"0006ans")
     broken.connectionLost(None)
-    rig.reactor.tcpClients[2][2].clientConnectionFailed(None, None)
     assert rig.heard == []
-    assert rig.bank.failed == 3
-    assert len(rig.reactor.tcpClients) == 6
+    assert rig.bank.failed == 2
+    assert len(rig.reactor.tcpClients) == 5
     rubbish, transport = rig.connect(3)
     rubbish.dataReceived(b"nine")
     assert transport.aborted

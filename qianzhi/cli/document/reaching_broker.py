@@ -271,10 +271,11 @@ def _unserved(facts: Facts, names: BankNames) -> list[Both]:
             f"**{code(names.backout)}.** A message that cannot be served for a fault of its own is moved to "
             "this queue, without an answer, before anything was carried out: a body that cannot be read "
             f"(chapter 3), an empty one, one of more than {size} bytes, a missing or foreign `reply_to`. Our "
-            "operators look at it and call you. Its serial is not used up by that.",
+            "operators look at it and call you; its serial is not used up by that. A message at which our "
+            "program failed twice is put there as well: a status query settles what it asked for.",
             f"**{code(names.backout)}。** 因自身原因无法处理的消息转入该队列，不作应答，也未作任何处理：报文"
             f"无法解析（第 3 章）、为空、超过 {size} 字节，`reply_to` 缺失或不属于贵方。由我方人员查看并联系"
-            "贵方，其流水号不因此占用。",
+            "贵方，其流水号不因此占用。我方程序处理时两次异常的消息也转入该队列，以状态查询定论。",
         ),
         Both(
             f"**{code(names.dead)}.** What the broker itself gives up, because it expired in the queue or "
