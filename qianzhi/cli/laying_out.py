@@ -34,7 +34,8 @@ def is_spread(site: "Site") -> bool:
 def own_copy(chosen: "Chosen", site: "Site", folder: Path, *, own_ports: bool) -> "Iterator[Chosen]":
     """Empty `folder`, put a copy of the configuration there, start what servers it needs; end them after.
 
-    With `own_ports` nothing of it meets another copy that runs on this machine.  Raises CommandError.
+    With `own_ports` nothing of it meets another copy that runs on this machine.  Raises CommandError, and
+    ConfigError where the copy has problems of its own.
     """
     from qianzhi.cli.chosen import Chosen as Choice
 
@@ -47,8 +48,10 @@ def own_copy(chosen: "Chosen", site: "Site", folder: Path, *, own_ports: bool) -
     if not spread:
         yield own
         return
+    from qianzhi.cli.checks import require
     from qianzhi.cli.servers import servers_of
 
+    require(own.config)
     with servers_of(own):
         yield own
 

@@ -15,6 +15,7 @@ from qianzhi.cli.output import CommandError
 from qianzhi.cli.ports import needs
 from qianzhi.link.site import load_site, machines
 from qianzhi.link.tables import Site
+from qianzhi.runtime.problems import ConfigError
 
 ROOT = Path(__file__).parents[2]
 
@@ -74,6 +75,17 @@ def test_the_default_site_is_one_machine_s_and_the_others_are_not() -> None:
         True,
         True,
     ]
+
+
+def test_a_copy_that_could_not_run_is_refused_before_any_server_starts(tmp_path: Path) -> None:
+    deep = tmp_path / ("deep" * 20)
+    chosen = Chosen(ROOT / "config", "carrier")
+    with (
+        pytest.raises(ConfigError) as refused,
+        own_copy(chosen, site_of(ROOT / "config", "carrier"), deep, own_ports=True),
+    ):
+        pass
+    assert [problem.key for problem in refused.value.problems] == ["site.data"]
 
 
 def test_a_copy_that_is_in_use_is_left_alone(tmp_path: Path) -> None:

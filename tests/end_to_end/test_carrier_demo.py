@@ -1,9 +1,15 @@
 """The carrier's site laid out on this machine: forty daemons, a broker, a database and standby, HAProxy."""
 
 import os
+import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+
+import pytest
+
+from simulators.servers.processes import private_folder
 
 ROOT = Path(__file__).parents[2]
 
@@ -29,8 +35,16 @@ def demo(folder: Path, *words: str) -> str:
     return found.stdout
 
 
-def test_the_carrier_s_site_loses_nothing_when_a_front_is_killed(tmp_path: Path) -> None:
-    said = demo(tmp_path, "--site", "carrier", "demo", "--seconds", "6", "--rate", "60", "--kill", "front")
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A folder with a short path, since those of UNIX sockets are bounded."""
+    found = private_folder("demo")
+    yield found
+    shutil.rmtree(found)
+
+
+def test_the_carrier_s_site_loses_nothing_when_a_front_is_killed(folder: Path) -> None:
+    said = demo(folder, "--site", "carrier", "demo", "--seconds", "6", "--rate", "60", "--kill", "front")
     assert "starting private servers: rabbitmq-server, postgresql, haproxy" in said
     last = said.splitlines()[-1]
     assert last.startswith("demo: 17 banks, ")
