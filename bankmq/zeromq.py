@@ -120,9 +120,9 @@ class ZmqQueueServer:
 
     def back_out(self, items: list[tuple[int, str]]) -> None:
         """Count and drop what cannot be served: without a broker there is nowhere to put it."""
-        for _, reason in items:
-            metrics.count("qianzhi_queue_messages_total", (self._name, "backed_out"))
-            get_logger("bankmq").warning("message dropped", queue=self._name, reason=reason)
+        metrics.count("qianzhi_queue_messages_total", (self._name, "backed_out"), len(items))
+        reasons = ", ".join(sorted({reason for _, reason in items}))
+        get_logger("bankmq").warning("messages dropped", queue=self._name, n=len(items), reasons=reasons)
         self.acknowledge([tag for tag, _ in items])
 
     def status(self) -> dict[str, Any]:
