@@ -15,6 +15,7 @@ import pika.exceptions
 import pytest
 
 from bankmq.amqp import Broker as Address
+from bankmq.amqp_messages import DIRECT_REPLY
 from bankmq.amqp_names import bank_names, bank_user
 from bankmq.kept import Outcome
 from bankmq.queue import Delivery
@@ -255,6 +256,18 @@ def test_the_documents_properties_are_those_of_the_answer(bench: Bench, channel:
     ask(channel, b"two", delivery_mode=1)
     properties, _ = hear(channel)
     assert (properties.correlation_id, properties.delivery_mode) == ("", 1)
+
+
+def test_a_query_may_be_answered_without_a_queue(bench: Bench, channel: Any) -> None:
+    bench.serve(echo)
+    heard: list[tuple[str, bytes]] = []
+    channel.basic_consume(
+        DIRECT_REPLY, lambda _c, _m, read, body: heard.append((read.correlation_id, body)), auto_ack=True
+    )
+    ask(channel, b"owed?", reply_to=DIRECT_REPLY, message_id="q1", delivery_mode=1)
+    while not heard:
+        channel.connection.process_data_events(20)
+    assert heard == [("q1", b"re:owed?")]
 
 
 def test_what_the_document_calls_not_served_is_not(bench: Bench, channel: Any) -> None:
