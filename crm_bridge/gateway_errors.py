@@ -15,6 +15,7 @@ class Trouble(Enum):
     TOO_MANY_CONNECTIONS = "the database has too many connections"
     NO_PERMISSION = "the database refuses us"
     SCHEMA = "the database has not the schema that is needed"
+    NO_STANDBY = "the database's standby is missing"
     SLOW = "the database is too slow"
     HELD = "another process holds the database"
 
@@ -37,6 +38,10 @@ class OutOfSpaceError(RetryableError):
 
 class CommitUnknownError(StoreError):
     """COMMIT was sent and its outcome is not known: look the keys up, or execute the same batch again."""
+
+    def __init__(self, text: str, trouble: Trouble = Trouble.DOWN) -> None:
+        super().__init__(text)
+        self.trouble = trouble
 
 
 class RaceError(StoreError):

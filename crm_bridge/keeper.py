@@ -12,7 +12,14 @@ from contextlib import ExitStack
 from typing import Any, NamedTuple
 
 from crm_bridge.database.store import Probe
-from crm_bridge.gateway_errors import LockedError, RetryableError, SchemaError, StoreError, Trouble
+from crm_bridge.gateway_errors import (
+    CommitUnknownError,
+    LockedError,
+    RetryableError,
+    SchemaError,
+    StoreError,
+    Trouble,
+)
 from crm_bridge.gateway_lock import held
 from crm_bridge.migrations.schema import migrate, require_schema, schema_current
 from qianzhi.runtime import clock
@@ -110,7 +117,7 @@ class Keeper:
             self._probe.prove()
         except SchemaError as error:
             self._become(Trouble.SCHEMA, str(error))
-        except RetryableError as error:
+        except (RetryableError, CommitUnknownError) as error:
             self.hurt(error.trouble, str(error))
         except (StoreError, LockedError, OSError) as error:
             self._become(Trouble.DOWN, str(error))

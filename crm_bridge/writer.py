@@ -161,10 +161,9 @@ class Writer:
             requests = [in_time(work, now) for work in works]
             try:
                 return self._core.execute(requests, now)
-            except CommitUnknownError as error:
-                self._certain = False  # of all its parts too, should it be halved later on
-                self._note(error)
-            except RetryableError as error:
+            except (CommitUnknownError, RetryableError) as error:
+                if isinstance(error, CommitUnknownError):
+                    self._certain = False  # of all its parts too, should it be halved later on
                 self._note(error)
                 if self._now().mono_us - began_us >= HURT_US:
                     self._hurt(error.trouble, str(error))

@@ -132,7 +132,8 @@ def commit(connection: Connection) -> None:
         connection.invalidate()  # its transaction may still be open, the next batch's too
         raise CommitUnknownError("the outcome of COMMIT is not known") from error
     if warnings is not None and warnings.latest:
-        raise CommitUnknownError(f"COMMIT was not confirmed by the standby: {warnings.latest}")
+        said = f"COMMIT was not confirmed by the standby: {warnings.latest}"
+        raise CommitUnknownError(said, Trouble.NO_STANDBY)
 
 
 @contextmanager
@@ -174,9 +175,13 @@ class Probe:
             connection.execute(text("SELECT closed_through FROM journal_fence"))
 
     def prove(self) -> None:
-        """Write something that changes nothing, and commit it; raises RetryableError where that fails."""
-        with translated(), self._engine.begin() as connection:
-            connection.execute(text("UPDATE journal_fence SET closed_through = closed_through"))
+        """Write something that changes nothing, and commit it; raises RetryableError, CommitUnknownError."""
+        sql = "UPDATE journal_fence SET closed_through = closed_through"
+        if self._engine.dialect.name == "postgresql":  # without a row that others would wait for
+            sql = "SELECT pg_logical_emit_message(true, 'qianzhi', 'proof') FROM journal_fence"
+        with translated(), self._engine.connect() as connection:
+            connection.execute(text(sql))
+            commit(connection)
 
     def close(self) -> None:
         """Let the database go."""

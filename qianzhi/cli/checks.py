@@ -47,6 +47,8 @@ def check(config: Path, site_name: str = "", daemon: str = "") -> Checked:
     found.problems += problems
     if site is not None:
         check_core(found, site)
+        if found.core is not None and (not daemon or daemon in site.bridges):
+            found.problems += password_problems(found.core, site)
         if not any(problem.key == "site.key" for problem in problems_of_site):
             found.problems += key_problems(site, config)
         found.problems += socket_problems(site)
@@ -106,6 +108,23 @@ def remote_problems(core: "CoreSettings", site: "Site") -> list[Problem]:
             found = "a reference that gives no token"
             problems.append(Problem(site.file, "core.remote.token", found, error.expected))
     return problems
+
+
+def password_problems(core: "CoreSettings", site: "Site") -> list[Problem]:
+    """Resolve the bridges' password, which their own machines need; an owner's or auditor's may lie on the
+    operator's alone.
+    """
+    from qianzhi.link.protection import config_folder
+    from qianzhi.runtime.secrets import KeyReferenceError, resolve_password
+
+    if not core.password:
+        return []
+    try:
+        resolve_password(core.password, production=site.production, base=config_folder(site))
+    except KeyReferenceError as error:
+        found = "a reference that gives no password"
+        return [Problem(site.file, "core.password", found, error.expected)]
+    return []
 
 
 def key_problems(site: "Site", config: Path) -> list[Problem]:

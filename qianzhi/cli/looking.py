@@ -20,8 +20,6 @@ from qianzhi.cli.wording import counted
 from qianzhi.domain.money import yuan_from_fen
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from crm_bridge.audit import AuditReport
     from crm_bridge.lookup import AccountView, OrderView
     from crm_bridge.settings import CoreSettings
@@ -98,6 +96,7 @@ def settings_of(checked: "Checked", site: "Site", role: str = "") -> "CoreSettin
 
 def password_at(site: "Site", key: str, reference: str) -> str:
     """Return the password that a reference of the site leads to, empty for none; raises ConfigError."""
+    from qianzhi.link.protection import config_folder
     from qianzhi.runtime.problems import ConfigError, Problem
     from qianzhi.runtime.secrets import KeyReferenceError, resolve_password
 
@@ -108,14 +107,6 @@ def password_at(site: "Site", key: str, reference: str) -> str:
     except KeyReferenceError as error:
         found = "a reference that gives no password"
         raise ConfigError([Problem(site.file, key, found, error.expected)]) from error
-
-
-def config_folder(site: "Site") -> "Path":
-    """Return the configuration's folder, from which the site's references start."""
-    from pathlib import Path
-
-    folder = Path(site.file).parent
-    return folder.parent if folder.name == "sites" else folder
 
 
 def seed_command(chosen: "Chosen", subscribers: int, seed_number: int) -> None:

@@ -5,6 +5,7 @@ import threading
 import pytest
 
 from crm_bridge import keeper as keeper_module
+from crm_bridge.database import store
 from crm_bridge.database.store import connect
 from crm_bridge.gateway_errors import LockedError, Trouble
 from crm_bridge.gateway_lock import held
@@ -129,6 +130,24 @@ def test_a_database_that_takes_no_writes(watch, url):
     assert heard.wait(Trouble.READ_ONLY).status()["state"] == "the database takes no writes"
     run(url, f"SET transaction_read_only = off; ALTER DATABASE {name} RESET default_transaction_read_only")
     heard.wait(None)
+
+
+def test_a_standby_that_is_missing(watch, url, monkeypatch):
+    """Its commits wait for it, so money waits too; the look gives up waiting and says so."""
+    monkeypatch.setitem(store._SESSION, "statement_timeout", "300")
+    migrate(url)
+    heard = watch(url)
+    heard.wait(None)
+    try:
+        run(url, "ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
+        run(url, "SELECT pg_reload_conf()")
+        heard.keeper.hurt(Trouble.NO_STANDBY, "COMMIT was not confirmed")
+        heard.wait(Trouble.NO_STANDBY)
+        assert not heard.keeper.standing.ready
+    finally:
+        run(url, "ALTER SYSTEM RESET synchronous_standby_names")
+        run(url, "SELECT pg_reload_conf()")
+    heard.wait(None, 2)
 
 
 def test_too_many_connections(watch, url, user):
