@@ -75,7 +75,7 @@ class Bank:
             store.close()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(steps=STEPS)
 def test_the_key_that_was_told_last_always_serves_at_both(instances_of, steps):
     with tempfile.TemporaryDirectory() as folder:
