@@ -5,6 +5,7 @@ made by the same commands that an operator uses.
 """
 
 import contextlib
+import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -85,7 +86,7 @@ def start_all(chosen: "Chosen", site: "Site", stack: contextlib.ExitStack) -> Se
         make_database(chosen, database)
     if broker is not None:
         broker.wait_ready()
-        make_users(chosen, site, broker)
+        make_users(chosen, broker)
     if "haproxy" in packages:
         balancer = private_balancer(site)
         stack.callback(balancer.close)
@@ -141,25 +142,13 @@ def make_database(chosen: "Chosen", server: "Postgres") -> None:
     init_command(chosen, server.url(server.admin_user, "postgres", server.admin_password))
 
 
-def make_users(chosen: "Chosen", site: "Site", broker: "Broker") -> None:
-    """Make the virtual host, our user and each bank's, with what each of them may do there."""
-    from bankmq.amqp_names import User, bank_names, bank_user, our_user
-    from qianzhi.runtime.secrets import resolve_password
+def make_users(chosen: "Chosen", broker: "Broker") -> None:
+    """Make our user and each bank's, with their rights, from what `qianzhi broker users` writes."""
+    from qianzhi.cli.broker import users_command
 
-    table = site.broker
-    assert table is not None  # noqa: S101 - `packages_of` saw it
-    users: list[tuple[User, str]] = [(our_user(table.user), table.password)]
-    users += [
-        (bank_user(bank_names(table.prefix, bank)), place.password)
-        for bank, place in site.banks.items()
-        if place.password
-    ]
-    if table.vhost != "/":
-        broker.add_vhost(table.vhost)
-    for user, reference in users:
-        password = resolve_password(reference, production=site.production, base=chosen.config)
-        broker.add_user(user.name, password)
-        broker.permit(table.vhost, user.name, user.configure, user.write, user.read)
+    file = broker.folder / "users.json"
+    users_command(chosen, file, False)
+    broker.manage("POST", "/definitions", json.loads(file.read_text(encoding="utf-8")))
 
 
 def private_balancer(site: "Site") -> "Haproxy":

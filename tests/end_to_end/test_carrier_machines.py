@@ -75,7 +75,7 @@ class Carrier:
         self.qianzhi("core1", "database", "init", "--admin", admin)
         self.qianzhi("core1", "seed")
         self.machines.call("core1", broker.wait_ready)
-        self.machines.call("core1", lambda: make_users(Chosen(CONFIG), self.site, broker))
+        self.machines.call("core1", lambda: make_users(Chosen(CONFIG, "carrier"), broker))
         text = render(self.site, service=False)
         balancer = self.machines.call("core1", lambda: Haproxy.create(text, entries(self.site)))
         self._stack.callback(balancer.close)
