@@ -31,6 +31,7 @@ from qianzhi.runtime.now import SECOND_US
 from qianzhi.runtime.tls_files import Finding, Material, TlsError, read_material, stamp_of
 from qianzhi.runtime.tls_peer import (
     BAD_CERTIFICATE,
+    ENDED_EARLY,
     NO_ISSUER,
     PIN,
     UNREADABLE,
@@ -152,6 +153,8 @@ class Protection:
     def told(self, connection: "WatchedConnection", reason: str) -> None:
         """Count a connection that did not come about, and name it in the log."""
         metrics.count("qianzhi_tls_refused_total", (self.name, reason))
+        if reason == ENDED_EARLY:
+            return  # a health check, or one of us stopping: nothing that an operator should read of
         now_us = clock.now().mono_us
         if now_us - self._logged_us.get(reason, -LOG_SECONDS * SECOND_US) >= LOG_SECONDS * SECOND_US:
             self._logged_us[reason] = now_us
