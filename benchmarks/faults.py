@@ -148,7 +148,6 @@ class Campaign:
         self._faults = faults
         self._approvals = approvals
         self._moments: list[tuple[Fault, float, float | None]] = []
-        self.trouble = ""
         self._ended_at = 0.0
 
     def run(self, then: Callable[[], None]) -> None:
@@ -162,10 +161,15 @@ class Campaign:
                 self._moments.append((fault, began, back))
                 say(f"    serves again after {back:.1f} s" if back else "    DID NOT COME BACK")
                 clock.sleep(QUIET_SECONDS)
-        except Exception as error:  # noqa: BLE001  a thread's error would pass unseen
-            self.trouble = f"{type(error).__name__}: {error}"
-        self._ended_at = clock.monotonic_seconds()
-        then()
+        finally:
+            self._ended_at = clock.monotonic_seconds()
+            then()
+
+    @property
+    def trouble(self) -> list[str]:
+        """What is wrong about the campaign itself."""
+        missing = self._faults[len(self._moments) :]
+        return [f"{fault.name} was not carried out" for fault in missing]
 
     def gaps(self) -> list[Gap]:
         """Return what each fault did, from its moment to the next one's."""
@@ -290,7 +294,7 @@ def under_load(
     result = feed(own, checked, site, [], rate, None, 1, on_look, SETTLE_SECONDS)
     approvals.end()
     show_result(result)
-    proof = prove(core_url(checked, site), result, [campaign.trouble] if campaign.trouble else [])
+    proof = prove(core_url(checked, site), result, campaign.trouble)
     return campaign.gaps(), proof
 
 
