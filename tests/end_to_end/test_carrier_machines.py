@@ -44,6 +44,7 @@ ADDRESSES = {
 BALANCER = "10.77.4.10"  # held by core1
 OURS = "10.77.0.0/16"
 RATE = 85
+LOOKS_MAX = 240  # two a second
 MORE = 3  # approvals of each bank that show that it is served
 
 
@@ -158,10 +159,12 @@ class Banks:
     def wait_served(self) -> None:
         """Wait until every bank has had some more approvals."""
         before = dict(self._approved)
-        while True:
+        for _ in range(LOOKS_MAX):
             self._approved = self._next()
-            if all(count >= before.get(bank, 0) + MORE for bank, count in self._approved.items()):
+            behind = [bank for bank, n in self._approved.items() if n < before.get(bank, 0) + MORE]
+            if not behind:
                 return
+        raise AssertionError(f"not served any more: {behind}\n{self._carrier.logs()}")
 
     def proof(self) -> dict[str, Any]:
         """Let them end and settle; return what was proved."""
