@@ -81,6 +81,7 @@ class AmqpSession:
         session leaves it to its handler to say what happens.  Nothing is dialled before `start`."""
         self._on_depths = on_depths
         self._quiet = quiet
+        self._said: set[str] = set()  # in the log since the broker last served
         self._broker = broker
         self._topology = topology
         self._handler = handler
@@ -206,7 +207,9 @@ class AmqpSession:
         if self._stopping is not None:
             return self._hang_up()
         refused = any(word in reason for word in REFUSALS)
-        self._show("refused" if refused else "unreachable", f"{self._hosts.name}: {reason}; trying again")
+        self._show(
+            "refused" if refused else "unreachable", f"{self._hosts.name}: {reason.rstrip('.')}; trying again"
+        )
         return None
 
     def depths_known(self, depths: dict[str, int]) -> None:
@@ -288,7 +291,7 @@ class AmqpSession:
 
     def _on_unreachable(self, name: str, reason: str) -> None:
         if self._stopping is None:
-            self._show("unreachable", f"{name}: {reason}; trying again")
+            self._show("unreachable", f"{name}: {reason.rstrip('.')}; trying again")
 
     def _pause_seconds(self, _failed_attempts: int) -> float:
         """Count our own failures: a broker that lets us in and then refuses is not dialled at once again."""
@@ -330,11 +333,14 @@ class AmqpSession:
         state = SessionState(name, text)
         if state == self.state:
             return
-        changed = name != self.state.name
         self.state = state
-        if not self._quiet and (changed or name in ("refused", "unreachable")):
+        # Hosts that are dialled in turn fail in turn: each reason is said once until the broker serves again.
+        if not self._quiet and text not in self._said:
+            self._said.add(text)
             good = name in ("ready", "stopped", "connecting", "opening")
             (self._log.info if good else self._log.warning)("broker", state=name, text=text)
+        if name == "ready":
+            self._said.clear()
         self._handler.on_state(state)
 
     def _alarm(self, name: str, **fields: str) -> None:

@@ -154,6 +154,12 @@ def test_what_is_published_without_a_broker_is_lost_at_once(line: Any) -> None:
     made.hearer.wait(lambda: made.hearer.settled == [(0, "lost"), (1, "lost"), (2, "lost")])
 
 
+def test_hosts_that_fail_in_turn_fill_no_log(line: Any, capfd: pytest.CaptureFixture[str]) -> None:
+    made = line(hosts=(("127.0.0.1", 1), ("127.0.0.1", 2)), retry_seconds=0.01, retry_seconds_max=0.01)
+    made.hearer.wait(lambda: sum(state.name == "unreachable" for state in made.hearer.states) >= 20)
+    assert capfd.readouterr().err.count('"unreachable"') == 2
+
+
 def test_the_next_host_is_dialled_when_one_does_not_answer(line: Any, broker: Any) -> None:
     made = line(hosts=(("127.0.0.1", 1), (broker.host, broker.port)))
     assert made.hearer.wait_state("ready") == f"connected to {broker.host}:{broker.port}"

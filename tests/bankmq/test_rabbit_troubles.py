@@ -93,7 +93,9 @@ def test_a_broker_that_stays_blocked_is_given_up_and_dialled_anew(rabbit: Any) -
     assert (again.failures, bank.answer()) == (1, (b"1", b"answer"))
 
 
-def test_a_queue_that_was_deleted_is_declared_again_with_an_alarm(rabbit: Any) -> None:
+def test_a_queue_that_was_deleted_is_declared_again_with_an_alarm(
+    rabbit: Any, capfd: pytest.CaptureFixture[str]
+) -> None:
     front = rabbit.serve(answering=True)
     bank = rabbit.bank()
     before = value("qianzhi_alarms_total", "queue_deleted")
@@ -101,6 +103,8 @@ def test_a_queue_that_was_deleted_is_declared_again_with_an_alarm(rabbit: Any) -
     rabbit.wait_state(front, "opening")
     rabbit.wait_state(front, "ready")
     assert value("qianzhi_alarms_total", "queue_deleted") == before + 1
+    said = capfd.readouterr().err
+    assert (said.count('"queue_deleted"'), said.count('"ready"')) == (1, 2)
     bank.send(b"x", b"1")
     assert bank.answer() == (b"1", b"re:x")
 
