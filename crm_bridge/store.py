@@ -117,7 +117,8 @@ STATEMENTS = {
         load_rows=text(
             f"""SELECT {", ".join("j." + name for name in Row._fields)} FROM unnest(CAST(:keys0 AS text[]),
             CAST(:keys1 AS bigint[]), CAST(:keys2 AS text[])) w (space, business_date, serial) JOIN journal j
-            ON j.space = w.space AND j.business_date = w.business_date AND j.serial = w.serial"""  # noqa: S608
+            ON j.space = w.space AND j.business_date = w.business_date AND j.serial = w.serial
+            """  # noqa: S608
         ),
         # The keys come sorted: two batches that claim the same ones wait for each other, never in a circle.
         add_rows=text(
