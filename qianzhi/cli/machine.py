@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from qianzhi.link.tables import Site
 
 PR_SET_PDEATHSIG = 1
-READY_SECONDS = 90.0  # without any daemon becoming ready; a busy machine may start forty of them for minutes
+# So long may pass without one more daemon ready: all start at once, so that under load none is for minutes.
+READY_SECONDS, READY_SECONDS_EACH = 60.0, 3.0
 LOOK_SECONDS = 0.1
 HOLDERS_MAX = 3
 
@@ -73,16 +74,17 @@ class Machine:
         Raises CommandError when none of those that are waited for has got there for a while.
         """
         names = [program.name for program in programs_of(self.site, self.name)]
-        until = clock.monotonic_seconds() + READY_SECONDS
+        seconds = READY_SECONDS + READY_SECONDS_EACH * len(programs_of(self.site))
+        until = clock.monotonic_seconds() + seconds
         while waiting := self.waiting(names):
             if len(waiting) < len(names):
                 names = list(waiting)  # who is ready is not asked again: others still need the processor
-                until = clock.monotonic_seconds() + READY_SECONDS
+                until = clock.monotonic_seconds() + seconds
             if not self.alive:
                 raise CommandError(BROKEN, "supervisord has ended", f"see {self.data / 'log'}")
             if clock.monotonic_seconds() > until:
                 said = "\n         ".join(f"{name}: {why}" for name, why in waiting.items())
-                found = f"nothing became ready for {READY_SECONDS:g} s:\n         {said}"
+                found = f"nothing became ready for {seconds:g} s:\n         {said}"
                 raise CommandError(BROKEN, found, f"see {self.data / 'log'}")
             clock.sleep(LOOK_SECONDS)
 
