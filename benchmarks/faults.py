@@ -42,9 +42,10 @@ from qianzhi.cli.machine import Machine
 from qianzhi.cli.output import say
 from qianzhi.cli.running import running
 from qianzhi.cli.servers import Servers, start_all
-from qianzhi.link.site import data_folder, front_name
+from qianzhi.link.site import data_folder, front_name, fronts
 from qianzhi.link.tables import Site
 from qianzhi.runtime import clock
+from simulators.servers.postgres import Cluster, Listening, Postgres
 from simulators.traffic import Look
 
 ROOT = Path(__file__).parents[1]
@@ -52,8 +53,12 @@ SAMPLE_SECONDS = 0.002
 WARM_SECONDS = 8.0  # of load before the first fault
 QUIET_SECONDS = 10.0  # between a recovery and the next fault: everybody has his connections back
 FROZEN_SECONDS = 8.0  # longer than a dead link is noticed
+BROKER_FROZEN_SECONDS = 25.0  # as above: two of its heartbeats
+OPERATOR_SECONDS = 2.0  # until somebody gives the command
 RECOVER_SECONDS = 60.0
 SETTLE_SECONDS = 90
+PROMPT = ("kill-socket-front", "kill-queue-front", "kill-node", "kill-bridge")
+PROMPT_SECONDS = 1.0  # the longest gap that the death of one of a pair may make
 
 
 class Fault(NamedTuple):
@@ -186,11 +191,20 @@ class Campaign:
 class Plant:
     """The running site with its servers: what a fault is done to, and how one sees that it has healed."""
 
-    def __init__(self, chosen: Chosen, site: Site, system: Machine, servers: Servers) -> None:
+    def __init__(
+        self, chosen: Chosen, site: Site, system: Machine, servers: Servers, stack: contextlib.ExitStack
+    ) -> None:
         self._chosen = chosen
         self._site = site
         self._system = system
         self._servers = servers
+        self._primary, self._standby = servers.database, servers.standby
+        self._stack = stack
+        self._brokered = [
+            name
+            for name, bank, _, _ in fronts(site)
+            if site.banks[bank].engine == "rabbitmq" and name.endswith("-1")
+        ]
 
     def do(self, fault: Fault, began: float) -> float | None:
         """Carry out a fault; return after how many seconds the process served again, None for never."""
@@ -216,26 +230,50 @@ class Plant:
         broker = self._servers.broker
         if kind == "stop":
             broker.suspend()
-            clock.sleep(FROZEN_SECONDS)
+            clock.sleep(BROKER_FROZEN_SECONDS)
             broker.resume()
         else:
+            os.kill(broker.pid, signal.SIGKILL)
             broker.kill()
             broker.start()
-        return self._after(began, lambda: broker.alive)
+        return self._after(began, lambda: all(map(self._has_broker, self._brokered)))
 
     def _database(self, kind: str, began: float) -> float | None:
-        """A frozen primary goes on; a killed one is followed by its standby, at an operator's command."""
-        primary = self._servers.database
+        """The primary is frozen or killed; an operator makes the standby the primary, and a new standby."""
         if kind == "stop":
-            primary.suspend()
-            clock.sleep(FROZEN_SECONDS)
-            primary.resume()
-            return self._after(began, lambda: primary.alive)
-        os.kill(primary.pid, signal.SIGKILL)
-        command = [sys.executable, "-m", "qianzhi.cli.main", "--config", str(self._chosen.config), "promote"]
-        done = subprocess.run([*command, *self._servers.promote_words], capture_output=True, text=True)
-        say(f"    qianzhi promote: {(done.stdout + done.stderr).strip().splitlines()[-1]}")
-        return self._after(began, lambda: done.returncode == 0)
+            self._primary.suspend()
+            words = ["--stop-data", str(self._primary.data)]
+        else:
+            os.kill(self._primary.pid, signal.SIGKILL)
+            words = ["--primary-is-stopped"]
+        clock.sleep(OPERATOR_SECONDS)
+        done = self._promote(words)
+        back = self._after(began, lambda: done and all(map(self._has_database, self._site.bridges)))
+        old, self._primary = self._primary, self._standby
+        old.close()
+        self._standby = self._stack.enter_context(
+            contextlib.closing(standby_of(self._primary, old.host, old.port))
+        )
+        return back
+
+    def _promote(self, words: list[str]) -> bool:
+        """Do what docs/OPERATIONS.md says about a database that fails over."""
+        standby = self._standby
+        admin = standby.url(standby.admin_user, "postgres", standby.admin_password)
+        given = ["promote", f"{standby.host}:{standby.port}", *words, "--admin", admin]
+        command = [sys.executable, "-m", "qianzhi.cli.main", "--config", str(self._chosen.config), *given]
+        done = subprocess.run(command, capture_output=True, text=True)
+        for line in (done.stdout + done.stderr).strip().splitlines():
+            say(f"    {line}")
+        standby.configure([])
+        standby.reload()
+        return done.returncode == 0
+
+    def _has_broker(self, front: str) -> bool:
+        return bool(self._system.status(front).get("broker_state") == "ready")
+
+    def _has_database(self, bridge: str) -> bool:
+        return bool(self._system.status(bridge).get("ready"))
 
     def _after(self, began: float, healed: Callable[[], bool]) -> float | None:
         while clock.monotonic_seconds() < began + RECOVER_SECONDS:
@@ -243,6 +281,14 @@ class Plant:
                 return clock.monotonic_seconds() - began
             clock.sleep(0.05)
         return None
+
+
+def standby_of(primary: Postgres, host: str, port: int) -> Postgres:
+    """Make a standby of a primary that has none, at an address, and let commits wait for it from now on."""
+    standby = Postgres.copied(primary, at=Listening(host, port, "127.0.0.0/8"))
+    standby.start()
+    Cluster(primary, standby).join()
+    return standby
 
 
 def chosen_faults(site: Site, checked: Checked, only: str) -> list[Fault]:
@@ -271,7 +317,9 @@ def run(arguments: argparse.Namespace) -> tuple[list[Gap], Proof]:
         faults = chosen_faults(site, checked, arguments.only)
         system = Machine(own, site)
         with running(system, checked):
-            return under_load(own, checked, site, Plant(own, site, system, servers), faults, arguments.rate)
+            return under_load(
+                own, checked, site, Plant(own, site, system, servers, stack), faults, arguments.rate
+            )
 
 
 def under_load(
@@ -327,7 +375,10 @@ def main() -> None:
         print(json.dumps({"gaps": found, "proof": proof.line}))
     else:
         show(gaps, proof, arguments.rate)
-    sys.exit(0 if proof.good and all(gap.back is not None for gap in gaps) else 1)
+    slow = [gap for gap in gaps if gap.fault.name in PROMPT and gap.together > PROMPT_SECONDS]
+    for gap in slow:
+        print(f"fault: {gap.fault.name} took longer than {PROMPT_SECONDS:g} s", file=sys.stderr)
+    sys.exit(0 if proof.good and not slow and all(gap.back is not None for gap in gaps) else 1)
 
 
 if __name__ == "__main__":
