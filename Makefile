@@ -41,10 +41,10 @@ setup: $(VENV)/.dev  ## make .venv/ with everything that run, test and check nee
 run: $(VENV)/.run  ## bring the whole path up in the foreground with simulated banks; Ctrl-C ends it; SITE=carrier|pair
 	@exec $(QIANZHI) run --traffic
 
-demo: $(VENV)/.run  ## a bounded run that proves itself: SITE=carrier|pair DEMO_SECONDS=20 DEMO_RATE=100 DEMO_KILL=node|front|bridge
+demo: $(VENV)/.run  ## a bounded run that proves itself: SITE=carrier|pair DEMO_SECONDS=20 DEMO_RATE=100 DEMO_KILL=node|front|bridge|DAEMON
 	@exec $(QIANZHI) demo --seconds "$(DEMO_SECONDS)" --rate "$(DEMO_RATE)" $(if $(DEMO_KILL),--kill "$(DEMO_KILL)")
 
-test: $(VENV)/.dev  ## run every test (some eight minutes on two cores)
+test: $(VENV)/.dev  ## run every test, some against servers that it starts itself (takes minutes)
 	@$(BIN)/python -m pytest
 
 test-ibmmq: $(VENV)/.dev  ## test queues on a real queue manager of IBM MQ (docs/IBM_MQ.md)

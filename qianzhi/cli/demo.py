@@ -4,7 +4,6 @@
 the bank says it paid.  Records are compared one by one, then the sums, then the books are audited.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -28,7 +27,7 @@ SHOWN_MAX = 20
 
 
 class Plan(NamedTuple):
-    """What the demonstration does; `kill` is node, front, bridge or empty."""
+    """What the demonstration does; `kill` is node, front, bridge, a daemon's name or empty."""
 
     seconds: int
     rate: int
@@ -68,9 +67,9 @@ def demo_command(chosen: "Chosen", seconds: int, rate: int, kill: str, seed: int
     from qianzhi.cli.laying_out import is_spread, own_copy
     from qianzhi.link.site import data_folder
 
-    if kill not in ("", "node", "front", "bridge"):
-        raise CommandError(USAGE, f"--kill {kill!r}", "one of node, front, bridge")
     _, site = require(chosen.config, chosen.site)
+    if kill:
+        victim(site, kill)
     folder = data_folder(site) / (f"{site.name}-demo" if is_spread(site) else "demo")
     proof: list[Proof] = []
     with ended_by_signals(), own_copy(chosen, site, folder, own_ports=True) as own:
@@ -90,9 +89,10 @@ def demonstrate(chosen: "Chosen", checked: "Checked", site: "Site", plan: Plan) 
     system.refuse_taken_ports()
     watch = Watch()
     with running(system, checked):
-        kill = f"; {plan.kill} is killed half-way" if plan.kill else ""
+        name = victim(site, plan.kill) if plan.kill else ""
+        kill = f"; {name} is killed half-way" if name else ""
         say(f"{len(site.banks)} banks send {plan.rate} requests a second together for {plan.seconds} s{kill}")
-        killer = Killer(system, victim(site, plan.kill), plan.seconds / 2) if plan.kill else None
+        killer = Killer(system, name, plan.seconds / 2) if name else None
         if killer:
             killer.start()
         with live_view("qianzhi demo") as on_look:
@@ -106,16 +106,24 @@ def demonstrate(chosen: "Chosen", checked: "Checked", site: "Site", plan: Plan) 
         return prove(core_url(checked, site), result, faults)
 
 
-def victim(site: "Site", kind: str) -> str:
-    """Return the daemon of a kind that is killed: always the first."""
+def victim(site: "Site", kill: str) -> str:
+    """Return the daemon that is killed: the one of this name, or the first of this kind.
+
+    Raises CommandError where there is none.
+    """
     from qianzhi.link.site import fronts
 
-    names: dict[str, Iterable[str]] = {
-        "node": site.nodes,
-        "bridge": site.bridges,
-        "front": (name for name, _, _, _ in fronts(site)),
+    names: dict[str, list[str]] = {
+        "node": list(site.nodes),
+        "bridge": list(site.bridges),
+        "front": [name for name, _, _, _ in fronts(site)],
     }
-    return next(iter(names[kind]))
+    if kill in names:
+        return names[kill][0]
+    known = [name for kind in names.values() for name in kind]
+    if kill not in known:
+        raise CommandError(USAGE, f"--kill {kill!r}", f"one of node, front, bridge, or of {', '.join(known)}")
+    return kill
 
 
 def kill_report(killer: Killer, watch: Watch) -> list[str]:

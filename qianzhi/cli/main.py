@@ -200,7 +200,8 @@ def demo(
         int, typer.Option("--rate", min=1, help="Requests a second of all banks together.")
     ] = 100,
     kill: Annotated[
-        str, typer.Option("--kill", metavar="node|front|bridge", help="SIGKILL one in mid-run.")
+        str,
+        typer.Option("--kill", metavar="node|front|bridge|DAEMON", help="SIGKILL one in mid-run."),
     ] = "",
     seed: Annotated[
         int, typer.Option("--seed", help="Decides what the banks do: the same seed, the same deeds.")
@@ -316,7 +317,7 @@ def seed(
 @app.command(rich_help_panel="Core")
 def promote(
     context: typer.Context,
-    standby: Annotated[str, typer.Argument(metavar="HOST:PORT", help="The standby, as [core] names it.")],
+    standby: Annotated[str, typer.Argument(metavar="HOST:PORT", help=r"The standby, as \[core] names it.")],
     stop_data: Annotated[
         Path | None,
         typer.Option("--stop-data", metavar="DIR", help="Stop the old primary, on this machine."),

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from qianzhi.cli.demo import Proof
+from qianzhi.cli.demo import Proof, victim
 from qianzhi.cli.derived import derive, with_data
+from qianzhi.cli.output import CommandError
 from qianzhi.cli.watching import Watch
 from qianzhi.link.site import data_folder, load_site
 
@@ -31,6 +32,17 @@ def test_the_gap_after_a_kill_is_the_time_to_the_next_approval() -> None:
     watch.grew = [1.0, 2.0, 3.5, 3.75, 5.75]
     assert watch.gap_after(3.0) == (0.5, 2.0)
     assert watch.gap_after(9.0) == (float("inf"), float("inf"))
+
+
+def test_who_is_killed_is_the_first_of_a_kind_or_a_daemon_by_its_name() -> None:
+    site, _ = load_site(ROOT / "config")
+    assert site is not None
+    assert [victim(site, kind) for kind in ("node", "bridge")] == ["node1", "bridge1"]
+    assert victim(site, "front").startswith("front-")
+    for name in ("node2", "bridge1", "front-hz_citic-1"):
+        assert victim(site, name) == name
+    with pytest.raises(CommandError, match="node9"):
+        victim(site, "node9")
 
 
 def test_a_derived_configuration_differs_in_its_data_folder_only(tmp_path: Path) -> None:

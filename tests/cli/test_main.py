@@ -1,11 +1,17 @@
 """The command's outer face: its words, its exit codes, and what it costs to say them."""
 
 import json
+import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer.main
+
+from qianzhi.cli.main import app
 
 ROOT = Path(__file__).parents[2]
 HEAVY = ("twisted", "sqlalchemy", "pydantic", "lxml", "zmq", "alembic", "structlog", "supervisor")
@@ -28,6 +34,21 @@ def test_help_names_every_command_and_exit_code_and_imports_nothing_heavy() -> N
     script = "import sys, qianzhi.cli.main; print(' '.join(sys.modules))"
     loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert not set(HEAVY) & set(loaded.stdout.split())
+
+
+def helps(command: Any) -> Iterator[str]:
+    """Every help text of a command and of those below it."""
+    for one in (command, *command.params):
+        yield from (str(getattr(one, name, "") or "") for name in ("help", "epilog"))
+    for below in getattr(command, "commands", {}).values():
+        yield from helps(below)
+
+
+def test_no_bracket_of_a_help_text_is_taken_for_markup() -> None:
+    texts = list(helps(typer.main.get_command(app)))
+    assert any("[core]" in text for text in texts)
+    assert [text for text in texts if re.search(r"(?<!\\)\[[a-z#/@]", text)] == []
+    assert "as [core] names it" in " ".join(qianzhi("promote", "--help").stdout.split())
 
 
 def test_a_front_starts_without_the_libraries_of_the_core() -> None:
