@@ -22,7 +22,7 @@ class ConfirmWindow:
         self._max = confirms_max
         self._next = 1
         self._pending: dict[int, _Pending] = {}  # in the order of publishing
-        self._by_id: dict[str | bytes, deque[_Pending]] = {}
+        self._by_id: dict[bytes, deque[_Pending]] = {}
 
     def __len__(self) -> int:
         return len(self._pending)
@@ -39,14 +39,14 @@ class ConfirmWindow:
 
     def publish(self, ticket: Hashable, message_id: str | bytes, at_us: int) -> None:
         """Take note of the next publication of the channel."""
-        pending = _Pending(self._next, ticket, message_id, at_us)
+        pending = _Pending(self._next, ticket, _plain(message_id), at_us)
         self._pending[self._next] = pending
-        self._by_id.setdefault(message_id, deque()).append(pending)
+        self._by_id.setdefault(pending.message_id, deque()).append(pending)
         self._next += 1
 
     def on_returned(self, message_id: str | bytes | None) -> bool:
         """A message came back: the oldest of its id that has not yet.  Say whether there was one."""
-        for pending in self._by_id.get(message_id or "", ()):
+        for pending in self._by_id.get(_plain(message_id), ()):
             if not pending.returned:
                 pending.returned = True
                 return True
@@ -90,9 +90,14 @@ class _Pending:
 
     __slots__ = ("at_us", "message_id", "number", "returned", "ticket")
 
-    def __init__(self, number: int, ticket: Hashable, message_id: str | bytes, at_us: int) -> None:
+    def __init__(self, number: int, ticket: Hashable, message_id: bytes, at_us: int) -> None:
         self.number = number
         self.ticket = ticket
         self.message_id = message_id
         self.at_us = at_us
         self.returned = False
+
+
+def _plain(message_id: str | bytes | None) -> bytes:
+    """Return an id as it goes over the wire: what was sent as bytes comes back as text where it can."""
+    return message_id.encode() if isinstance(message_id, str) else message_id or b""

@@ -103,6 +103,18 @@ def test_in_a_burst_of_twenty_thousand_every_returned_message_is_known_and_no_ot
     assert set(ends.values()) == {"returned", "confirmed"}
 
 
+@pytest.mark.parametrize("message_id", [b"as bytes", "as text", b"\xff no text"])
+def test_what_is_returned_is_never_said_to_be_confirmed_however_its_id_was_given(
+    line: Any, message_id: str | bytes
+) -> None:
+    made = line()
+    made.hearer.wait_state("ready")
+    item = Publication(1, "", "nowhere", b"x", Properties(message_id=message_id))
+    made.run(lambda: made.session.publish([item]))
+    made.hearer.wait(lambda: made.hearer.settled)
+    assert made.hearer.settled == [(1, "returned")]
+
+
 def test_no_more_is_under_way_than_the_window_allows(line: Any) -> None:
     made = line(confirms_max=7)
     made.hearer.wait_state("ready")

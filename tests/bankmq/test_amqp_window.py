@@ -1,5 +1,6 @@
 """The account of confirms and returns, against a broker that is modelled in five lines."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -20,6 +21,17 @@ def test_a_return_marks_its_own_publication_whatever_the_confirm_covers() -> Non
         (4, "returned"),
     ]
     assert (len(window), window.room, window.oldest_us) == (0, 10, None)
+
+
+@pytest.mark.parametrize(("given", "back"), [(b"m1", "m1"), ("m1", b"m1"), (b"\xff1", b"\xff1"), (b"", None)])
+def test_a_return_is_known_whether_its_id_was_given_as_bytes_or_as_text(
+    given: str | bytes, back: str | bytes | None
+) -> None:
+    window = ConfirmWindow(2)
+    window.publish(1, given, 0)
+    window.publish(2, "other", 0)
+    assert window.on_returned(back)
+    assert window.on_confirm(2, multiple=True) == [(1, "returned"), (2, "confirmed")]
 
 
 def test_what_the_broker_did_not_take_and_what_a_lost_channel_held_is_lost() -> None:
