@@ -20,7 +20,7 @@ from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.internet.task import LoopingCall
 
 from bankmq.amqp_channel import MISSING, AmqpChannel
-from bankmq.amqp_hosts import Broker, Connections, Hosts
+from bankmq.amqp_hosts import STRANGER, Broker, Connections, Hosts
 from bankmq.amqp_messages import AmqpMessage, Publication, Settled, Topology
 from bankmq.amqp_pika import AmqpConnection, parameters
 from qianzhi.runtime import clock, metrics
@@ -34,7 +34,7 @@ DEPTHS_SECONDS = 10.0
 STOP_SECONDS = 3.0
 SECOND_US = 1_000_000
 OPENING = ("opening", "opening a channel again")
-REFUSALS = ("ACCESS_REFUSED", "NOT_ALLOWED", "AuthenticationError", "AccessDeniedError")
+REFUSALS = ("ACCESS_REFUSED", "NOT_ALLOWED", "AuthenticationError", "AccessDeniedError", STRANGER)
 
 
 class SessionState(NamedTuple):
@@ -112,6 +112,11 @@ class AmqpSession:
         return dict(self._channel.depths) if self._channel is not None else {}
 
     @property
+    def differing(self) -> list[str]:
+        """Queues that are not as we would have declared them, and are used as they stand."""
+        return sorted(self._accepted - self.missing)
+
+    @property
     def ready(self) -> bool:
         """Whether messages can be consumed and acknowledged."""
         return self._channel is not None and self._channel.open
@@ -179,7 +184,10 @@ class AmqpSession:
     # The connection's side
 
     def connection_open(self, connection: AmqpConnection) -> None:
-        """The broker has let us in."""
+        """The broker has let us in; one of another cluster is left, and the next host dialled."""
+        if stranger := self._hosts.stranger(connection.cluster):
+            connection.leave(stranger)  # remembered as greeting still, which is cut off if it stays
+            return
         self._connection, self._greeting = connection, None
         self._open_channel()
 
@@ -233,6 +241,8 @@ class AmqpSession:
     def channel_ready(self) -> None:
         """Everything is declared."""
         self._failures = 0
+        if self._connection is not None:
+            self._hosts.served(self._connection.cluster)
         self._show("ready", self._ready_text())
         self._handler.on_open()
 
@@ -325,8 +335,7 @@ class AmqpSession:
             self._channel.declare_again(self._topology)
 
     def _ready_text(self) -> str:
-        differing = ", ".join(sorted(self._accepted - self.missing))
-        other = f"; not as declared: {differing}" if differing else ""
+        other = f"; not as declared: {', '.join(self.differing)}" if self.differing else ""
         return f"connected to {self._hosts.name}{other}"
 
     def _show(self, name: str, text: str) -> None:

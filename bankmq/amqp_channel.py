@@ -267,6 +267,7 @@ def to_pika(properties: Properties) -> BasicProperties:
         timestamp=properties.timestamp,
         priority=properties.priority,
         content_type=properties.content_type,
+        content_encoding=properties.content_encoding,
         delivery_mode=2 if properties.persistent else 1,
         headers=dict(properties.headers) or None,
     )
@@ -289,6 +290,7 @@ def from_pika(read: BasicProperties) -> Properties:
         timestamp=read.timestamp,
         priority=read.priority,
         content_type=read.content_type if isinstance(read.content_type, str) else None,
+        content_encoding=read.content_encoding if isinstance(read.content_encoding, str) else None,
         persistent=read.delivery_mode == 2,
         headers=kept,
     )

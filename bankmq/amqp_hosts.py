@@ -9,11 +9,13 @@ from twisted.python.failure import Failure
 from zope.interface import implementer  # type: ignore[import-untyped]
 
 CONNECT_SECONDS = 5
+STRANGER = "belongs to another cluster"
 
 
 class Broker(NamedTuple):
     """How to reach RabbitMQ: `hosts` are dialled in turn; `tls` makes a connection creator of a host's name
-    (None: in the clear)."""
+    (None: in the clear).  All of them are of one cluster: `cluster`, or where that is empty, the one that
+    served us first."""
 
     hosts: tuple[tuple[str, int], ...]
     vhost: str
@@ -25,6 +27,7 @@ class Broker(NamedTuple):
     retry_seconds: float = 0.2  # the first pause before dialling again; it doubles up to `retry_seconds_max`
     retry_seconds_max: float = 5.0
     tls: Any = None
+    cluster: str = ""
 
 
 @implementer(IStreamClientEndpoint)
@@ -37,11 +40,26 @@ class Hosts:
         self._reactor = reactor
         self._next = 0
         self.name = _name(broker.hosts[0])
+        self._cluster = broker.cluster
 
     @property
     def next_name(self) -> str:
         """Which host is dialled next."""
         return _name(self._broker.hosts[self._next % len(self._broker.hosts)])
+
+    def stranger(self, cluster: str) -> str:
+        """Say what is wrong with a broker of this cluster; empty for nothing.
+
+        Brokers that are not joined hold queues of their own: a bank would write into the one, and its front
+        read the other.
+        """
+        if not self._cluster or cluster == self._cluster:
+            return ""
+        return f"it {STRANGER}, {cluster or 'without a name'}, and not to {self._cluster}"
+
+    def served(self, cluster: str) -> None:
+        """A broker of this cluster serves us: from now on no other will do."""
+        self._cluster = self._cluster or cluster
 
     def connect(self, protocolFactory: Any) -> Any:
         """Dial the next host."""

@@ -24,6 +24,7 @@ class Properties(NamedTuple):
     timestamp: int | None = None
     priority: int | None = None
     content_type: str | None = None
+    content_encoding: str | None = None
     persistent: bool = True
     headers: dict[str, str | int] = {}  # noqa: RUF012  # never changed
 

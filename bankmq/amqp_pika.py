@@ -83,6 +83,12 @@ class AmqpConnection(TwistedProtocolConnection):  # type: ignore[misc]  # pika h
         self._impl.add_on_connection_unblocked_callback(self._on_unblocked)
 
     @property
+    def cluster(self) -> str:
+        """The name of the cluster that the broker says it is of; empty when it names none."""
+        name = (self._impl.server_properties or {}).get("cluster_name", "")
+        return name if isinstance(name, str) else ""
+
+    @property
     def writable(self) -> bool:
         """Whether publications may go out: the broker takes them, and the transport is not full."""
         return not self.blocked and not self._full
@@ -96,6 +102,11 @@ class AmqpConnection(TwistedProtocolConnection):  # type: ignore[misc]  # pika h
         self._reason = self._reason or reason
         if self.transport is not None:
             self.transport.abortConnection()
+
+    def leave(self, reason: str) -> None:
+        """Close in order, for a reason of ours; `connection_lost` follows."""
+        self._reason = self._reason or reason
+        self.close()
 
     # Twisted's side
 

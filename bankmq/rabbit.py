@@ -81,6 +81,8 @@ class RabbitQueueServer:
                 message_id=f"{self._run}-{self._replies:x}",
                 correlation_id=asked.properties.message_id or "",
                 content_type=asked.properties.content_type,
+                content_encoding=asked.properties.content_encoding,
+                priority=asked.properties.priority,
                 expiration_ms=REPLY_MS,
                 timestamp=clock.now().wall_us // 1_000_000,
                 persistent=asked.properties.persistent,
@@ -114,9 +116,7 @@ class RabbitQueueServer:
                 self._count("void")
                 continue
             headers: dict[str, str | int] = {"qianzhi-reason": reason, "qianzhi-queue": asked.queue}
-            properties = asked.properties._replace(
-                headers=headers, expiration_ms=None, persistent=True, priority=None
-            )
+            properties = asked.properties._replace(headers=headers, expiration_ms=None, persistent=True)
             publications.append(Publication((BACKOUT, tag), "", self._names.backout, asked.body, properties))
         self._session.publish(publications)
 
@@ -133,6 +133,7 @@ class RabbitQueueServer:
         return {
             "broker": state.text,
             "broker_state": state.name,
+            "broker_differs": self._session.differing,
             "queues": self._session.depths,
             "unanswered": len(self._messages),
         }

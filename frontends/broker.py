@@ -28,6 +28,7 @@ def our_broker(site: Site, table: BrokerTable) -> Broker:
         blocked_seconds=table.blocked_seconds,
         confirms_max=table.confirms_max,
         tls=protection.client if protection is not None else None,
+        cluster=table.cluster,
     )
 
 

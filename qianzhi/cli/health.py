@@ -153,10 +153,18 @@ def trouble_words(status: Status) -> list[str]:
     """Say what is wrong with a front's broker and rows, and what lies in its queues of dead messages."""
     dead = {name: n for name, n in status.get("queues", {}).items() if n and name.endswith((".dlq", ".bo"))}
     return [
-        "" if status.get("broker_state", "ready") == "ready" else f"BROKER: {status['broker']}",
+        broker_words(status),
         "" if status.get("store", "ok") == "ok" else f"ROWS: {status['store']}",
         ", ".join(f"{n} in {name}" for name, n in dead.items()),
     ]
+
+
+def broker_words(status: Status) -> str:
+    """Say what is wrong with a front's broker, also where it serves in spite of that; empty for nothing."""
+    if status.get("broker_state", "ready") != "ready":
+        return f"BROKER: {status['broker']}"
+    differing = ", ".join(status.get("broker_differs", []))
+    return f"BROKER: not as declared: {differing}" if differing else ""
 
 
 def core_words(status: Status) -> list[str]:
@@ -177,10 +185,11 @@ def _told(part: Status, why: str) -> str:
 def line_words(status: Status) -> list[str]:
     """Say whether the bank has its session, and over how many connections; a queue has neither.
 
-    A dialect without sign-on has nothing to say of it; a short connection has ended before anybody counts it.
+    A dialect without sign-on has nothing to say of it; a short connection has ended before anybody counts it;
+    a broker in trouble speaks for its queues.
     """
     if not str(status.get("listening", "")).isdigit():
-        return ["serves its queue"]
+        return [] if broker_words(status) else ["serves its queue"]
     signed_on = "signed on" if status.get("signed_on") else "NOT signed on"
     short = status.get("connection") == "short"
     return [

@@ -122,6 +122,8 @@ class BrokerTable:
     of [tls].  `prefix` stands before every queue's name.  `blocked_seconds` is how long the broker may hold
     its publishers back before the connection is given up; `confirms_max` bounds the replies that it has not
     confirmed; `delivery_limit` is the broker's own safety net against a message that kills its consumers.
+    `cluster` is the name of the one cluster that all hosts must be members of; where it is empty, a daemon
+    holds them to the one that served it first.
     """
 
     hosts: Annotated[list[Text], MinLen(1)]
@@ -134,6 +136,7 @@ class BrokerTable:
     blocked_seconds: Annotated[int, Ge(1), Le(600)] = 60
     confirms_max: Annotated[int, Ge(1), Le(65_535)] = 1_000
     delivery_limit: Annotated[int, Ge(5), Le(10_000)] = 100
+    cluster: str = ""
 
 
 @table

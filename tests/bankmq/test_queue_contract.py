@@ -1,4 +1,4 @@
-"""What a front may rely on, whichever engine serves its queues; what RabbitMQ adds is in test_rabbit."""
+"""What a front may rely on, whichever engine serves its queues; what else RabbitMQ adds is in test_rabbit."""
 
 from typing import Any
 
@@ -118,3 +118,22 @@ def test_what_is_put_aside_is_finished_and_not_answered(bench: Any) -> None:
     front.reply(good, b"answer")
     assert bank.answer() == (b"2", b"answer")
     assert front.call("status")["unanswered"] in (0, 1)  # the last acknowledgement may be under way
+
+
+def test_priority_and_encoding_go_with_the_reply_and_with_what_is_put_aside(rabbit: Any) -> None:
+    """Only a broker has them; messages of ZeroMQ are bodies with an id."""
+    front = rabbit.serve()
+    bank = rabbit.bank()
+    said = {"priority": 7, "content_type": "text/xml", "content_encoding": "gbk"}
+    bank.send(b"good", b"1", **said)
+    bank.send(b"poison", b"2", **said)
+    bank.send(b"plain", b"3")
+    good, poison, plain = front.wait_for_deliveries(3)
+    front.reply(good, b"answer")
+    front.call("back_out", [(poison.tag, "format")])
+    front.reply(plain, b"answer")
+    replied, aside = bank.receive()[1], bank.receive(rabbit.names.backout)[1]
+    for found in (replied, aside):
+        assert {name: getattr(found, name) for name in said} == said
+    bare = bank.receive()[1]
+    assert (bare.priority, bare.content_type, bare.content_encoding) == (None, None, None)

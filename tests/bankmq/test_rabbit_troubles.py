@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from twisted.internet.endpoints import TCP4ClientEndpoint
+from twisted.internet.protocol import Factory, Protocol, connectionDone
 
 from qianzhi.runtime import metrics
 from simulators.servers.rabbitmq import Broker
@@ -137,12 +139,97 @@ def test_a_user_who_may_not_do_his_work_is_refused_in_words_and_served_when_he_m
     assert bank.answer() == (b"1", b"re:x")
 
 
+def test_a_broker_of_another_cluster_than_the_first_is_refused_and_the_next_host_dialled(
+    rabbit: Any, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Two brokers that nobody joined would each hold half of a bank's queue, and both say ready."""
+    node = rabbit.node
+    own = node.manage("GET", "/cluster-name")["name"]
+    hosts = ((node.host, node.port), ("localhost", node.port))
+    front = rabbit.serve(answering=True, broker=rabbit.settings()._replace(hosts=hosts))
+    rabbit.wait_state(front, "ready")
+    node.manage("PUT", "/cluster-name", {"name": "strange"})
+    try:
+        session = front.server._session
+        front.run(lambda: session._connection.give_up("cut"))
+        tried = {front.call("status")["broker"]} if rabbit.wait_state(front, "refused") else set()
+        while len(tried) < 2:
+            text = front.call("status")["broker"]
+            tried |= {text} if front.call("status")["broker_state"] == "refused" else set()
+        assert all(f"belongs to another cluster, strange, and not to {own}" in text for text in tried)
+        assert {text.split(":")[0] for text in tried} == {node.host, "localhost"}
+    finally:
+        node.manage("PUT", "/cluster-name", {"name": own})
+    rabbit.wait_state(front, "ready")
+    assert capfd.readouterr().err.count("another cluster") == 2, "one line for each host"
+    bank = rabbit.bank()
+    bank.send(b"x", b"1")
+    assert bank.answer() == (b"1", b"re:x")
+
+
+class Renamed(Protocol):
+    """A way to the broker on which it gives its cluster another name of the same length."""
+
+    def __init__(self, port: int, own: bytes) -> None:
+        self._port, self._own, self._waiting = port, own, b""
+        self._there: Any = None
+
+    def connectionMade(self) -> None:
+        there = Protocol()
+        there.dataReceived = self._back
+        there.connectionLost = lambda reason=connectionDone: self.transport.loseConnection()
+        factory: Any = Factory.forProtocol(lambda: there)
+        reactor: Any = self.transport.reactor
+        TCP4ClientEndpoint(reactor, "127.0.0.1", self._port).connect(factory).addCallback(self._joined)
+
+    def dataReceived(self, data: bytes) -> None:
+        if self._there is None:
+            self._waiting += data
+        else:
+            self._there.transport.write(data)
+
+    def connectionLost(self, reason: Any = connectionDone) -> None:
+        if self._there is not None:
+            self._there.transport.loseConnection()
+
+    def _joined(self, there: Protocol) -> None:
+        self._there = there
+        self.dataReceived(self._waiting)
+
+    def _back(self, data: bytes) -> None:
+        self.transport.write(data.replace(self._own, self._own.swapcase()))
+
+
+def test_the_hosts_that_are_of_the_sites_cluster_are_used_and_no_other(
+    rabbit: Any, reactor_thread: Any, capfd: pytest.CaptureFixture[str]
+) -> None:
+    node = rabbit.node
+    own = node.manage("GET", "/cluster-name")["name"]
+    factory: Any = Factory.forProtocol(lambda: Renamed(node.port, own.encode()))
+    relay = reactor_thread.run(lambda: reactor_thread.reactor.listenTCP(0, factory, interface="127.0.0.1"))
+    try:
+        hosts = (("127.0.0.1", relay.getHost().port), (node.host, node.port))
+        broker = rabbit.settings(cluster=own)._replace(hosts=hosts)
+        front = rabbit.serve(answering=True, broker=broker)
+        assert rabbit.wait_state(front, "ready") == f"connected to {node.host}:{node.port}"
+        bank = rabbit.bank()
+        bank.send(b"x", b"1")
+        assert bank.answer() == (b"1", b"re:x")
+        said = capfd.readouterr().err
+        assert said.count("belongs to another cluster") == 1
+        assert f"{own.swapcase()}, and not to {own}" in said
+    finally:
+        reactor_thread.run(relay.stopListening)
+
+
 def test_a_queue_that_differs_from_ours_is_used_as_it_stands_with_an_alarm(rabbit: Any) -> None:
     before = value("qianzhi_alarms_total", "queue_differs")
     bank = rabbit.bank()
     bank.channel.queue_declare(rabbit.main, durable=True)
     front = rabbit.serve(answering=True)
     assert value("qianzhi_alarms_total", "queue_differs") == before + 1
-    assert f"not as declared: {rabbit.main}" in front.call("status")["broker"]
+    status = front.call("status")
+    assert f"not as declared: {rabbit.main}" in status["broker"]
+    assert (status["broker_state"], status["broker_differs"]) == ("ready", [rabbit.main])
     bank.send(b"x", b"1")
     assert bank.answer() == (b"1", b"re:x")

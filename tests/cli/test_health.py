@@ -84,6 +84,16 @@ def test_the_state_of_what_stands_beneath_a_daemon_is_said() -> None:
     assert words({**bridge, "database": {"state": "ready"}, "core": {"state": "closed"}}) == words(bridge)
 
 
+def test_a_broker_in_trouble_speaks_for_its_queues() -> None:
+    queue = {**FRONT, "listening": "icbc", "broker_state": "ready", "broker": "connected to mq:5672"}
+    assert " | serves its queue; 2 in flight" in words({**queue, "broker_differs": []})
+    told = words({**queue, "broker_differs": ["icbc", "icbc.ctl"]})
+    assert " | BROKER: not as declared: icbc, icbc.ctl; 2 in flight" in told
+    away = words({**queue, "broker_state": "unreachable", "broker": "mq:5672: refused; trying again"})
+    assert " | BROKER: mq:5672: refused; trying again; 2 in flight" in away
+    assert "serves its queue" not in told + away
+
+
 def test_a_node_that_leads_nowhere_and_silent_peers_stand_out() -> None:
     silent = {"bridge1": {"up": True, "draining": False, "silent": True}}
     assert "SILENT, passed over: bridge1" in words({**NODE, "peers": silent})
