@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from bankmq.queue import Delivery
+from qianzhi.runtime.crash import crashpoint
 
 FAILED_ALONE = "failed_alone"
 FAILURES_MAX = 2
@@ -73,6 +74,7 @@ class Alone:
             return
         self._failures[name] = failures + 1
         self._write()
+        crashpoint("front.handling_alone")
         handle([item])
         del self._failures[name]
         self._write()

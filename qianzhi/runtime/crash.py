@@ -20,6 +20,7 @@ CRASH_POINTS: tuple[str, ...] = (
     "front.after_send",
     "front.before_store",
     "front.after_store",
+    "front.handling_alone",
 )
 
 

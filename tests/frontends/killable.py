@@ -86,17 +86,23 @@ class Place:
     def start(self, crash="", instance=1):
         """Start the daemon, armed or not, and wait until it can reach the core."""
         name = f"front-{self.profile.name}-{instance}"
+        process = self.launch(crash, instance)
+        end = clock.monotonic_seconds() + PATIENCE_SECONDS
+        while not self.is_up(name):
+            assert process.poll() is None
+            assert clock.monotonic_seconds() < end
+            clock.sleep(0.02)
+        return process
+
+    def launch(self, crash="", instance=1):
+        """Start the daemon, armed or not, and do not wait."""
+        name = f"front-{self.profile.name}-{instance}"
         process = subprocess.Popen(
             [sys.executable, "-m", "qianzhi.cli.main", "--config", self.config, "daemon", name],
             env={**os.environ, "QIANZHI_CRASH": crash},
             stderr=subprocess.DEVNULL,
         )
         self.processes.append(process)
-        end = clock.monotonic_seconds() + PATIENCE_SECONDS
-        while not self.is_up(name):
-            assert process.poll() is None
-            assert clock.monotonic_seconds() < end
-            clock.sleep(0.02)
         return process
 
     def is_up(self, name):
