@@ -107,9 +107,10 @@ class RemoteGateway:
     def quarantine(self, request: Request, now: Now) -> Reply:
         """Block the key of a request that fails even alone; one whose outcome is open is asked for first."""
         keys = named_keys(request, self._calendar(now).beside)
+        ours = [(request.space, request.serial)] if len(keys) > 1 else []
         for _ in range(RACES_MAX):
             with self._store.transaction() as transaction:
-                loaded = transaction.load(keys)
+                loaded = transaction.load(keys, ours=ours)
                 journal = self._journal(loaded.rows, Planner(request), now)
                 if not loaded.claims:
                     reply = journal.quarantine(request)
