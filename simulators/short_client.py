@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from qianzhi.runtime.tls import Protection
     from qianzhi.wire.framing import FrameSpec
 
-OPEN_MAX = 8  # connections at once; other messages wait for one of them to end
+OPEN_MAX = 64  # connections at once; other messages wait for one of them to end
 CONNECT_SECONDS = 5
 ANSWER_SECONDS = 20  # after which a connection without an answer is cut
 RETRY_SECONDS = 0.2  # between attempts of one message to find somebody who listens
