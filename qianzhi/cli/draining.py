@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from qianzhi.cli.chosen import Chosen
     from qianzhi.link.tables import Site
 
-LASTING = re.compile(r"([1-9][0-9]{0,4})([mhd])")
-UNITS = {"m": "minutes", "h": "hours", "d": "days"}
-UNTIL_ADVICE = "give 30m, 2h, 1d, 14:30 or 2026-11-22T14:30, in the site's time zone"
+LASTING = re.compile(r"([1-9][0-9]{0,4})([smhd])")
+UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+UNTIL_ADVICE = "give 90s, 30m, 2h, 1d, 14:30 or 2026-11-22T14:30, in the site's time zone"
 ANSWER_SECONDS = 10.0  # the heartbeat is written before the answer comes
 
 
