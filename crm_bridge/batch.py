@@ -19,8 +19,8 @@ class Wanted(NamedTuple):
     """What a batch names: keys that it may touch, those it may reverse, phones, quoted bills, accounts.
 
     `orders_max` is how many work orders it can need at most; `days` are those whose totals it asks for.
-    `ours` are the (space, serial) whose dates are ours, and may therefore differ between two copies of one
-    request; `closing` is the latest named date that is closed by the clock, 0 where none is.
+    `serials` are the (space, serial) of all keys, because two copies of one request may differ in their
+    dates; `closing` is the latest named date that is closed by the clock, 0 where none is.
     """
 
     keys: Sequence[Key]
@@ -30,7 +30,7 @@ class Wanted(NamedTuple):
     house: Sequence[Name]
     orders_max: int
     days: Sequence[Day]
-    ours: Sequence[tuple[str, str]] = ()
+    serials: Sequence[tuple[str, str]] = ()
     closing: int = 0
 
 

@@ -4,7 +4,7 @@ Loads what the list touches, decides it in order of arrival (pure), writes keys 
 saves work, the insert judges: fewer keys inserted than decided → roll back, load, decide again.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import tzinfo
 from typing import Protocol
 
@@ -49,10 +49,14 @@ RACES_MAX = 5
 SET_BACK_US_MAX = 3_600_000_000  # a clock that is set back further is an operator's doing
 
 
+# What a list has become: of a credit whose time is over meanwhile, the block of its key.
+Again = Callable[[], Sequence[Request]]
+
+
 class Core(Protocol):
     """What a writer asks of a core, embedded or remote."""
 
-    def execute(self, requests: Sequence[Request], now: Now) -> list[Reply]:
+    def execute(self, requests: Sequence[Request], now: Now, again: "Again | None" = None) -> list[Reply]:
         """Carry out a list, all of it or none; return the replies in its order."""
 
     def lookup(self, keys: Sequence[Key]) -> dict[Key, Reply]:
@@ -92,14 +96,15 @@ class Gateway:
         self._alarms: list[Alarm] = []
         self._latest_us = 0
 
-    def execute(self, requests: Sequence[Request], now: Now) -> list[Reply]:
-        """Carry out a list in one transaction; return the replies in its order.
+    def execute(self, requests: Sequence[Request], now: Now, again: Again | None = None) -> list[Reply]:
+        """Carry out a list in one transaction; return the replies in its order.  `again` is asked when all
+        is locked: waiting for others may have taken longer than a credit had.
 
         Raises RetryableError (nothing written), CommitUnknownError, RaceError; anything else is one
         request's fault and nothing was written: halve the list.
         """
         for _ in range(RACES_MAX):
-            replies = self._try(requests, now)
+            replies = self._try(requests, now, again)
             if replies is not None:
                 return replies
         raise RaceError(f"{RACES_MAX} times others claimed keys of this batch")
@@ -129,13 +134,16 @@ class Gateway:
         """Let the database go."""
         self._store.close()
 
-    def _try(self, requests: Sequence[Request], now: Now, *, quarantine: bool = False) -> list[Reply] | None:
+    def _try(
+        self, requests: Sequence[Request], now: Now, again: Again | None = None, *, quarantine: bool = False
+    ) -> list[Reply] | None:
         """Decide and commit once; return None when a key was claimed by somebody else meanwhile."""
         now = self._steady(now)
         calendar = Calendar(now, self._zone, self._close_minutes)
         wanted = wants(requests, calendar, self._part)
         with self._store.transaction() as transaction:
             batch = transaction.load(wanted, now.wall_us)
+            requests = again() if again is not None else requests
             calendar.close_through(batch.closed_through)
             sheet = Sheet(batch.accounts)
             desk = Desk(batch.billing, sheet, self._tariff, calendar.today, now, self._part)
@@ -170,7 +178,7 @@ def wants(requests: Iterable[Request], calendar: Calendar, part: str) -> Wanted:
     bills: set[str] = set()
     numbers: set[str] = set()
     days: set[Day] = set()
-    ours: set[tuple[str, str]] = set()
+    serials: set[tuple[str, str]] = set()
     orders = 0
     for request in requests:
         if refusal(request) is not None:
@@ -182,8 +190,8 @@ def wants(requests: Iterable[Request], calendar: Calendar, part: str) -> Wanted:
             days.add(day_of(request))
             continue
         named = [request.key]
+        serials.add((request.space, request.serial))
         if request.date_ours:
-            ours.add((request.space, request.serial))
             named += [request.key._replace(date=date) for date in calendar.beside(request.date)]
         keys.update(named)
         if request.kind is Kind.REVERSAL:
@@ -206,6 +214,6 @@ def wants(requests: Iterable[Request], calendar: Calendar, part: str) -> Wanted:
         house=house,
         orders_max=orders,
         days=sorted(days),
-        ours=sorted(ours),
+        serials=sorted(serials),
         closing=calendar.latest_closed({key.date for key in keys}),
     )

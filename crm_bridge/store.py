@@ -201,9 +201,8 @@ class Transaction:
         connection = self._connection
         # Locks that stand for no row come before all that is read, and each kind in an order of its own.
         closed_through = self._fence.hold(connection, wanted.closing) if wanted.keys else 0
-        hold_serials(connection, wanted.ours)
+        hold_serials(connection, wanted.serials)
         rows = load_rows(connection, wanted.keys)
-        self._answers_from_rows = bool(rows)
         orders = [row.order_serial for row in rows if row.order_serial and row.key in wanted.reversals]
         standings = billing_store.load_standings(connection, orders) if orders else []
         subscribers = billing_store.load_subscribers(connection, wanted.phones) if wanted.phones else []
@@ -220,6 +219,7 @@ class Transaction:
         found = billing_store.load_bills(connection, books, bills) if books or bills else []
         serials = billing_store.take_serials(connection, self._order_prefix, wanted.orders_max)
         totals = load_totals(connection, wanted.days) if wanted.days else []
+        self._answers_from_rows = bool(rows or totals)
         billing = Loaded(subscribers, found, standings, house, serials)
         return Batch(rows, totals, loaded, billing, closed_through)
 
@@ -282,7 +282,8 @@ def hold_serials(connection: Connection, serials: Iterable[tuple[str, str]]) -> 
     """Keep other transactions from these (space, serial) under whatever date, until this one ends.
 
     Two copies of a request whose date is ours may come to two bridges on both sides of midnight: under
-    different keys, so that no unique row would tell them apart.
+    different keys, so that no unique row would tell them apart.  Of all others the insert would judge; but
+    who waits here has decided nothing yet, holds no account, and need not begin again.
     """
     lock = STATEMENTS[connection.dialect.name].take_serials
     hashes = {

@@ -4,6 +4,7 @@ It takes all that is waiting (up to `batch_max`), so that under light load a bat
 for nobody, and while one batch commits the next one gathers.  A batch that fails:
 
     nothing was written, may succeed later   the same batch again, as long as its requests have time
+    others hold what it needs                the same batch once more, then halved, so that less is needed
     the outcome of COMMIT is not known       the same batch again: keys that were claimed give their answers
     anything else                            halved, until the one bad request fails alone and is quarantined
 
@@ -33,13 +34,19 @@ HURT_US = 300_000  # a connection that was lost and is there again at once is no
 # How long a batch without any time left is still tried: a reversal or a block is worth more late than never.
 PATIENCE_SECONDS = 10
 QUARANTINE_ATTEMPTS = 5
+CONTESTED_MAX = 2  # executions of a whole batch that others stand in the way of
 
 
 class Core(Protocol):
     """What a writer asks of the core; `gateway.Gateway` is one."""
 
-    def execute(self, requests: Sequence[Request], now: Now) -> list[Reply]:
-        """Carry out a list in one transaction, all of it or none; return the replies in its order."""
+    def execute(
+        self, requests: Sequence[Request], now: Now, again: Callable[[], Sequence[Request]] | None = None
+    ) -> list[Reply]:
+        """Carry out a list in one transaction, all of it or none; return the replies in its order.
+
+        `again` says what the list is by the time that all waiting is over.
+        """
 
     def quarantine(self, request: Request, now: Now) -> Reply:
         """Block the key of a request that fails even alone."""
@@ -127,52 +134,66 @@ class Writer:
         self._retries.clear()
         self._alarms = []
         self._certain = True
-        done = self._settle(works)
+        give_up_us = max(work.deadline_us for work in works)
+        give_up_us = max(give_up_us, began.mono_us + PATIENCE_SECONDS * SECOND_US)
+        done = self._settle(works, give_up_us)
         self._alarms += self._core.take_alarms()
         seconds = (self._now().mono_us - began.mono_us) / SECOND_US
         return Batch(done, seconds, dict(self._retries), self._alarms)
 
-    def _settle(self, works: Sequence[Work]) -> list[Done]:
-        """Carry out the works together, or halve them until the one that fails stands alone."""
+    def _settle(self, works: Sequence[Work], give_up_us: int) -> list[Done]:
+        """Carry out the works together, or halve them: until the one that fails stands alone, or until
+        others do not stand in their way.
+        """
         try:
-            outcome = self._execute(works)
+            outcome = self._execute(works, give_up_us)
         except Exception as error:  # noqa: BLE001 - whatever one request shows, its neighbours go on
             if len(works) == 1:
                 return [self._quarantine(works[0], error)]
+            outcome = None
+        if outcome is None:
             self._retries["halved"] += 1
             middle = len(works) // 2
-            return self._settle(works[:middle]) + self._settle(works[middle:])
+            return self._settle(works[:middle], give_up_us) + self._settle(works[middle:], give_up_us)
         if isinstance(outcome, _Exhausted):
             status = Status.EXPIRED if outcome.certain else Status.UNKNOWN
             self._alarms.append(Alarm("core_unavailable", {"requests": len(works), "status": status.name}))
             return [Done(work.ticket, status, None) for work in works]
         return [Done(work.ticket, Status.OK, reply) for work, reply in zip(works, outcome, strict=True)]
 
-    def _execute(self, works: Sequence[Work]) -> list[Reply] | _Exhausted:
+    def _execute(self, works: Sequence[Work], give_up_us: int) -> list[Reply] | _Exhausted | None:
         """Execute a batch, again and again while its failures allow it; a credit whose time is over becomes
-        the block of its key (money rule 5).
+        the block of its key (money rule 5).  None says that it is to be halved, because others stand in its
+        way: two bridges that are late would otherwise make each other later with ever longer batches.
         """
-        give_up_us = max(work.deadline_us for work in works)
-        give_up_us = max(give_up_us, self._now().mono_us + PATIENCE_SECONDS * SECOND_US)
+        contested = 0
         pause_seconds = FIRST_PAUSE_SECONDS
         began_us = self._now().mono_us
         while True:
             now = self._now()
-            requests = [in_time(work, now) for work in works]
             try:
-                return self._core.execute(requests, now)
+                return self._core.execute(self._asked(works), now, lambda: self._asked(works))
             except (CommitUnknownError, RetryableError) as error:
+                contested += isinstance(error, RetryableError) and error.trouble is Trouble.CONFLICT
                 if isinstance(error, CommitUnknownError):
                     self._certain = False  # of all its parts too, should it be halved later on
                 self._note(error)
                 if self._now().mono_us - began_us >= HURT_US:
                     self._hurt(error.trouble, str(error))
             except RaceError as error:
+                contested += 1
                 self._note(error)
-            if self._stopping.is_set() or self._now().mono_us >= give_up_us:
+            over = self._now().mono_us >= give_up_us
+            if contested >= CONTESTED_MAX and len(works) > 1 and not over:
+                return None
+            if over or self._stopping.is_set():
                 return _Exhausted(self._certain)
             self._sleep(pause_seconds)
             pause_seconds = min(2 * pause_seconds, LONGEST_PAUSE_SECONDS)
+
+    def _asked(self, works: Sequence[Work]) -> list[Request]:
+        now = self._now()
+        return [in_time(work, now) for work in works]
 
     def _quarantine(self, work: Work, cause: Exception) -> Done:
         """Block the key of a request that fails alone, so that it is settled; where that fails, say

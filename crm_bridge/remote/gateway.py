@@ -11,7 +11,7 @@ An open claim without a call under way is an outcome that is not known: before a
 key the core is asked for it, and asking settles.  Nothing is concluded from silence.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import tzinfo
 from typing import NamedTuple, Protocol
 
@@ -86,8 +86,11 @@ class RemoteGateway:
         self._alarms: list[Alarm] = []
         self._begun = False
 
-    def execute(self, requests: Sequence[Request], now: Now) -> list[Reply]:
-        """Carry out a list; return the replies in its order, UNKNOWN where the core did not answer.
+    def execute(
+        self, requests: Sequence[Request], now: Now, again: Callable[[], Sequence[Request]] | None = None
+    ) -> list[Reply]:
+        """Carry out a list; return the replies in its order, UNKNOWN where the core did not answer.  `again`
+        is asked before each wave: the one before may have taken longer than a credit had.
 
         Raises RetryableError and RaceError where nothing was written or asked, CommitUnknownError where
         something may have been: the same list again gives the answers.
@@ -96,6 +99,7 @@ class RemoteGateway:
         replies: dict[int, Reply] = {}
         try:
             for wave in waves(requests, self._calendar(now).beside):
+                requests = again() if again is not None else requests
                 answers = self._wave([requests[place] for place in wave], now)
                 replies.update(zip(wave, answers, strict=True))
         except (RetryableError, RaceError) as error:

@@ -137,9 +137,9 @@ class RemotePair:
             [Call(What.OWED, Request(Kind.OWED, "s", TODAY, "1", "", "", "1"))]
         )  # waits for the probe
 
-    def execute(self, requests, now):
+    def execute(self, requests, now, again=None):
         self.at = now
-        return self.gateway.execute(requests, now)
+        return self.gateway.execute(requests, now, again)
 
     def __getattr__(self, name):
         return getattr(self.gateway, name)

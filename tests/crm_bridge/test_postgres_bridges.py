@@ -135,6 +135,37 @@ def test_two_copies_under_our_own_date_on_both_sides_of_midnight_are_one(open_co
     assert len([row for row in find_journal(app, "night") if row.state == "approved"]) == 1
 
 
+def test_a_credit_whose_time_ran_out_while_others_held_its_account_blocks_its_key(open_core, ask, app):
+    """One bridge stands still with the account locked; the other's request was in time when it began."""
+    held, go_on = threading.Event(), threading.Event()
+    real = Transaction.save
+
+    def save(transaction, changes, part):
+        if part.startswith("b1/") and not held.is_set():
+            held.set()
+            assert go_on.wait(10)
+        return real(transaction, changes, part)
+
+    first, second = open_core("b1"), open_core("b2")
+    holding, late = (ask(Kind.RECHARGE, name, "13800000005", 700, date=today()) for name in ("hold", "spent"))
+    writer = Writer(0, second, 500, lambda _, batch: None)
+    Transaction.save = save
+    try:
+        with ThreadPoolExecutor(2) as pool:
+            before = pool.submit(first.execute, [holding], clock.now())
+            assert held.wait(10)
+            deadline_us = clock.now().mono_us + 300_000
+            done = pool.submit(writer.settle, [Work(late, late, deadline_us)])
+            while clock.now().mono_us <= deadline_us:
+                threading.Event().wait(0.05)
+            go_on.set()
+            assert before.result()[0].result is Result.APPROVED
+            assert [one.reply.result for one in done.result().done] == [Result.BLOCKED]
+    finally:
+        Transaction.save = real
+    assert [row.state for row in find_journal(app, "spent")] == ["blocked"]
+
+
 def test_a_closed_date_stays_closed_for_a_bridge_whose_clock_lags(open_core, ask):
     """A query was told that nothing came of a key of a closed date; its late original comes to another
     bridge, by whose clock the date is open, and to one that was started anew since.

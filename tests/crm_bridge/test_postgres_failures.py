@@ -175,7 +175,7 @@ def test_a_serialization_failure_is_executed_again_within_the_deadline(open_core
     sql(TRIGGER)
     settled, retries = settle(open_core(), credit(1, 5))
     assert approved(settled) == [True] * 5
-    assert retries == {"RetryableError": 2}
+    assert retries == {"RetryableError": 2, "halved": 1}
 
 
 def test_one_bad_row_in_a_batch_of_two_hundred_is_blocked_alone(open_core, credit, sql, url):
@@ -255,7 +255,8 @@ def test_a_commit_without_its_standby_is_unknown_until_it_is_there(open_core, cr
     try:
         sql("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
         sql("SELECT pg_reload_conf()")
-        for asked in (requests, requests, [with_kind(requests[0], Kind.STATUS)]):
+        for kind in (Kind.RECHARGE, Kind.RECHARGE, Kind.STATUS, Kind.TOTALS):
+            asked = [with_kind(request, kind) for request in requests]
             with cancelled_waits(sql), pytest.raises(CommitUnknownError, match="standby"):
                 core.execute(asked, clock.now())
     finally:

@@ -76,7 +76,7 @@ class Staged:
     def __init__(self, *faults):
         self.faults = list(faults)
 
-    def execute(self, requests, now):
+    def execute(self, requests, now, again=None):
         raise self.faults.pop(0) if self.faults else RetryableError("the disk has gone")
 
     def quarantine(self, request, now):

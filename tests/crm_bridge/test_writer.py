@@ -10,7 +10,7 @@ import pytest
 from crm_bridge.audit import audit_books
 from crm_bridge.bridge import Batch, Work
 from crm_bridge.gateway import Gateway
-from crm_bridge.gateway_errors import CommitUnknownError, RaceError, RetryableError
+from crm_bridge.gateway_errors import CommitUnknownError, RaceError, RetryableError, Trouble
 from crm_bridge.seed import seed
 from crm_bridge.settings import CoreSettings
 from crm_bridge.writer import Writer
@@ -41,7 +41,9 @@ class FaultyCore:
         self.lists: list[list[Request]] = []
         self.quarantined: list[str] = []
 
-    def execute(self, requests: Sequence[Request], now: Now) -> list[Reply]:
+    def execute(
+        self, requests: Sequence[Request], now: Now, again: Callable[[], Sequence[Request]] | None = None
+    ) -> list[Reply]:
         self.lists.append(list(requests))
         fault = self.faults.pop(0) if self.faults else None
         if fault is not None and not (isinstance(fault, CommitUnknownError) and self.committed):
@@ -141,7 +143,26 @@ def test_where_even_the_quarantine_fails_the_outcome_is_unknown_and_the_writer_g
 
 
 @pytest.mark.parametrize("fault", [RetryableError("locked"), RaceError("claimed")])
-def test_a_failure_that_wrote_nothing_is_tried_again_whole(fault: Exception) -> None:
+def test_a_batch_that_others_stand_in_the_way_of_again_is_halved(fault: Exception) -> None:
+    bench = Bench()
+    bench.core.faults = [fault, fault, None, fault, fault]
+    batch = bench.settle(bench.works(5))
+    assert set(outcomes(batch).values()) == {"APPROVED"}
+    assert [len(items) for items in bench.core.lists] == [5, 5, 2, 3, 3, 1, 2]
+    assert batch.retries == {type(fault).__name__: 4, "halved": 2}
+
+
+def test_halves_that_others_still_stand_in_the_way_of_are_given_up_with_the_whole() -> None:
+    bench = Bench()
+    bench.core.faults = [RetryableError("locked")] * 1_000
+    batch = bench.settle(bench.works(64, seconds=3))
+    assert set(outcomes(batch).values()) == {"EXPIRED"}
+    assert sum(bench.clock.slept) < 12
+    assert bench.core.kept == {}
+
+
+@pytest.mark.parametrize("fault", [RetryableError("down", Trouble.DOWN), CommitUnknownError("lost")])
+def test_a_failure_that_smaller_lists_would_not_help_is_tried_again_whole(fault: Exception) -> None:
     bench = Bench()
     bench.core.faults = [fault, fault]
     batch = bench.settle(bench.works(5))
@@ -153,7 +174,7 @@ def test_a_failure_that_wrote_nothing_is_tried_again_whole(fault: Exception) -> 
 
 def test_a_credit_whose_time_is_over_blocks_its_key_and_queries_go_on() -> None:
     bench = Bench()
-    bench.core.faults = [RetryableError("locked")] * 10
+    bench.core.faults = [RetryableError("down", Trouble.DOWN)] * 10
     credit, reversal = bench.works(1, seconds=0.5)[0], bench.works(2, seconds=0.5, kind=Kind.REVERSAL)[1]
     batch = bench.settle([credit, reversal])
     assert [[r.kind for r in items] for items in (bench.core.lists[0], bench.core.lists[-1])] == [
@@ -192,7 +213,8 @@ def test_an_unknown_commit_past_its_time_finds_the_credit_and_not_a_refusal() ->
 def test_a_core_that_stays_away_is_given_up_within_bounds(first: Exception | None, status: str) -> None:
     bench = Bench()
     bench.core.committed = False
-    bench.core.faults = [first or RetryableError("down"), *[RetryableError("down")] * 100]
+    down = RetryableError("down", Trouble.DOWN)
+    bench.core.faults = [first or down, *[down] * 100]
     batch = bench.settle(bench.works(2, seconds=3))
     assert outcomes(batch) == {0: status, 1: status}
     assert [alarm.name for alarm in batch.alarms] == ["core_unavailable"]
@@ -227,10 +249,12 @@ class SlowCore(FaultyCore):
         super().__init__()
         self.entered, self.go_on = threading.Event(), threading.Event()
 
-    def execute(self, requests: Sequence[Request], now: Now) -> list[Reply]:
+    def execute(
+        self, requests: Sequence[Request], now: Now, again: Callable[[], Sequence[Request]] | None = None
+    ) -> list[Reply]:
         self.entered.set()
         assert self.go_on.wait(20)
-        return super().execute(requests, now)
+        return super().execute(requests, now, again)
 
 
 def test_while_one_batch_commits_the_next_one_gathers_up_to_its_bound() -> None:
