@@ -14,6 +14,7 @@ from pathlib import Path
 POSTGRES_ROOT = Path("/usr/lib/postgresql")
 RABBIT_ROOT = Path("/usr/lib/rabbitmq/bin")
 RABBIT_HEADERS = [Path("/usr/include/rabbitmq-c/amqp.h"), Path("/usr/include/amqp.h")]
+OPENSSL_HEADER = Path("/usr/include/openssl/evp.h")
 NO_SERVICES = "#!/bin/sh\nexit 101\n"  # what a package's installation asks before it starts a service
 
 
@@ -37,6 +38,7 @@ WHETHER: dict[str, Callable[[], bool]] = {
     "haproxy": lambda: _sbin("haproxy") is not None,
     "gcc": lambda: shutil.which("gcc") is not None,
     "librabbitmq-dev": lambda: any(path.exists() for path in RABBIT_HEADERS),
+    "libssl-dev": OPENSSL_HEADER.exists,
     "iproute2": lambda: _sbin("ip") is not None,
 }
 
