@@ -25,7 +25,9 @@ from crm_bridge.gateway_errors import (
 )
 from qianzhi.runtime.urls import is_postgres
 
-LOCK_WAIT_MS = 2_000
+LOCK_WAIT_MS = 2_000  # SQLite
+# PostgreSQL: as long as a slow batch of another bridge may take; who gives up has waited for nothing.
+LOCK_TIMEOUT_MS = 4_000
 # A connection that a machine's death or a cut cable took is noticed within seconds; what the URL says of
 # these prevails.  A writer that stands still in mid-transaction must not hold its accounts for ever.
 _CONNECTING = {
@@ -39,7 +41,7 @@ _CONNECTING = {
 }
 _SESSION = {
     "statement_timeout": "5000",
-    "lock_timeout": str(LOCK_WAIT_MS),
+    "lock_timeout": str(LOCK_TIMEOUT_MS),
     "idle_in_transaction_session_timeout": "5000",
 }
 
@@ -264,6 +266,7 @@ _STATES = {
     "40": Trouble.CONFLICT,  # serialization failure, deadlock
     "55P03": Trouble.CONFLICT,  # lock_timeout
     "53": Trouble.DOWN,
+    "53200": Trouble.CONFLICT,  # no place in the table of locks: half a batch needs half of them
     "53100": Trouble.DISK_FULL,
     "53300": Trouble.TOO_MANY_CONNECTIONS,
     "58": Trouble.DISK,

@@ -150,6 +150,7 @@ def test_a_deadlock_is_executed_again(open_core, credit, sql, url):
         ("55P03", RetryableError, Trouble.CONFLICT),
         ("57014", RetryableError, Trouble.SLOW),
         ("25006", RetryableError, Trouble.READ_ONLY),
+        ("53200", RetryableError, Trouble.CONFLICT),
         ("53100", OutOfSpaceError, Trouble.DISK_FULL),
         ("53300", RetryableError, Trouble.TOO_MANY_CONNECTIONS),
         ("42501", RetryableError, Trouble.NO_PERMISSION),
