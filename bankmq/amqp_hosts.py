@@ -55,7 +55,8 @@ class Hosts:
         """
         if not self._cluster or cluster == self._cluster:
             return ""
-        return f"it {STRANGER}, {cluster or 'without a name'}, and not to {self._cluster}"
+        known = f"it {STRANGER}, {cluster or 'without a name'}, and not to {self._cluster}"
+        return f"{known} (`rabbitmqctl set_cluster_name` gives joined members one name)"
 
     def served(self, cluster: str) -> None:
         """A broker of this cluster serves us: from now on no other will do."""

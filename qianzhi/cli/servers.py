@@ -143,9 +143,14 @@ def make_database(chosen: "Chosen", server: "Postgres") -> None:
 
 
 def make_users(chosen: "Chosen", broker: "Broker") -> None:
-    """Make our user and each bank's, with their rights, from what `qianzhi broker users` writes."""
+    """Make our user and each bank's, with their rights, from what `qianzhi broker users` writes; name the
+    cluster as the site does."""
     from qianzhi.cli.broker import users_command
+    from qianzhi.cli.daemons import site_of
 
+    table = site_of(chosen).broker
+    if table is not None and table.cluster:
+        broker.manage("PUT", "/cluster-name", {"name": table.cluster})
     file = broker.folder / "users.json"
     users_command(chosen, file, False)
     broker.manage("POST", "/definitions", json.loads(file.read_text(encoding="utf-8")))

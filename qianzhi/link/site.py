@@ -294,6 +294,8 @@ def _engine_problems(site: Site) -> Iterator[Finding]:
                 parse_address(host)
             except ValueError:
                 yield f"broker.hosts.{index}", repr(host), "HOST:PORT with a port of 1 to 65535"
+        if len(site.broker.hosts) > 1 and not site.broker.cluster:
+            yield "broker.cluster", "''", "the name of the one cluster that all hosts are members of"
     for key, name in uses:
         if name and name not in site.tls:
             yield key, repr(name), f"one of {_names(site.tls)}"

@@ -87,6 +87,8 @@ def test_a_second_instance_has_a_place_of_its_own() -> None:
     assert "front-icbc-2" not in daemon_names(site, "local")
 
 
+UNJOINED = {"hosts": ["mq1:5672", "mq2:5672"], "password": "test:x"}
+
 CASES: list[tuple[Callable[[Any], object], str, str]] = [
     (lambda t: t["site"].update(timezone="Asia/Atlantis"), "site.timezone", "Asia/Atlantis"),
     (lambda t: t["site"].update(timezone="../../etc/passwd"), "site.timezone", "passwd"),
@@ -116,6 +118,7 @@ CASES: list[tuple[Callable[[Any], object], str, str]] = [
     (lambda t: t["link"].update(allow=["everybody"]), "link.allow.0", "'everybody'"),
     (lambda t: t["link"].update(dead_seconds=2), "link.dead_seconds", "2"),
     (lambda t: t.pop("core"), "core", "nothing"),
+    (lambda t: t.update(broker=UNJOINED), "broker.cluster", "''"),
 ]
 
 
