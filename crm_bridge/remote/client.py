@@ -23,6 +23,7 @@ from crm_bridge.remote.contract import (
     Call,
     Outcome,
     Unanswered,
+    What,
     batch,
     read_batch,
     read_single,
@@ -154,7 +155,7 @@ class Client:
         return self._counted(calls, read_batch(found, calls))
 
     async def _single(self, call: Call) -> Outcome:
-        found = await self._call(call.what.value, single(call))
+        found = await self._call(call.what.value, single(call), waits=call.what is not What.CREDIT)
         outcome = found if isinstance(found, Unanswered) else read_single(found, call)
         return self._counted([call], [outcome])[0]
 
@@ -166,11 +167,17 @@ class Client:
                 self._alarms.append(Alarm("core_wrong_answer", {"call": call.what.value, "reason": said}))
         return outcomes
 
-    async def _call(self, path: str, body: bytes) -> bytes | Unanswered:
-        """Make one HTTP call in the window; return the body of a 200, and let the breaker know."""
+    async def _call(self, path: str, body: bytes, *, waits: bool = True) -> bytes | Unanswered:
+        """Make one HTTP call in the window; return the body of a 200, and let the breaker know.
+
+        One that does not wait (`waits`) longer than a call may take is not forwarded when its place comes too
+        late: the time of a credit behind hundreds of slow ones is over.
+        """
+        came_seconds = self._reactor.seconds()
         await self._window.acquire()
         try:
-            if self._breaker.state is not State.CLOSED:
+            late = not waits and self._reactor.seconds() - came_seconds > self._table.call_seconds
+            if late or self._breaker.state is not State.CLOSED:
                 return Unanswered("not_forwarded", sent=False)
             found = await self._exchange(b"POST", path, body)
         finally:

@@ -235,6 +235,19 @@ def test_a_core_that_dies_is_not_asked_and_nothing_is_left_open(core, ask, dial,
     assert open_claims(journal_url) == 0
 
 
+def test_a_credit_that_waits_too_long_for_its_turn_is_blocked_instead(
+    core, ask, dial, noon, break_it, journal_url
+):
+    with serving(core.core) as port:
+        core.gateway._core = dial(f"http://127.0.0.1:{port}", batch_max=0, window=1, call_seconds=2)
+        probed(core.gateway._core)
+        break_it("delay", 1.2, "credit", times=3)
+        credits = [ask(RECHARGE, str(n), f"138000000{n + 10}", 100) for n in range(3)]
+        told = results(core.execute(credits, noon))
+    assert told == ["APPROVED", "APPROVED", "BLOCKED"]
+    assert open_claims(journal_url) == 0
+
+
 def test_one_call_that_the_core_does_not_take_fails_alone(core, ask):
     calls = [Call(What.CREDIT, ask(RECHARGE, str(n), PHONE, 100)) for n in range(5)]
     calls[2] = Call(What.CREDIT, ask(RECHARGE, "2" * 41, PHONE, 100))
