@@ -5,6 +5,7 @@ hand.
 from qianzhi.cli.document.answered import answer_rules
 from qianzhi.cli.document.arithmetic import ALGORITHM_NAMES, DIGEST_NAMES, worked
 from qianzhi.cli.document.facts import Facts
+from qianzhi.cli.document.mac_notes import parity, prefixes_inside
 from qianzhi.cli.document.page import NOTHING, Both, Page, Text, code, joined
 from qianzhi.cli.document.samples import Sample
 from qianzhi.wire.algorithms import DIGESTS, expected_key
@@ -66,8 +67,8 @@ def _which(page: Page, facts: Facts, mac: MacSpec) -> None:
                 f"**算法。** {ALGORITHM_NAMES[mac.algorithm].zh}。",
             ),
             Both(
-                f"**Key.** {_lengths(facts, mac).en}; {_source(facts).en}.",
-                f"**密钥。** {_lengths(facts, mac).zh}；{_source(facts).zh}。",
+                f"**Key.** {_lengths(facts, mac).en}; {_source(facts).en}.{parity(facts, mac).en}",
+                f"**密钥。** {_lengths(facts, mac).zh}；{_source(facts).zh}。{parity(facts, mac).zh}",
             ),
             Both(f"**Place.** {facts.label(mac.field)}.", f"**位置。** {facts.label(mac.field)}。"),
             Both(
@@ -140,8 +141,9 @@ def _field_steps(facts: Facts, mac: MacSpec) -> list[Both]:
     form = AS_TEXT.get(facts.spec.kind, ON_THE_WIRE)
     steps = [
         Both(
-            f"Take the fields of the message's list (below), in the order of the list, {form.en}{which.en}.",
-            f"按下表中该报文的清单次序，取各字段{form.zh}{which.zh}。",
+            f"Take the fields of the message's list (below), in the order of the list, {form.en}{which.en}."
+            + prefixes_inside(facts, mac).en,
+            f"按下表中该报文的清单次序，取各字段{form.zh}{which.zh}。" + prefixes_inside(facts, mac).zh,
         )
     ]
     if mac.take:

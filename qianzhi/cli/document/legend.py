@@ -10,6 +10,11 @@ BLANK = {
 LEAVE_OUT = Both("leave it out", "不填")
 IGNORE = Both(" In answers, ignore what no table names.", "应答中出现表中没有的内容时忽略即可。")
 NO_OTHERS = Both(" An answer has no field that its tables do not name.", "应答不会出现表中没有的字段。")
+UNPROVED = Both(
+    "Where the MAC was missing or wrong, not even all of these are there: only headers, what tells an answer "
+    "and finds its request (6.2), the code and the MAC. ",
+    "请求的 MAC 缺失或错误时，其中只保留报文头、应答标志与匹配字段（第 6.2 节）、返回码和 MAC。",
+)
 EXTRA = {"iso8583": NO_OTHERS, "xml": IGNORE, "pairs": IGNORE, "fixed": NOTHING, "delimited": NOTHING}
 
 
@@ -51,12 +56,15 @@ def legend(page: Page, facts: Facts) -> None:
         if facts.profile.results.texts
         else NOTHING
     )
+    proved = UNPROVED if facts.profile.mac is not None else NOTHING
     page.say(
         "A *bare refusal* answers a message that never became a request: its form, MAC, sign-on, bank "
         "number or "
         "amount is refused before anything else is looked at. It has no more than A and E"
         + said.en
-        + "; chapter 11 shows one. Where a field has no value, "
+        + "; chapter 11 shows one. "
+        + proved.en
+        + "Where a field has no value, "
         + ("its place is blank and stays. " if blank else "it is not there. ")
         + "All times are Beijing time."
         + EXTRA[facts.spec.kind].en,
@@ -64,6 +72,7 @@ def legend(page: Page, facts: Facts) -> None:
         "它只有 A、E 类字段"
         + said.zh
         + "；第 11 章有示例。"
+        + proved.zh
         + ("无值的字段仍占位，内容为空。" if blank else "无值的字段不出现。")
         + "时间均为北京时间。"
         + EXTRA[facts.spec.kind].zh,

@@ -232,9 +232,9 @@ def _send_again(facts: Facts) -> Both:
         else Both(" Not more than two hours after the first.", "距首次发送不得超过两小时。")
     )
     return Both(
-        f"**Send the same request again** (column *repeat*): {way.en}; wait {wait} s each time, {ATTEMPTS} "
-        f"times in all.{limit.en}",
-        f"**重发同一请求**（看*重发*栏）：{way.zh}；每次等待 {wait} 秒，共 {ATTEMPTS} 次。{limit.zh}",
+        f"**Send the same request again** (column *repeat*): {way.en}; wait {wait} s each time, and "
+        f"repeat it {ATTEMPTS} times at most.{limit.en}",
+        f"**重发同一请求**（看*重发*栏）：{way.zh}；每次等待 {wait} 秒，最多重发 {ATTEMPTS} 次。{limit.zh}",
     )
 
 

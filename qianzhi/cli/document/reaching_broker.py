@@ -140,10 +140,11 @@ def _steps(names: BankNames, *, one_queue: bool) -> list[Both]:
             "Wait for the broker's confirm. `basic.ack` (it may confirm several at once: `multiple`): the "
             "message is on disk and will be served, also when the broker restarts. `basic.return` before the "
             "`basic.ack`: nobody has that queue, so that nothing was taken; check exchange and routing key, "
-            "and try again later. `basic.nack`: not taken either; try again later.",
+            "and try again later. `basic.nack`: not taken either; try again later. The answer may overtake "
+            "the confirm: read both as they come.",
             "等待中间件确认。`basic.ack`（`multiple` 时一次确认多条）：消息已落盘，中间件重启也会处理。"
             "`basic.ack` 之前收到 `basic.return`：没有该队列，消息未被接收，请核对交换机和路由键后再试。"
-            "`basic.nack`：同样未被接收，稍后再试。",
+            "`basic.nack`：同样未被接收，稍后再试。应答可能先于确认到达，两者须按到达次序读取。",
         ),
         Both(
             "Take the answer from your queue. It belongs to the request whose `message_id` stands in its "
@@ -308,9 +309,10 @@ def _lost(names: BankNames) -> list[Both]:
         ),
         Both(
             "When the broker sends `connection.blocked`, it is short of memory or disk: publish nothing "
-            "until `connection.unblocked`. A confirm that does not come means the same.",
+            "until `connection.unblocked`. It tells this only to clients that name the capability "
+            "`connection.blocked` when they connect; a confirm that does not come means the same.",
             "收到 `connection.blocked` 表示中间件内存或磁盘不足：在收到 `connection.unblocked` 之前不要发布。"
-            "迟迟没有确认也是同样含义。",
+            "只有在连接时声明 `connection.blocked` 能力的客户端才会收到；迟迟没有确认也是同样含义。",
         ),
         Both(
             f"A program that asks only what is owed may use {code(DIRECT_REPLY)} as `reply_to` instead of a "
