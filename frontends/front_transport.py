@@ -1,11 +1,14 @@
-"""The right end towards the bank for a profile: a socket or the queues."""
+"""The right end towards the bank for a profile: a socket, the queues or a folder of files."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from bankmq.queue import QueueServer
 from bankmq.zeromq import ZmqLimits, ZmqQueueServer
 from frontends.alone import Alone
+from frontends.files_folder import Folder
+from frontends.files_front import FilesFront
 from frontends.limits import share
 from frontends.processor import Processor
 from frontends.profile import Profile
@@ -37,7 +40,7 @@ def make_transport(
     run: Callable[[Effects], None],
     reactor: Any,
     site: Site | None = None,
-) -> SocketFront | QueueFront:
+) -> SocketFront | QueueFront | FilesFront:
     """Return what listens for this bank at this place; nothing is opened yet.
 
     `site` says how the line is protected, and which balancers stand before it.  Raises TlsError.
@@ -48,6 +51,9 @@ def make_transport(
         address = parse_address(place.listen)
         proxies = bank.proxies if bank is not None else ()
         return SocketFront(profile, address, core, run, reactor, tls=tls, proxies=proxies)
+    if profile.transport.kind == "files":
+        base = data_folder(site) if site is not None else Path()
+        return FilesFront(profile, Folder(base / place.folder), core, run, reactor)
     if profile.engine in BROKERS and site is not None:
         name = next(daemon for daemon, _, _, where in fronts(site) if where == place)
         alone = Alone(data_folder(site) / "fronts" / f"{name}.alone", reactor)

@@ -55,7 +55,7 @@ class Processor:
         self._outcomes = Outcomes(profile, self._flights, self._replies, hop)
         self._gate = Gate(profile)
         self._held = Held(shared=profile.shares_rows)
-        self._queued = profile.transport.kind == "queue"
+        self._queued = profile.transport.redelivers
         management = profile.table.management.items()
         self._needs = {name: [getter(path) for path in rows.need] for name, rows in management}
         self._trace_prefix = trace_prefix

@@ -60,7 +60,7 @@ class Outcomes:
     def __init__(self, profile: "Profile", flights: Flights, replies: Replies, hop: Hop) -> None:
         self._bank = profile.name
         self._results = profile.results
-        self._queued = profile.transport.kind == "queue"
+        self._queued = profile.transport.redelivers
         self._flights = flights
         self._replies = replies
         self._hop = hop

@@ -95,7 +95,7 @@ class Profile:
         """
         if not refusal.moves_money or refusal.result in UNPROVED:
             return False
-        return self.transport.kind == "queue" or not self.results.may_repeat(refusal.result)
+        return self.transport.redelivers or not self.results.may_repeat(refusal.result)
 
 
 def load_profile(

@@ -79,14 +79,15 @@ def _place_problems(bank: BankTable, file: str, site: Site | None, name: str) ->
     place = site.banks.get(name) if site else None
     if site is None or place is None:
         return []
-    problems = [*_sharing_problems(bank, site, name)]
+    problems = [*_sharing_problems(bank, site, name), *_folder_problems(bank, site, name)]
     at = f"banks.{name}"
     queue = bank.transport.kind == "queue"
     engine = place.engine or bank.transport.engine
     if queue and engine == "rabbitmq" and site.broker is None and not place.engine:
         expected = "a table [broker] in this site, or another engine"
         problems.append(Problem(file, "transport.engine", repr(engine), expected))
-    direct = not queue or engine == "zeromq"
+    filed = bank.transport.kind == "files"
+    direct = not filed and (not queue or engine == "zeromq")
     control = queue and direct and not bank.transport.one_queue
     for number in range(1, place.instances + 1):
         front = place.at(number)
@@ -98,8 +99,35 @@ def _place_problems(bank: BankTable, file: str, site: Site | None, name: str) ->
                 )
             elif bool(address) != wanted:
                 nothing = f"{name} has no second queue" if direct else "its queues are the broker's"
+                nothing = "its files lie in a folder" if filed else nothing
                 expected = "an address" if wanted else f"nothing, since {nothing}"
                 problems.append(Problem(site.file, f"{key}.{title}", repr(address), expected))
+    return problems
+
+
+def _folder_problems(bank: BankTable, site: Site, name: str) -> list[Problem]:
+    """Files lie in a folder of the bank's own; its instances part them by locks of one machine."""
+    place, at = site.banks[name], f"banks.{name}"
+    problems = [
+        Problem(site.file, f"{at}.others.{index}.folder", repr(other.folder), f"nothing: {at}.folder holds")
+        for index, other in enumerate(place.others)
+        if other.folder
+    ]
+    if bank.transport.kind != "files":
+        if place.folder:
+            expected = f"nothing, since {name} sends no files"
+            problems.append(Problem(site.file, f"{at}.folder", repr(place.folder), expected))
+        return problems
+    same = [other for other, its in site.banks.items() if other != name and its.folder == place.folder]
+    if not place.folder:
+        expected = "a folder, for the files of this bank"
+        problems.append(Problem(site.file, f"{at}.folder", "''", expected))
+    elif same:
+        found = f"{place.folder!r}, which {same[0]} has too"
+        problems.append(Problem(site.file, f"{at}.folder", found, "a folder of its own"))
+    if len({place.at(number).machine for number in range(1, place.instances + 1)}) > 1:
+        found = f"{place.instances} on several machines"
+        problems.append(Problem(site.file, f"{at}.instances", found, "one machine, which has the folder"))
     return problems
 
 

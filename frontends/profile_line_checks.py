@@ -18,7 +18,7 @@ def line_problems(bank: BankTable, codec: Codec | None, file: str) -> list[Probl
     findings = [
         *_transport_findings(bank),
         *_frame_findings(bank, codec),
-        *(_queue_findings(bank) if bank.transport.kind == "queue" else _socket_findings(bank)),
+        *BY_KIND[bank.transport.kind](bank),
         *_session_findings(bank),
         *_management_findings(bank),
     ]
@@ -30,8 +30,10 @@ def _transport_findings(bank: BankTable) -> Iterator[Finding]:
         yield "transport.role", "'client'", "'server'; that we dial a bank is not built yet"
     if bank.transport.kind == "socket" and bank.socket is None:
         yield "socket", "missing", "the limits of this bank's connections"
-    if bank.transport.kind == "socket" and bank.transport.one_queue:
-        yield "transport.one_queue", "true", "false, since a socket has no queue"
+    if bank.transport.kind != "queue" and bank.transport.one_queue:
+        yield "transport.one_queue", "true", f"false, since {NAMES[bank.transport.kind]} no queue"
+    if bank.transport.kind != "files" and bank.files is not None:
+        yield "files", "a table", "nothing, unless transport.kind is 'files'"
 
 
 def _frame_findings(bank: BankTable, codec: Codec | None) -> Iterator[Finding]:
@@ -67,6 +69,28 @@ def _queue_findings(bank: BankTable) -> Iterator[Finding]:
         yield "session.echo_seconds", str(session.echo_seconds), "0, since a queue has no line to test"
     if session.keys == "ours" and session.delivery == "message":
         yield "session.delivery", "'message'", "'answer', since on a queue we begin no message"
+
+
+def _files_findings(bank: BankTable) -> Iterator[Finding]:
+    """A file keeps boundaries by its lines or records, and nobody could begin anything in it."""
+    session, files = bank.session, bank.files
+    if bank.frame.kind != "none":
+        yield "frame.kind", repr(bank.frame.kind), "'none', since lines or records keep the boundaries"
+    if bank.socket is not None:
+        yield "socket", "a table", "nothing, since files have no connections"
+    if bank.transport.connection == "short":
+        yield "transport.connection", "'short'", "'long', since files have no connections"
+    if session.sign_on:
+        yield "session.sign_on", "true", "false, since files have no line to sign on to"
+    if session.echo_seconds:
+        yield "session.echo_seconds", str(session.echo_seconds), "0, since files have no line to test"
+    if session.keys in ("ours", "theirs"):
+        yield "session.keys", repr(session.keys), "'static' or 'none', since no keys travel in files"
+    if bank.mac is not None and bank.mac.form.startswith("raw"):
+        yield "mac.form", repr(bank.mac.form), "digits, since bytes of any value cannot stand in a line"
+    if files is not None and files.record_bytes > bank.frame.frame_bytes_max:
+        expected = f"at most frame.frame_bytes_max, {bank.frame.frame_bytes_max}"
+        yield "files.record_bytes", str(files.record_bytes), expected
 
 
 def _socket_findings(bank: BankTable) -> Iterator[Finding]:
@@ -123,3 +147,7 @@ def _management_findings(bank: BankTable) -> Iterator[Finding]:
         for name in sorted({"key_request", "key_delivery"} & set(bank.management)):
             expected = f"nothing, since session.keys is {session.keys!r}"
             yield f"management.{name}", "a message about keys", expected
+
+
+NAMES = {"socket": "a socket has", "files": "files have"}
+BY_KIND = {"queue": _queue_findings, "files": _files_findings, "socket": _socket_findings}

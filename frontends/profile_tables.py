@@ -36,14 +36,36 @@ class TransportTable:
 
     `engine` serves a queue where the site does not choose one.  `one_queue` says that this bank has no second
     queue for reversals and status queries, so that they wait with the rest.  A `short` connection carries one
-    message and its answer; our side then closes it.
+    message and its answer; our side then closes it.  `files` are put into a folder that the
+    site names (`FilesTable`).
     """
 
-    kind: Literal["socket", "queue"]
+    kind: Literal["socket", "queue", "files"]
     role: Literal["server", "client"] = "server"
     connection: Literal["long", "short"] = "long"
     engine: Literal["zeromq", "rabbitmq"] = "zeromq"
     one_queue: bool = False
+
+    @property
+    def redelivers(self) -> bool:
+        """Whether what we have taken may come again by itself after a crash (money rule 8)."""
+        return self.kind in ("queue", "files")
+
+
+@table
+class FilesTable:
+    """[files]: how the files of a bank are read, where the transport's kind is `files`.
+
+    settled_seconds  a file without a marker NAME.ok is whole when it has not changed for so long; 0 for never
+    poll_seconds     between two looks at the folder
+    record_bytes     of each record, where a file is no text of lines; 0 for lines
+    tries            how often a line goes out that hears nothing, before its answer is marked as unknown
+    """
+
+    settled_seconds: Annotated[float, Ge(0), Le(86_400)] = 10
+    poll_seconds: Annotated[float, Ge(0.01), Le(3_600)] = 1
+    record_bytes: Annotated[int, Ge(0), Le(65_536)] = 0
+    tries: Annotated[int, Ge(1), Le(100)] = 3
 
 
 @table
@@ -125,6 +147,7 @@ class BankTable:
     group: str = ""
     transport: TransportTable
     socket: SocketLimits | None = None
+    files: FilesTable | None = None
     frame: FrameSpec
     message: MessageTable = field(default_factory=MessageTable)
     spec: dict[str, Any] = field(default_factory=dict)

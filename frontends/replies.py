@@ -40,7 +40,7 @@ class Replies:
         self._bank = profile.name
         self._codec = profile.codec
         self._seal = seal
-        self._queued = profile.transport.kind == "queue"
+        self._queued = profile.transport.redelivers
         self._ends = self._queued or profile.transport.connection == "short"
         self._has_header = "header.reject_code" in profile.codec.paths()
         self._told_to_anybody = [(getter(path), putter(path)) for path in _paths_told_to_anybody(profile)]

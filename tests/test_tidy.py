@@ -196,6 +196,7 @@ def test_sql_stands_only_in_stores_and_migrations() -> None:
 def is_shell(path: str) -> bool:
     """Whether this file carries out effects: a daemon, a store, a writer or one of runtime's own files."""
     names = {"daemon.py", "shell.py", "store.py", "writer.py", "gateway.py", "zeromq.py", "alone.py"}
+    names |= {"files_folder.py"}
     return Path(path).name in names or path.startswith("qianzhi/runtime/")
 
 

@@ -151,10 +151,16 @@ def front_words(status: Status) -> list[str]:
 
 def trouble_words(status: Status) -> list[str]:
     """Say what is wrong with a front's broker and rows, and what lies in its queues of dead messages."""
+    again = status.get("again", 0)
     dead = {name: n for name, n in status.get("queues", {}).items() if n and name.endswith((".dlq", ".bo"))}
     return [
         broker_words(status),
         "" if status.get("store", "ok") == "ok" else f"ROWS: {status['store']}",
+        *(
+            f"{queue} was DELETED {duration(seconds)} ago, declared again"
+            for queue, seconds in status.get("deleted", {}).items()
+        ),
+        f"{again} came AGAIN, up to {status['again_most']} times" if again else "",
         ", ".join(f"{n} in {name}" for name, n in dead.items()),
     ]
 
@@ -182,12 +188,24 @@ def _told(part: Status, why: str) -> str:
     return f"{part['state']}: {part[why]}" if part.get(why) else str(part["state"])
 
 
+def file_words(status: Status) -> list[str]:
+    """Say what waits in a bank's folder, what is under way, and what is wrong."""
+    under_way, waiting, trouble = status["file"], status["files_waiting"], status["files_trouble"]
+    return [
+        f"FILES: {trouble}" if trouble else "",
+        f"{counted(waiting, 'file')} waiting",
+        f"{under_way['name']} under way, {counted(under_way['lines_read'], 'line')}" if under_way else "",
+    ]
+
+
 def line_words(status: Status) -> list[str]:
     """Say whether the bank has its session, and over how many connections; a queue has neither.
 
     A dialect without sign-on has nothing to say of it; a short connection has ended before anybody counts it;
     a broker in trouble speaks for its queues.
     """
+    if "folder" in status:
+        return file_words(status)
     if not str(status.get("listening", "")).isdigit():
         return [] if broker_words(status) else ["serves its queue"]
     signed_on = "signed on" if status.get("signed_on") else "NOT signed on"

@@ -64,6 +64,9 @@ def refuse_deaf_lines(site: "Site", banks: list[str]) -> None:
     A queue's client would wait in silence for somebody to listen, so this is asked of every kind of line.
     """
     for bank in banks:
+        if site.banks[bank].folder:
+            folder = f"{site.data}/{site.banks[bank].folder}/in"
+            raise CommandError(UNREACHABLE, f"{bank} has no line", f"put a file of its lines into {folder}")
         found = [deafness(address) for address in entrances(site, bank)]
         if all(found):
             raise CommandError(

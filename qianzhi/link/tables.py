@@ -5,7 +5,7 @@ to one package alone stays raw and is built there (`Site.core` by crm_bridge).
 """
 
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import field, replace
 from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Le, MinLen
@@ -57,11 +57,13 @@ class FrontPlace:
     """Where one front-end daemon of a bank runs and listens.
 
     `listen` and `control` are `HOST:PORT` or `tcp://HOST:PORT`; empty where the transport needs none.
+    `folder`, relative to the data folder, is where the files of a bank arrive that sends files.
     """
 
     machine: Text = "local"
     listen: str = ""
     control: str = ""
+    folder: str = ""
     metrics_port: Port
 
 
@@ -69,10 +71,11 @@ class FrontPlace:
 class BankPlace:
     """[banks.NAME]: what this site sets for a bank; an empty `group` or `engine` leaves the profile's own.
 
-    The keys of the table place the first instance; each further one is a row of `others`.  `entry` is what
-    the bank dials where a balancer stands before the instances (empty: `listen` of the first one); `allow`
-    are the networks that it may dial from (empty leaves the profile's own); `proxies` are the networks of
-    balancers that say with the PROXY protocol who dials.  `tls` names a table of [tls].
+    The keys of the table place the first instance; each further one a row of `others`.  `folder` is that of
+    all of them.  `entry` is what the bank dials where a balancer stands before the instances (empty: `listen`
+    of the first one); `allow` are the networks that it may dial from (empty leaves the profile's own);
+    `proxies` are the networks of balancers that say with the PROXY protocol who dials.  `tls` names a table
+    of [tls].
     `password` is the reference of the password of the bank's own user at the broker, which `qianzhi broker
     users` sets and the simulated bank logs in with; where it is empty, the user is left as the operator made
     it.
@@ -84,6 +87,7 @@ class BankPlace:
     instances: Annotated[int, Ge(1), Le(16)] = 1
     listen: str = ""
     control: str = ""
+    folder: str = ""
     metrics_port: Port
     others: tuple[FrontPlace, ...] = ()
     entry: str = ""
@@ -95,9 +99,13 @@ class BankPlace:
     def at(self, instance: int) -> FrontPlace:
         """Return the place of an instance, counted from 1; raises IndexError past the last one."""
         if instance > 1:
-            return self.others[instance - 2]
+            return replace(self.others[instance - 2], folder=self.folder)
         return FrontPlace(
-            machine=self.machine, listen=self.listen, control=self.control, metrics_port=self.metrics_port
+            machine=self.machine,
+            listen=self.listen,
+            control=self.control,
+            folder=self.folder,
+            metrics_port=self.metrics_port,
         )
 
 

@@ -21,6 +21,7 @@ CRASH_POINTS: tuple[str, ...] = (
     "front.before_store",
     "front.after_store",
     "front.handling_alone",
+    "files.before_done",
 )
 
 

@@ -39,6 +39,7 @@ COUNTERS: dict[str, Metric] = {
     "qianzhi_repeats_joined_total": Metric("Repeats that joined their request in flight.", ("bank",)),
     "qianzhi_routed_total": Metric("Requests routed, by where to or why not.", ("bank", "result")),
     "qianzhi_queue_messages_total": Metric("Queue messages, by what became of them.", ("queue", "what")),
+    "qianzhi_files_total": Metric("Files of a bank, by what became of them.", ("bank", "what")),
     "qianzhi_session_events_total": Metric("Sign-ons, echoes and key exchanges.", ("bank", "what")),
     "qianzhi_core_results_total": Metric("Requests that the core answered.", ("kind", "result")),
     "qianzhi_core_refusals_total": Metric("Requests that the core did not take, by status.", ("status",)),
