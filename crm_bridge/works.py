@@ -11,6 +11,7 @@ from crm_bridge.cores import Cores
 from crm_bridge.keeper import Keeper, Standing
 from crm_bridge.settings import CoreSettings
 from crm_bridge.writer import Writer
+from qianzhi.runtime.tls_driver import DriverFiles
 
 
 class Works:
@@ -20,6 +21,7 @@ class Works:
         """`tell` is called on a thread of its own whenever the database becomes usable, or unusable."""
         self._settings = settings
         self._cores = cores
+        self._files = DriverFiles(settings.database)
         self._keeper = Keeper(settings.database, tell)
         self._writers: list[Writer] = []
         self._begun = False

@@ -18,6 +18,7 @@ from typing import Any, Protocol
 
 from frontends.session_rows import Basis, KeyRow, RetiredRow, Saved, SessionRow, SignOnRow
 from qianzhi.runtime.crash import crashpoint
+from qianzhi.runtime.tls_database import count_refusals
 
 CONNECT_SECONDS = 2
 # What a front asks takes milliseconds; what takes longer has failed, and is asked again.
@@ -275,7 +276,11 @@ class PostgresState:
             if self._password:
                 wanted["password"] = self._password
             wanted = {name: value for name, value in wanted.items() if name not in given}
-            self._connection = psycopg.connect(self._url, autocommit=True, **wanted)
+            try:
+                self._connection = psycopg.connect(self._url, autocommit=True, **wanted)
+            except psycopg.OperationalError as error:
+                count_refusals(str(error))
+                raise
             self._connection.add_notice_handler(self._on_notice)
         return self._connection
 

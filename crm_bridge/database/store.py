@@ -23,6 +23,7 @@ from crm_bridge.gateway_errors import (
     SchemaError,
     Trouble,
 )
+from qianzhi.runtime.tls_database import count_refusals
 from qianzhi.runtime.urls import is_postgres
 
 LOCK_WAIT_MS = 2_000  # SQLite
@@ -101,7 +102,11 @@ def connect(url: str, *, writing: bool = True, **given: Any) -> "psycopg.Connect
     if writing:
         options = [f"-c {name}={value}" for name, value in _SESSION.items()]
         settings["options"] = " ".join([*options, str(settings.get("options", ""))]).strip()
-    connection: psycopg.Connection[Any] = psycopg.connect(**settings)
+    try:
+        connection: psycopg.Connection[Any] = psycopg.connect(**settings)
+    except psycopg.OperationalError as error:
+        count_refusals(str(error))
+        raise
     connection.add_notice_handler(_Notices(connection))
     return connection
 

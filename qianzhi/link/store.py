@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Protocol
 
 from qianzhi.runtime import clock
 from qianzhi.runtime.now import SECOND_US
+from qianzhi.runtime.tls_database import count_refusals
 
 CONNECT_SECONDS = 3
 STATEMENT_MS = 3_000
@@ -162,6 +163,8 @@ class SharedBeats:
                 )
             return self._connection.execute(statement, values)
         except psycopg.Error as error:
+            if self._connection is None:
+                count_refusals(str(error))
             self.close()
             raise BeatsError(_words(error)) from error
 

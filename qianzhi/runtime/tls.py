@@ -28,6 +28,7 @@ from zope.interface import implementer  # type: ignore[import-untyped]
 from qianzhi.runtime import clock, metrics, tls_open
 from qianzhi.runtime.log import get_logger
 from qianzhi.runtime.now import SECOND_US
+from qianzhi.runtime.tls_ends import Ends
 from qianzhi.runtime.tls_files import Finding, Material, TlsError, read_material, stamp_of
 from qianzhi.runtime.tls_peer import (
     BAD_CERTIFICATE,
@@ -43,8 +44,6 @@ from qianzhi.runtime.tls_peer import (
 )
 from qianzhi.runtime.tls_table import TlsTable
 
-ALARM_DAYS = (1, 7, 30)
-DAY_SECONDS = 86_400
 LOG_SECONDS = 10
 CIPHERS = b"ECDHE+AESGCM:ECDHE+CHACHA20:!aNULL"  # of TLS 1.2; those of 1.3 are all good
 _VERSIONS = {"1.2": SSL.TLS1_2_VERSION, "1.3": SSL.TLS1_3_VERSION}
@@ -61,12 +60,12 @@ class Protection:
         self._log = get_logger("tls")
         self._stamp = stamp_of(table, base)
         self._fault = ""
-        self._told: dict[str, tuple[object, int]] = {}  # of what, by its end: the days that were told
+        self._ends = Ends(name)
         self._logged_us: dict[str, int] = {}
         self._pins = frozenset(pin.lower() for pin in table.pins)
         self._use(read_material(name, table, base))
         self.https = _Https(self)
-        self._tell_ends()
+        self._ends.tell(self._material.ends())
         tls_open.add(self)
 
     @property
@@ -90,7 +89,7 @@ class Protection:
         if stamp != self._stamp:
             self._stamp = stamp
             self.reload()
-        self._tell_ends()
+        self._ends.tell(self._material.ends())
 
     def reload(self) -> bool:
         """Read the files and use them from the next connection on; False, with an alarm, when the old ones
@@ -102,12 +101,14 @@ class Protection:
         except TlsError as error:
             self._fault = str(error)
             metrics.count("qianzhi_tls_reloads_total", (self.name, "failed"))
-            self._alarm("certificate_unusable", {"error": self._fault, "in_force": "what was read before"})
+            self._ends.alarm(
+                "certificate_unusable", {"error": self._fault, "in_force": "what was read before"}
+            )
             return False
         self._fault = ""
         metrics.count("qianzhi_tls_reloads_total", (self.name, "done"))
         self._log.info("certificates read", tls=self.name)
-        self._tell_ends()
+        self._ends.tell(self._material.ends())
         return True
 
     def status(self) -> dict[str, Any]:
@@ -165,25 +166,6 @@ class Protection:
     def _use(self, material: Material) -> None:
         self._server_context, self._client_context = _contexts(self.name, self.table, material)
         self._material = material
-
-    def _tell_ends(self) -> None:
-        """Set the gauges, and raise an alarm once for each of the last days that has come."""
-        now_seconds = clock.now().wall_us / SECOND_US
-        for what, end in self._material.ends().items():
-            left_seconds = end.timestamp() - now_seconds
-            metrics.gauge("qianzhi_certificate_expires_seconds", (self.name, what), left_seconds)
-            days = next((days for days in (0, *ALARM_DAYS) if left_seconds <= days * DAY_SECONDS), None)
-            if days is None or (what == "crl" and days > 1):
-                continue  # a list lives for days only, and is renewed in its last ones
-            told_end, told_days = self._told.get(what, (end, ALARM_DAYS[-1] + 1))
-            if end != told_end or days < told_days:
-                self._told[what] = (end, days)
-                fields = {"what": what, "days": days, "on": f"{end:%Y-%m-%d %H:%M} UTC"}
-                self._alarm("certificate_expires", fields)
-
-    def _alarm(self, name: str, fields: dict[str, Any]) -> None:
-        metrics.count("qianzhi_alarms_total", (name,))
-        self._log.error("alarm", alarm=name, fields={"tls": self.name, **fields})
 
 
 class WatchedConnection(SSL.Connection):

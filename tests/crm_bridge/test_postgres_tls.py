@@ -7,6 +7,11 @@ from typing import Any
 import psycopg
 import pytest
 
+from crm_bridge.database.store import connect
+from frontends.store import StoreError, open_url
+from qianzhi.link.store import BeatsError, open_beats
+from qianzhi.runtime import metrics, tls_open
+from qianzhi.runtime.tls_driver import DriverFiles
 from simulators.servers.postgres import Postgres, give, run_as
 
 SERVER = """\
@@ -17,6 +22,8 @@ ssl_key_file = '{folder}/server.key'
 ssl_min_protocol_version = 'TLSv1.2'
 ssl_max_protocol_version = 'TLSv1.2'
 """
+EXPIRES = "qianzhi_certificate_expires_seconds"
+REASONS = ("unverified", "refused_by_peer", "own_files", "handshake_failed", "ended_early", "not_tls")
 ONLY_TLS = "hostssl all all 127.0.0.1/32 scram-sha-256 clientcert=verify-ca\n"
 
 
@@ -58,7 +65,7 @@ class Place:
         }
         url = self.server.url("postgres", "postgres", self.server.admin_password)
         url += "?" + "&".join(f"{key}={value}" for key, value in given.items() if value)
-        with psycopg.connect(url, connect_timeout=10) as connection:
+        with connect(url, writing=False, connect_timeout="10") as connection:
             row: Any = connection.execute(
                 "SELECT version FROM pg_stat_ssl WHERE pid = pg_backend_pid()"
             ).fetchone()
@@ -78,6 +85,10 @@ class Place:
         raise AssertionError(f"the server goes on with {said}")
 
 
+def refused(reason: str) -> float:
+    return float(metrics.value("qianzhi_tls_refused_total", ("database", reason)))
+
+
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory, authority_in: Any) -> Iterator[Place]:
     made = Place(tmp_path_factory.mktemp("tls"), authority_in)
@@ -93,22 +104,71 @@ def test_the_database_is_reached_with_both_certificates(place: Place) -> None:
 
 
 @pytest.mark.parametrize(
-    ("parameters", "words"),
+    ("parameters", "words", "reason"),
     [
-        ({"sslmode": "disable", "sslcert": "", "sslkey": ""}, "no encryption"),
-        ({"sslrootcert": "{folder}/other.pem"}, "certificate verify failed"),
-        ({"sslcrl": "{folder}/crl.pem"}, "certificate verify failed"),
-        ({"ssl_min_protocol_version": "TLSv1.3"}, "protocol version"),
-        ({"sslcert": "{folder}/stranger.pem", "sslkey": "{folder}/stranger.key"}, "unknown ca"),
-        ({"sslcert": "/nonexistent", "sslkey": "/nonexistent"}, "client certificate"),
+        ({"sslmode": "disable", "sslcert": "", "sslkey": ""}, "no encryption", "no_encryption"),
+        ({"sslrootcert": "{folder}/other.pem"}, "certificate verify failed", "unverified"),
+        ({"sslcrl": "{folder}/crl.pem"}, "certificate verify failed", "unverified"),
+        ({"ssl_min_protocol_version": "TLSv1.3"}, "protocol version", "old_version"),
+        (
+            {"sslcert": "{folder}/stranger.pem", "sslkey": "{folder}/stranger.key"},
+            "unknown ca",
+            "refused_by_peer",
+        ),
+        ({"sslcert": "/nonexistent", "sslkey": "/nonexistent"}, "client certificate", "refused_by_peer"),
+        ({"sslrootcert": "/nonexistent"}, "root certificate file", "own_files"),
     ],
-    ids=["plain", "unknown_ca", "revoked", "old_version", "our_own_unknown", "our_own_none"],
+    ids=["plain", "unknown_ca", "revoked", "old_version", "our_own_unknown", "our_own_none", "our_ca_none"],
 )
-def test_what_is_not_as_it_should_be_is_refused(place: Place, parameters: dict[str, str], words: str) -> None:
+def test_what_is_not_as_it_should_be_is_refused_and_counted(
+    place: Place, parameters: dict[str, str], words: str, reason: str
+) -> None:
     place.ca.revoke("crl", place.certificate)
     given = {key: value.format(folder=place.folder) for key, value in parameters.items()}
+    before = refused(reason)
     with pytest.raises(psycopg.OperationalError, match=words):
         place.answer(**given)
+    assert refused(reason) == before + 1
+
+
+def test_heartbeats_and_fronts_that_are_refused_are_counted_too(place: Place) -> None:
+    url = (
+        f"{place.server.url('postgres', 'postgres')}?sslmode=verify-full&sslrootcert={place.folder}/other.pem"
+    )
+    before = refused("unverified")
+    beats = open_beats(url, place.server.admin_password, place.folder)
+    with pytest.raises(BeatsError):
+        beats.read()
+    with pytest.raises(StoreError):
+        open_url(url, place.server.admin_password).load("wenzhou")
+    assert refused("unverified") == before + 2
+
+
+def test_a_server_that_is_down_has_refused_no_tls(place: Place) -> None:
+    before = {reason: refused(reason) for reason in REASONS}
+    url = "postgresql://postgres@127.0.0.1:1/postgres?sslmode=verify-full"
+    with pytest.raises(psycopg.OperationalError):
+        connect(f"{url}&sslrootcert={place.folder}/ca.pem")
+    assert {reason: refused(reason) for reason in REASONS} == before
+
+
+def test_the_files_that_the_url_names_are_looked_at_for_their_ends(place: Place) -> None:
+    place.ca.issue("soon", "bridge.example", days=6)
+    url = f"postgresql://a@h/d?sslrootcert={place.folder}/ca.pem&sslcert={place.folder}/soon.pem"
+    url += f"&sslkey={place.folder}/soon.key"
+    alarms = metrics.value("qianzhi_alarms_total", ("certificate_expires",))
+    files = DriverFiles(url)
+    left = {what: metrics.value(EXPIRES, ("database", what)) for what in ("own", "ca")}
+    assert 5 * 86_400 < left["own"] <= 6 * 86_400
+    assert left["ca"] > left["own"]
+    assert metrics.value("qianzhi_alarms_total", ("certificate_expires",)) == alarms + 1
+    assert set(tls_open.status_all()["database"]["ends"]) == {"own", "ca"}
+    place.ca.issue("soon", "bridge.example", days=60)
+    assert files.reload()
+    assert metrics.value(EXPIRES, ("database", "own")) > 59 * 86_400
+    (place.folder / "soon.pem").write_bytes(b"nothing")
+    assert not files.reload()
+    assert "soon.pem, which is none" in files.status()["trouble"]
 
 
 @pytest.mark.parametrize(
