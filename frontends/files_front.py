@@ -26,6 +26,7 @@ FILES = "qianzhi_files_total"
 READ_BYTES = 65_536
 ROUNDS_MAX = 8  # of reading and sending, before the reactor has its turn
 RELEASED_US = SECOND_US
+TAKING = ("up", "silent")  # of a node's states
 
 
 class FilesFront:
@@ -246,11 +247,14 @@ class FilesFront:
         return True
 
     def _may_send(self) -> bool:
-        """Whether lines may go out: with no node up they wait in the file, where nothing ages."""
+        """Whether lines may go out: with no node that takes any they wait in the file, where nothing ages.
+
+        A node that reaches no bridge drains, so that an outage of the core marks no file's lines as unknown.
+        """
         if self._paused or self._standing_by or self._stopped:
             return False
         nodes = self._core.status(clock.now())["nodes"]
-        return any(state != "down" for state in nodes.values())
+        return any(state in TAKING for state in nodes.values())
 
     def _finish(self, file: WorkFile, lines: FileRun) -> None:
         """Show the answers, unless the file has grown meanwhile: then it is gone through again."""

@@ -267,11 +267,11 @@ def test_answers_whose_record_cannot_be_written_are_asked_for_again_and_no_line_
 
 def test_with_no_node_up_the_lines_wait_in_the_file(desk):
     bank = desk()
-    bank.core.nodes = {"node1": "down", "node2": "down"}
+    bank.core.nodes = {"node1": "down", "node2": "draining"}
     bank.drop("f", b"a\n")
     bank.pass_time(20)
     assert bank.core.seen == []
-    bank.core.nodes = {"node1": "up", "node2": "down"}
+    bank.core.nodes = {"node1": "up", "node2": "draining"}
     bank.pass_time()
     assert bank.text("out", "f") == b"A\n"
 

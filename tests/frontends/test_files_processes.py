@@ -6,6 +6,8 @@
 import os
 import shutil
 import signal
+import subprocess
+import sys
 
 import msgspec
 import pytest
@@ -156,6 +158,18 @@ def test_check_refuses(tmp_path, file, old, new, key, expected):
     _, problems = load_profile(config, "batch", site)
     told = {problem.key: problem.expected for problem in problems}
     assert expected in told[key]
+
+
+def test_its_interface_document_speaks_of_files_and_marks():
+    done = subprocess.run(
+        [sys.executable, "-m", "qianzhi.cli.main", "--config", EXAMPLE, "docs", "batch"],
+        capture_output=True,
+        check=True,
+        text=True,
+    )
+    transport = done.stdout.partition("## 2.")[2].partition("## 4.")[0]
+    assert all(word in transport for word in ("`NAME.ok`", "`?UNKNOWN`", "`?CUT`", "`out`"))
+    assert not any(word in transport for word in ("queue", "connection", "TCP"))
 
 
 def test_two_instances_on_one_machine_are_right(tmp_path):

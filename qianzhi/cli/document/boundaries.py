@@ -8,7 +8,13 @@ from qianzhi.cli.document.samples import Sample
 def framing(page: Page, facts: Facts) -> None:
     """Draw how messages are told apart, with an example."""
     page.chapter(Both("Framing", "报文分界"))
-    if facts.profile.frame.kind == "none":
+    if facts.engine == "files":
+        page.say(
+            "The lines or records of a file keep the boundaries of messages, as chapter 2 says; there is no "
+            "length header.",
+            "报文边界由文件的行或记录保证（见第 2 章），没有长度头。",
+        )
+    elif facts.profile.frame.kind == "none":
         page.say(
             "The queue keeps the boundaries of messages: there is no length header, and a message begins "
             "with the first byte of its body.",
@@ -149,7 +155,9 @@ def _borders(page: Page, facts: Facts) -> None:
         "算）处理如下：",
     )
     silence = (
-        Both("no answer", "不应答")
+        Both("`?UNREADABLE`", "`?UNREADABLE`")
+        if facts.engine == "files"
+        else Both("no answer", "不应答")
         if facts.queued
         else Both("no answer; we close the connection", "不应答，关闭连接")
     )
@@ -174,6 +182,11 @@ def _unreadable(facts: Facts) -> Both:
             "nor answer: look at the reject code before the message type.",
             "无法解析的报文原样退回，源与目的标识互换，报文头中的拒绝码不为 `00000`。"
             "此时它既非请求也非应答，应先看拒绝码再看消息类型。",
+        )
+    if facts.engine == "files":
+        return Both(
+            "A line that cannot be read has a mark in the answer file, see chapter 2.",
+            "无法解析的行在应答文件中以标记表示，见第 2 章。",
         )
     if facts.queued:
         return Both(

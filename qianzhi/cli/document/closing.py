@@ -61,7 +61,9 @@ def _ways_in(facts: Facts) -> list[Both]:
                 "我方地址和端口；贵方连接来源地址",
             )
         ]
-    elif facts.profile.engine == "zeromq":
+    elif facts.engine == "files":
+        lines = [Both("address and user of the file server", "文件服务器地址和用户")]
+    elif facts.engine == "zeromq":
         lines = [Both("addresses of the queues", "队列地址")]
     else:
         lines = [

@@ -53,7 +53,7 @@ def _verdicts(page: Page, facts: Facts, heard: Sequence[Listener]) -> None:
         Both(
             "; the same bytes once more under the same message id count", "；以相同消息号再发相同字节也算重发"
         )
-        if facts.queued
+        if facts.queued and facts.engine != "files"
         else NOTHING
     )
     page.say(
@@ -96,8 +96,8 @@ def _general(page: Page, facts: Facts) -> None:
     )
     if facts.queued:
         page.say(
-            "When we are overloaded we do not refuse: your messages wait in the queue.",
-            "我方过载时不拒绝请求，报文在队列中等待。",
+            "When we are overloaded we do not refuse: your messages wait where they lie.",
+            "我方过载时不拒绝请求，报文在原处等待。",
         )
 
 
@@ -167,6 +167,6 @@ def _hours(first: str, last: str) -> Both:
 
 def _beyond(facts: Facts) -> Both:
     if facts.queued:
-        return Both("messages wait in the queue", "报文在队列中等待")
+        return Both("messages wait where they lie", "报文在原处等待")
     busy = facts.code_of(Result.BUSY)
     return Both(busy, busy)

@@ -138,6 +138,7 @@ QUEUE_IDS = {
         "The MsgId of the request comes back as well, in the answer's CorrelId.",
         "请求的 MsgId 也会带回，在应答的 CorrelId 中。",
     ),
+    "files": Both("The line's number is the answer's.", "应答的行号与请求相同。"),
 }
 
 
@@ -230,7 +231,7 @@ def _matching(page: Page, facts: Facts) -> None:
         ),
     ]
     if facts.queued and not facts.profile.table.management:
-        lines.append(QUEUE_IDS[facts.profile.engine])
+        lines.append(QUEUE_IDS[facts.engine])
     page.items(lines)
 
 

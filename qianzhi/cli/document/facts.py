@@ -42,8 +42,14 @@ class Facts:
 
     @property
     def queued(self) -> bool:
-        """Whether messages come through queues."""
-        return self.profile.transport.kind == "queue"
+        """Whether messages are kept for us, in queues or files, so that none is refused for want of room."""
+        return self.profile.transport.redelivers
+
+    @property
+    def engine(self) -> str:
+        """Return what keeps the messages of a bank that is `queued`: a queue's engine, or `files`."""
+        kind = self.profile.transport.kind
+        return kind if kind == "files" else self.profile.engine
 
     def label(self, path: str) -> str:
         """Return what the document calls a path, as a code span."""

@@ -85,6 +85,8 @@ def _flush(page: Page, paragraph: list[str], items: list[str]) -> None:
 
 def _transport_words(facts: Facts) -> Both:
     transport = facts.profile.transport
+    if facts.engine == "files":
+        return Both("files in a folder, a line for each message", "目录文件，每行一条报文")
     if facts.queued:
         engine = ENGINES[facts.profile.engine]
         return Both(f"message queue, {engine}", f"消息队列，{engine}")

@@ -220,9 +220,10 @@ def _send_again(facts: Facts) -> Both:
             "the same body as a new message of the queue, with a MsgId of its own",
             "以队列的新消息发送相同报文，使用新的 MsgId",
         ),
+        "files": Both("the same line in a new file", "在新文件中放入同一行"),
     }
     way = (
-        ways[facts.profile.engine]
+        ways[facts.engine]
         if facts.queued
         else Both("on any connection, as a repeat (8.1)", "在任一连接上重发（见 8.1）")
     )

@@ -6,6 +6,7 @@ from qianzhi.cli.document.facts import Facts
 from qianzhi.cli.document.page import Both, Page, code, joined
 from qianzhi.cli.document.reaching_broker import broker
 from qianzhi.cli.document.reaching_direct import direct
+from qianzhi.cli.document.reaching_files import files
 from qianzhi.cli.document.reaching_ibmmq import queue_manager
 from qianzhi.cli.document.reaching_tls import in_the_clear, protected
 from qianzhi.cli.document.samples import TITLES
@@ -16,7 +17,9 @@ from qianzhi.link.site import entry_of
 def transport(page: Page, facts: Facts) -> None:
     """Say how the two sides reach each other, and what ends a connection."""
     page.chapter(Both("Transport", "传输"))
-    if facts.queued:
+    if facts.engine == "files":
+        files(page, facts)
+    elif facts.queued:
         _queue(page, facts)
     else:
         _socket(page, facts)
