@@ -49,3 +49,12 @@ def test_the_carrier_s_site_loses_nothing_when_a_front_is_killed(folder: Path) -
     last = said.splitlines()[-1]
     assert last.startswith("demo: 17 banks, ")
     assert last.endswith(" answered, 0 lost, books balanced")
+
+
+def test_the_site_of_two_machines_loses_nothing_when_a_bank_s_socket_front_is_killed(folder: Path) -> None:
+    kill = "front-hz_citic-1"
+    said = demo(folder, "--site", "pair", "demo", "--seconds", "4", "--rate", "60", "--kill", kill)
+    assert f"killed {kill} (process " in said
+    last = said.splitlines()[-1]
+    assert last.startswith("demo: 17 banks, ")
+    assert last.endswith(" answered, 0 lost, books balanced")
