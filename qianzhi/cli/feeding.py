@@ -35,7 +35,7 @@ def traffic_command(
         raise CommandError(
             USAGE, f"no bank of the site: {', '.join(unknown)}", f"it has {', '.join(site.banks)}"
         )
-    refuse_deaf_lines(site, banks or list(site.banks))
+    refuse_deaf_lines(site, banks or with_lines(site) or list(site.banks))
     with contextlib.nullcontext(ignore) if as_json else live_view("Ctrl-C ends it") as on_look:
         result = feed(chosen, checked, site, banks, rate, seconds or None, seed, on_look)
     if as_json:
@@ -49,6 +49,11 @@ def traffic_command(
         raise CommandError(
             UNKNOWN, "some serials have no final state", "is the system up? see `qianzhi status`"
         )
+
+
+def with_lines(site: "Site") -> list[str]:
+    """Return the banks that can be simulated: files are put into a folder by hand."""
+    return [bank for bank, place in site.banks.items() if not place.folder]
 
 
 def feed(
@@ -69,7 +74,7 @@ def feed(
     from simulators.traffic import run_traffic
 
     log.say_what_is_wrong_only()
-    profiles = [checked.profiles[bank] for bank in banks or site.banks]
+    profiles = [checked.profiles[bank] for bank in banks or with_lines(site)]
     here = replace(site, data=str(data_folder(site)))
     return run_traffic(
         here,

@@ -15,7 +15,10 @@ from filed import EXAMPLE, FilesPlace
 from killable import PATIENCE_SECONDS, Core
 
 from frontends.profile import load_profile
+from qianzhi.cli.feeding import with_lines
 from qianzhi.cli.health import front_words
+from qianzhi.cli.output import CommandError
+from qianzhi.cli.ports import refuse_deaf_lines
 from qianzhi.domain.requests import Request
 from qianzhi.link.events import Requests
 from qianzhi.link.site import load_site
@@ -170,6 +173,15 @@ def test_its_interface_document_speaks_of_files_and_marks():
     transport = done.stdout.partition("## 2.")[2].partition("## 4.")[0]
     assert all(word in transport for word in ("`NAME.ok`", "`?UNKNOWN`", "`?CUT`", "`out`"))
     assert not any(word in transport for word in ("queue", "connection", "TCP"))
+
+
+def test_who_wants_to_dial_it_is_told_of_the_folder():
+    site, problems = load_site(EXAMPLE)
+    assert problems == []
+    assert with_lines(site) == []
+    with pytest.raises(CommandError) as told:
+        refuse_deaf_lines(site, ["batch"])
+    assert "var/banks/batch/in" in told.value.advice
 
 
 def test_two_instances_on_one_machine_are_right(tmp_path):
