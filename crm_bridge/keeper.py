@@ -7,6 +7,7 @@ transaction that writes.
 """
 
 import threading
+import traceback
 from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any, NamedTuple
@@ -23,13 +24,28 @@ from crm_bridge.gateway_errors import (
 from crm_bridge.gateway_lock import held
 from crm_bridge.migrations.schema import migrate, require_schema, schema_current
 from qianzhi.runtime import clock
-from qianzhi.runtime.log import get_logger
+from qianzhi.runtime.log import end_process, get_logger
 from qianzhi.runtime.now import SECOND_US
 from qianzhi.runtime.urls import is_postgres, shown
 
 LOOK_SECONDS = 3.0  # between two looks at a database that is well
 PROVE_SECONDS = 0.25  # between two attempts at one that is not
 SLOW_SECONDS = 2.0  # a batch that takes longer is told
+
+
+# What an operator does about it; it is tried again meanwhile, and ends by itself.
+ADVICE = {
+    Trouble.DOWN: "see that its server runs and that the network leads there",
+    Trouble.READ_ONLY: "see with `qianzhi database status` who is primary; let it take writes again",
+    Trouble.DISK_FULL: "make room on the database's machine",
+    Trouble.DISK: "look at the database's own log and at its disk",
+    Trouble.TOO_MANY_CONNECTIONS: "end who holds them, or raise max_connections",
+    Trouble.NO_PERMISSION: "compare the password; `qianzhi database init` puts roles and grants right",
+    Trouble.SCHEMA: "run `qianzhi database migrate`, or install the version that the schema is of",
+    Trouble.NO_STANDBY: "bring the standby back, or let the primary go on without: docs/OPERATIONS.md",
+    Trouble.SLOW: "look at the disks of the database and of its standby, and at the network between",
+    Trouble.HELD: "end the other bridge on this file",
+}
 
 
 class Standing(NamedTuple):
@@ -98,22 +114,31 @@ class Keeper:
             self._become(None, "")
 
     def _run(self) -> None:
-        while not self._wait():
-            self._attempt()
+        try:
+            while not self._wait():
+                self._attempt()
+        finally:
+            if not self._stopping:  # unwatched, a database that is well again would stay unused
+                end_process("keeper failed", "an exception that nobody expected", traceback.format_exc())
 
     def _wait(self) -> bool:
         """Wait until it is time to look, or something changed; say whether this is the end."""
         with self._changed:
             if not self._stopping:
                 self._changed.wait(LOOK_SECONDS if self.standing.trouble is None else PROVE_SECONDS)
+            if not self._stopping and self.standing.trouble is Trouble.SLOW:
+                self._changed.wait(LOOK_SECONDS)  # long enough to be seen, unless a batch ends it
             return self._stopping
 
     def _attempt(self) -> None:
         """Look at a database that is well, prove one that was not."""
+        trouble = self.standing.trouble
         try:
-            if self.standing.trouble is None and self._answers():
+            if trouble in (None, Trouble.DISK_FULL) and self._answers() and trouble is None:
                 return
             self._open()
+            if trouble is Trouble.DISK_FULL:
+                self._probe.prove_room()
             self._probe.prove()
         except SchemaError as error:
             self._become(Trouble.SCHEMA, str(error))
@@ -122,7 +147,8 @@ class Keeper:
         except (StoreError, LockedError, OSError) as error:
             self._become(Trouble.DOWN, str(error))
         else:
-            self._become(None, "")
+            if self.standing.trouble is trouble:  # else the proof says nothing of what came meanwhile
+                self._become(None, "")
 
     def _answers(self) -> bool:
         """Look; a connection that was lost meanwhile is no trouble where a new one can be had at once."""
@@ -144,6 +170,7 @@ class Keeper:
         with self._changed:
             before = self.standing
             if trouble is before.trouble:
+                self.standing = before._replace(detail=detail)
                 return
             now_us = clock.now().wall_us
             self.standing = Standing(trouble, detail, now_us)
@@ -151,9 +178,15 @@ class Keeper:
         seconds = (now_us - before.since_us) // SECOND_US
         if trouble is None:
             was = before.trouble.value if before.trouble is not None else ""
-            self._log.info("the database is ready", was=was, seconds=seconds)
-        elif trouble is Trouble.SLOW:
-            self._log.warning(trouble.value, detail=detail)
+            self._log.info("the database is ready", database=shown(self._url), was=was, seconds=seconds)
         else:
-            self._log.error(f"{trouble.value}; no new money requests until that is over", detail=detail)
+            self._complain(trouble, detail)
         self._tell(self.standing)
+
+    def _complain(self, trouble: Trouble, detail: str) -> None:
+        """Log what is wrong, where, and what to do about it."""
+        fields = {"database": shown(self._url), "detail": detail, "do": ADVICE.get(trouble, "")}
+        if trouble is Trouble.SLOW:
+            self._log.warning(trouble.value, **fields)
+        else:
+            self._log.error(f"{trouble.value}; no new money requests until that is over", **fields)

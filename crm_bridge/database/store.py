@@ -170,6 +170,11 @@ def writing(url: str) -> Iterator[Connection]:
         engine.dispose()
 
 
+# A quarter of a megabyte that cannot be compressed.
+_GROW = """SELECT lo_from_bytea(0, string_agg(sha256(CAST(CAST(n AS text) AS bytea)), ''))
+    FROM generate_series(1, 8192) AS n"""
+
+
 class Probe:
     """A connection of one's own to look at the database with; made again when it breaks."""
 
@@ -189,6 +194,17 @@ class Probe:
         with translated(), self._engine.connect() as connection:
             connection.execute(text(sql))
             commit(connection)
+
+    def prove_room(self) -> None:
+        """Let files of a PostgreSQL grow, by what is undone; raises RetryableError.
+
+        On a full disk the log, whose files are made beforehand, still takes a proof while no table can grow.
+        SQLite's proof itself needs room.
+        """
+        if self._engine.dialect.name == "postgresql":
+            with translated(), self._engine.connect() as connection:
+                connection.execute(text(_GROW))
+                connection.rollback()
 
     def close(self) -> None:
         """Let the database go."""
