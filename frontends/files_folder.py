@@ -21,6 +21,7 @@ from qianzhi.runtime.crash import crashpoint
 
 PARTS = ("in", "work", "out", "done", "bad")
 MODE = 0o660
+FOLDER_MODE = 0o2770  # what is made in it belongs to its group, which the file server's user shares
 NAME_BYTES_MAX = 200
 SYNC_BYTES = 1 << 20
 
@@ -50,7 +51,10 @@ class Folder:
     def prepare(self) -> None:
         """Make what is missing, and take away markers that a crash has left."""
         for part in PARTS:
-            (self.path / part).mkdir(mode=0o770, parents=True, exist_ok=True)
+            folder = self.path / part
+            if not folder.is_dir():
+                folder.mkdir(parents=True)
+                folder.chmod(FOLDER_MODE)
         for name in lonely_markers(os.listdir(self._incoming)):
             (self._incoming / name).unlink(missing_ok=True)
 

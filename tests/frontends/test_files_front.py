@@ -240,6 +240,11 @@ def test_answers_that_may_not_be_on_disk_are_made_again(desk, monkeypatch, call)
     assert bank.status["files_trouble"] == ""
 
 
+def test_folders_are_open_to_their_group(desk):
+    bank = desk()
+    assert {(bank.path / part).stat().st_mode & 0o7777 for part in files_folder.PARTS} == {0o2770}
+
+
 def test_a_folder_that_is_gone_is_told_and_made_again(desk):
     bank = desk()
     (bank.path / "in").rmdir()
