@@ -34,6 +34,14 @@ DEPTHS_SECONDS = 10.0
 STOP_SECONDS = 3.0
 SECOND_US = 1_000_000
 OPENING = ("opening", "opening a channel again")
+DELETED_SECONDS = 600  # so long is told that a queue was deleted
+# What an operator does about a state; we go on trying meanwhile.
+ADVICE = {
+    "unreachable": "see that RabbitMQ runs there and that the network leads to it",
+    "refused": "compare user, password, virtual host and permissions with `qianzhi broker users`",
+    "blocked": "free disk or memory on the broker's machine",
+}
+DELETED_ADVICE = "find out who did; it is declared again, what waited in it is settled by status queries"
 REFUSALS = ("ACCESS_REFUSED", "NOT_ALLOWED", "AuthenticationError", "AccessDeniedError", STRANGER)
 
 
@@ -98,6 +106,7 @@ class AmqpSession:
         self._accepted: set[str] = set()  # queues that are not as we would have declared them
         self._told = False  # why the channel is about to close
         self.missing: set[str] = set()  # of a passive topology
+        self._deleted_us: dict[str, int] = {}  # queues that somebody deleted, and when
         self._unpublished: list[tuple[Any, Settled]] = []
         self._failures = 0
         self._timers: list[Any] = []
@@ -115,6 +124,13 @@ class AmqpSession:
     def differing(self) -> list[str]:
         """Queues that are not as we would have declared them, and are used as they stand."""
         return sorted(self._accepted - self.missing)
+
+    @property
+    def deleted(self) -> dict[str, int]:
+        """How many seconds ago somebody deleted a queue that was consumed, where that was lately."""
+        now_us = clock.now().mono_us
+        ago = {queue: (now_us - at_us) // SECOND_US for queue, at_us in self._deleted_us.items()}
+        return {queue: seconds for queue, seconds in ago.items() if seconds < DELETED_SECONDS}
 
     @property
     def ready(self) -> bool:
@@ -263,7 +279,8 @@ class AmqpSession:
 
     def consumer_cancelled(self, queue: str) -> None:
         """Declare everything again on a new channel."""
-        self._alarm("queue_deleted", queue=queue)
+        self._deleted_us[queue] = clock.now().mono_us
+        self._alarm("queue_deleted", queue=queue, broker=self._hosts.name, do=DELETED_ADVICE)
         if self._channel is not None:
             self._channel.close()
 
@@ -273,7 +290,7 @@ class AmqpSession:
         if code == MISSING:
             self.missing.add(queue)
             return
-        self._alarm("queue_differs", queue=queue, reason=reason)
+        self._alarm("queue_differs", queue=queue, reason=reason, do="empty and delete it; we declare it anew")
 
     # Helpers
 
@@ -347,7 +364,8 @@ class AmqpSession:
         if not self._quiet and text not in self._said:
             self._said.add(text)
             good = name in ("ready", "stopped", "connecting", "opening")
-            (self._log.info if good else self._log.warning)("broker", state=name, text=text)
+            advice = {} if good else {"do": ADVICE[name]}
+            (self._log.info if good else self._log.warning)("broker", state=name, text=text, **advice)
         if name == "ready":
             self._said.clear()
         self._handler.on_state(state)

@@ -25,6 +25,9 @@ RELEASE_SECONDS = 2.0
 REQUEUES_MAX = 20  # after so many a released delivery waits here: the broker counts them against its limit
 REPLY_MS = 86_400_000  # a reply that nobody has fetched for a day is an answer to nobody
 
+BACKOUT_ADVICE = "tell the bank; `qianzhi-reason` in a message's headers says why; publish none again unread"
+DEAD_ADVICE = "expired, or given out too often: the bank asks for their status; publish none again"
+
 REPLY = "reply"
 BACKOUT = "backout"
 
@@ -136,6 +139,9 @@ class RabbitQueueServer:
             "broker_differs": self._session.differing,
             "queues": self._session.depths,
             "unanswered": len(self._messages),
+            "deleted": self._session.deleted,
+            "again": sum(1 for message in self._messages.values() if message.failures),
+            "again_most": max((message.failures for message in self._messages.values()), default=0),
         }
 
     def stop(self) -> Any:
@@ -159,6 +165,12 @@ class RabbitQueueServer:
             self._messages[message.tag] = message
             deliveries.append(delivery_of(message, self._names, self._limits.message_bytes_max, now_us))
         self._count("read", len(items))
+        often = [message.failures for message in items if message.failures > REQUEUES_MAX]
+        if often:  # more than we give back ourselves
+            get_logger("bankmq").warning(
+                "messages come again and again: consumers died over them", queue=self._names.main,
+                n=len(often), times=max(often), do="see in the logs of its front-ends why they ended",
+            )  # fmt: skip
         deliveries.sort(key=lambda delivery: not delivery.queue.endswith(CONTROL_SUFFIX))
         self._hand_over(deliveries)
 
@@ -174,10 +186,7 @@ class RabbitQueueServer:
         failed = [tag for what, tag, end in known if end == "lost" or (what, end) == (BACKOUT, "returned")]
         if moved:
             self._count("backed_out", len(moved))
-            metrics.count("qianzhi_alarms_total", ("message_backed_out",), len(moved))
-            get_logger("bankmq").error(
-                "alarm", alarm="message_backed_out", queue=self._names.backout, n=len(moved)
-            )
+            self._alarm("message_backed_out", self._names.backout, len(moved), BACKOUT_ADVICE, len(moved))
             self.acknowledge(moved)
         if failed:
             self.release(failed)
@@ -204,8 +213,7 @@ class RabbitQueueServer:
             metrics.gauge("qianzhi_queue_depth", (queue,), n)
         dead = depths.get(self._names.dead, 0)
         if dead > max(self._dead, 0):
-            metrics.count("qianzhi_alarms_total", ("dead_letters",))
-            get_logger("bankmq").error("alarm", alarm="dead_letters", queue=self._names.dead, n=dead)
+            self._alarm("dead_letters", self._names.dead, dead, DEAD_ADVICE)
         self._dead = dead
 
     # Helpers
@@ -243,6 +251,10 @@ class RabbitQueueServer:
     def _hand_over(self, deliveries: list[Delivery]) -> None:
         if self._handler is not None and deliveries:
             self._handler.on_deliveries(deliveries)
+
+    def _alarm(self, name: str, queue: str, n: int, advice: str, times: int = 1) -> None:
+        metrics.count("qianzhi_alarms_total", (name,), times)
+        get_logger("bankmq").error("alarm", alarm=name, queue=queue, n=n, do=advice)
 
     def _count(self, what: str, n: int = 1) -> None:
         metrics.count("qianzhi_queue_messages_total", (self._names.main, what), n)

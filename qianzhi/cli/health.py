@@ -177,8 +177,9 @@ def core_words(status: Status) -> list[str]:
     """Say what is wrong with a bridge's database and remote core."""
     database, core = status.get("database", {}), status.get("core", {})
     unknown = core.get("unknown", 0)
+    hurt = "" if status.get("ready") else "NOT READY: "  # money still goes through a slow one
     return [
-        "" if database.get("state", "ready") == "ready" else f"NOT READY: {_told(database, 'detail')}",
+        "" if database.get("state", "ready") == "ready" else f"{hurt}{_told(database, 'detail')}",
         "" if core.get("state", "closed") == "closed" else f"REMOTE CORE {_told(core, 'reason')}",
         f"{counted(unknown, 'outcome')} of the remote core to be settled" if unknown else "",
     ]
