@@ -9,6 +9,7 @@ randomness that it is given.
 import heapq
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -22,6 +23,7 @@ from simulators.plans import Identity, make_request, new_record, settling_step
 from simulators.record import Ask, Debit, Heard, Outcome, Record, Verdict, contradiction, judge
 from simulators.report import Report, tally
 from simulators.scenario import ACTIONS, Chance, Scenario, Step, choose
+from simulators.serials import SerialsSpentError
 
 LINE = "line"  # where the model's asks go
 RECORDS_MAX = 500_000  # final records kept for comparing; older ones are forgotten
@@ -132,7 +134,7 @@ class BankModel:
 
     def ask_for(self, action: str, now: Now) -> Effects:
         """Begin one action at once, outside the schedule (tests, and single requests by hand)."""
-        self._begin(action, now.mono_us, now)
+        self._begin(action, self._new_key(now), now.mono_us, now)
         return self._effects()
 
     # -- what can be asked of it
@@ -181,13 +183,17 @@ class BankModel:
             due_us = self._next_us
             action = choose(self.scenario.mix, self.chance)
             self._next_us = due_us + len(ACTIONS[action]) * SECOND_US // self.rate
-            if len(self._held) > self.scenario.waits.in_flight_max:
+            key = None
+            if len(self._held) <= self.scenario.waits.in_flight_max:
+                with suppress(SerialsSpentError):  # the shell leases more at its next look
+                    key = self._new_key(now)
+            if key is None:
                 self._report.skipped += len(ACTIONS[action])
             else:
-                self._begin(action, due_us, now)
+                self._begin(action, key, due_us, now)
 
-    def _begin(self, action: str, due_us: int, now: Now) -> None:
-        record = new_record(self.identity, self.scenario, self.chance, action, self._new_key(now), now)
+    def _begin(self, action: str, key: Key, due_us: int, now: Now) -> None:
+        record = new_record(self.identity, self.scenario, self.chance, action, key, now)
         self._records[record.key] = record
         self._open += 1
         self._next_step(record, due_us, now)
@@ -225,6 +231,13 @@ class BankModel:
             self._held.append(later)
             return
         self._debit(record, step)
+        try:
+            ask = self._ask(self._tickets + 1, record, step, now)
+        except SerialsSpentError:  # an original has its serial already; what asks or reverses can wait
+            self._held.append(later)
+            return
+        record.reversing |= step is Step.REVERSAL
+        record.queried |= step is Step.STATUS
         self._tickets += 1
         ticket = self._tickets
         self._exchanges[ticket] = Exchange(record, step, due_us)
@@ -233,7 +246,7 @@ class BankModel:
         self._report.resent += record.tries > 1
         self._in_flight += 1
         self._arm("reply", ticket, now.mono_us + self.scenario.waits.reply_ms * 1000)
-        self._asks.append(self._ask(ticket, record, step, now))
+        self._asks.append(ask)
 
     def _ask(self, ticket: int, record: Record, step: Step, now: Now) -> Ask:
         request, stamp_us = make_request(self.identity, record, step, now, lambda: self._new_key(now).serial)
@@ -247,11 +260,11 @@ class BankModel:
             if record.debit is Debit.NONE:
                 self.purses.take(record.customer, record.amount_fen)
                 record.debit = Debit.UNKNOWN
-        record.reversing |= step is Step.REVERSAL
-        record.queried |= step is Step.STATUS
 
     def _send_held(self, now: Now) -> None:
-        while self._held and self._ready and self._in_flight < self.scenario.waits.in_flight_max:
+        for _ in range(len(self._held)):  # those that must wait on are held again, behind the others
+            if not self._ready or self._in_flight >= self.scenario.waits.in_flight_max:
+                break
             self._send(self._held.popleft(), now)
 
     def _arm(self, kind: str, number: int, at_us: int) -> None:

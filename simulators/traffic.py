@@ -46,7 +46,7 @@ LOOK_SECONDS = 0.5
 SETTLE_SECONDS = 60
 TOTALS_SECONDS = 10  # patience for the answers about totals, behind everything else
 LEASE_SECONDS = 10  # of traffic that a lease of serials lasts
-LEASE_MIN = 500
+LEASE_MIN = 1_000
 
 Shell = SocketBank | ShortBank | QueueBank
 

@@ -16,8 +16,9 @@ from qianzhi.runtime.now import SECOND_US, Now
 from simulators.bank import BankModel
 from simulators.plans import Identity
 from simulators.record import Ask, Debit, Heard, Outcome
-from simulators.scenario import ACTIONS, Customers, Scenario, Step, Waits
+from simulators.scenario import ACTIONS, Customers, Scenario, Settle, Step, Waits
 from simulators.scenario_file import load_scenario
+from simulators.serials import Serials
 from simulators.tiny_core import TinyCore
 
 ZONE = ZoneInfo("Asia/Shanghai")
@@ -359,3 +360,21 @@ def test_a_reversal_is_sent_again_as_it_was_and_a_query_under_a_new_serial() -> 
     one, again = next_ask(world), next_ask(world)
     assert one.request.key == again.request.key
     assert one.request.own_serial != again.request.own_serial
+
+
+def test_a_query_that_finds_no_serial_waits_until_more_are_leased() -> None:
+    scenario = load_scenario()
+    scenario = replace(scenario, settle=Settle(repeat=0, status=1, reversal=0))
+    serials = Serials()
+    serials.add(range(1, 2))
+    model = BankModel(IDENTITY, scenario, Random(1), serials, lambda n, _: f"{n:06d}")
+    model.on_ready(START)
+    (send,) = model.ask_for("recharge", START)
+    assert [ask.request.serial for ask in send.items] == ["000001"]
+    now = START
+    for _ in range(5):  # nobody answers: the bank wants to ask what became of it
+        now = now._replace(mono_us=now.mono_us + scenario.waits.reply_ms * 1_000 + SECOND_US)
+        assert model.on_time(now) == []
+    serials.add(range(2, 10))
+    (send,) = model.on_time(now)
+    assert [(ask.request.kind, ask.request.own_serial) for ask in send.items] == [(Kind.STATUS, "000002")]
