@@ -16,6 +16,7 @@ class Trouble(Enum):
     NO_PERMISSION = "the database refuses us"
     SCHEMA = "the database has not the schema that is needed"
     NO_STANDBY = "the database's standby is missing"
+    CLOCK = "this machine's clock is not the database's"
     SLOW = "the database is too slow"
     HELD = "another process holds the database"
 

@@ -43,6 +43,7 @@ ADVICE = {
     Trouble.NO_PERMISSION: "compare the password; `qianzhi database init` puts roles and grants right",
     Trouble.SCHEMA: "run `qianzhi database migrate`, or install the version that the schema is of",
     Trouble.NO_STANDBY: "bring the standby back, or let the primary go on without: docs/OPERATIONS.md",
+    Trouble.CLOCK: "set both machines' clocks by one source of time (chrony, NTP)",
     Trouble.SLOW: "look at the disks of the database and of its standby, and at the network between",
     Trouble.HELD: "end the other bridge on this file",
 }
@@ -104,6 +105,14 @@ class Keeper:
         """Take note of what a batch met, on whatever thread."""
         if trouble is not Trouble.CONFLICT:
             self._become(trouble, detail)
+
+    def require_clock(self) -> None:
+        """Raise RetryableError while our clock is wrong: business dates hang on it, and a date once closed
+        stays closed for every bridge.
+        """
+        standing = self.standing
+        if standing.trouble is Trouble.CLOCK:
+            raise RetryableError(standing.detail, Trouble.CLOCK)
 
     def took(self, seconds: float) -> None:
         """Take note of how long a batch took; one of the usual length ends a slow time."""

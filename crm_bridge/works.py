@@ -38,8 +38,11 @@ class Works:
         """
         self._keeper.start()
         for number, gateway in enumerate(self._cores.open()):
-            batch_max, hurt = self._settings.batch_max, self._keeper.hurt
-            self._writers.append(Writer(number, gateway, batch_max, deliver, hurt=hurt))
+            batch_max, keeper = self._settings.batch_max, self._keeper
+            writer = Writer(
+                number, gateway, batch_max, deliver, hurt=keeper.hurt, require=keeper.require_clock
+            )
+            self._writers.append(writer)
         self.begin()
 
     def begin(self) -> None:

@@ -72,13 +72,16 @@ class Writer:
         deliver: Callable[[int, Batch], None],
         *,
         hurt: Callable[[Trouble, str], None] = lambda trouble, detail: None,
+        require: Callable[[], None] = lambda: None,
         now: Callable[[], Now] = clock.now,
         sleep: Callable[[float], None] | None = None,
     ) -> None:
         """The core is used by this writer's thread alone from now on; `hurt` hears, on that thread, what
-        stands in the way of a batch that has failed for a while.
+        stands in the way of a batch that has failed for a while; `require` raises RetryableError while
+        nothing at all may be carried out.
         """
         self._hurt = hurt
+        self._require = require
         self._number = number
         self._core = core
         self._batch_max = batch_max
@@ -172,6 +175,7 @@ class Writer:
         while True:
             now = self._now()
             try:
+                self._require()
                 return self._core.execute(self._asked(works), now, lambda: self._asked(works))
             except (CommitUnknownError, RetryableError) as error:
                 contested += isinstance(error, RetryableError) and error.trouble is Trouble.CONFLICT

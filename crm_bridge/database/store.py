@@ -23,10 +23,13 @@ from crm_bridge.gateway_errors import (
     SchemaError,
     Trouble,
 )
+from qianzhi.runtime import clock
+from qianzhi.runtime.now import SECOND_US
 from qianzhi.runtime.tls_database import count_refusals
 from qianzhi.runtime.urls import is_postgres
 
 LOCK_WAIT_MS = 2_000  # SQLite
+CLOCK_SECONDS_MAX = 60  # that a bridge's clock may differ from PostgreSQL's
 # PostgreSQL: as long as a slow batch of another bridge may take; who gives up has waited for nothing.
 LOCK_TIMEOUT_MS = 4_000
 # A connection that a machine's death or a cut cable took is noticed within seconds; what the URL says of
@@ -185,6 +188,7 @@ class Probe:
         """Look whether the database answers; raises RetryableError."""
         with translated(), self._engine.connect() as connection:
             connection.execute(text("SELECT closed_through FROM journal_fence"))
+            self._compare_clocks(connection)
 
     def prove(self) -> None:
         """Write something that changes nothing, and commit it; raises RetryableError, CommitUnknownError."""
@@ -193,7 +197,20 @@ class Probe:
             sql = "SELECT pg_logical_emit_message(true, 'qianzhi', 'proof') FROM journal_fence"
         with translated(), self._engine.connect() as connection:
             connection.execute(text(sql))
+            self._compare_clocks(connection)
             commit(connection)
+
+    def _compare_clocks(self, connection: Connection) -> None:
+        """Raise RetryableError where our wall clock is not PostgreSQL's, which all bridges share."""
+        if self._engine.dialect.name != "postgresql":
+            return
+        sql = text("SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS bigint)")
+        theirs_us = int(connection.execute(sql).scalar_one())
+        ahead_seconds = (clock.now().wall_us - theirs_us) / SECOND_US
+        if abs(ahead_seconds) > CLOCK_SECONDS_MAX:
+            side = "ahead of" if ahead_seconds > 0 else "behind"
+            said = f"it is {abs(ahead_seconds):.0f} s {side} the database's"
+            raise RetryableError(said, Trouble.CLOCK)
 
     def prove_room(self) -> None:
         """Let files of a PostgreSQL grow, by what is undone; raises RetryableError.

@@ -7,7 +7,7 @@ import pytest
 from crm_bridge import keeper as keeper_module
 from crm_bridge.database import store
 from crm_bridge.database.store import connect
-from crm_bridge.gateway_errors import LockedError, Trouble
+from crm_bridge.gateway_errors import LockedError, RetryableError, Trouble
 from crm_bridge.gateway_lock import held
 from crm_bridge.keeper import Keeper
 from crm_bridge.migrations.schema import migrate
@@ -148,6 +148,24 @@ def test_a_standby_that_is_missing(watch, url, monkeypatch):
         run(url, "ALTER SYSTEM RESET synchronous_standby_names")
         run(url, "SELECT pg_reload_conf()")
     heard.wait(None, 2)
+
+
+@pytest.mark.parametrize(("hours", "words"), [(48, "172800 s ahead of"), (-3, "10800 s behind")])
+def test_nothing_is_carried_out_by_a_clock_that_is_not_the_databases(watch, url, monkeypatch, hours, words):
+    migrate(url)
+    heard = watch(url)
+    heard.wait(None)
+    right = store.clock.now
+    wrong = lambda: right()._replace(wall_us=right().wall_us + hours * 3_600_000_000)  # noqa: E731
+    monkeypatch.setattr(store.clock, "now", wrong)
+    standing = heard.wait(Trouble.CLOCK)
+    assert not standing.ready
+    assert words in standing.detail
+    with pytest.raises(RetryableError, match=words):
+        heard.keeper.require_clock()
+    monkeypatch.setattr(store.clock, "now", right)
+    heard.wait(None, count=2)
+    heard.keeper.require_clock()
 
 
 def test_too_many_connections(watch, url, user):
