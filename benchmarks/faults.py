@@ -50,8 +50,8 @@ from simulators.traffic import Look
 
 ROOT = Path(__file__).parents[1]
 SAMPLE_SECONDS = 0.002
-WARM_SECONDS = 8.0  # of load before the first fault
-QUIET_SECONDS = 10.0  # between a recovery and the next fault: everybody has his connections back
+WARM_SECONDS = 6.0  # of load before the first fault
+QUIET_SECONDS = 6.0  # between a recovery and the next fault: everybody has his connections back
 FROZEN_SECONDS = 8.0  # longer than a dead link is noticed
 BROKER_FROZEN_SECONDS = 25.0  # as above: two of its heartbeats
 OPERATOR_SECONDS = 2.0  # until somebody gives the command
@@ -154,6 +154,7 @@ class Campaign:
         self._approvals = approvals
         self._moments: list[tuple[Fault, float, float | None]] = []
         self._ended_at = 0.0
+        self.over = threading.Event()
 
     def run(self, then: Callable[[], None]) -> None:
         """Do all faults, each after the one before has healed; `then` is called whatever happens."""
@@ -169,6 +170,7 @@ class Campaign:
         finally:
             self._ended_at = clock.monotonic_seconds()
             then()
+            self.over.wait()  # servers end with the thread that has started them
 
     @property
     def trouble(self) -> list[str]:
@@ -333,7 +335,7 @@ def under_load(
 
     def on_look(looks: list[Look]) -> None:
         approvals(looks)
-        if not thread.is_alive() and not ended.is_set():
+        if thread.ident is None:
             thread.start()
         elif ended.is_set():
             ended.clear()
@@ -343,6 +345,7 @@ def under_load(
     approvals.end()
     show_result(result)
     proof = prove(core_url(checked, site), result, campaign.trouble)
+    campaign.over.set()
     return campaign.gaps(), proof
 
 
