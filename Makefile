@@ -19,6 +19,10 @@ DEMO_SECONDS ?= 20
 DEMO_RATE ?= 100
 DEMO_KILL ?=
 
+# All faults without a list.
+FAULTS ?=
+FAULTS_RATE ?= 300
+
 # For each parser: until so many seconds or (where it is given) executions.
 FUZZ_SECONDS ?= 20
 FUZZ_RUNS ?=
@@ -29,7 +33,7 @@ CODE := qianzhi frontends bankmq socket_pool interface_layer crm_bridge simulato
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup run demo test test-ibmmq check fuzz lock clean
+.PHONY: help setup run demo test test-ibmmq check faults fuzz lock clean
 
 help:  ## show this list
 	@echo "usage: make TARGET [PYTHON=python3.11]"
@@ -56,6 +60,9 @@ check: $(VENV)/.dev  ## format, lint, types, the layers' contracts and the tidin
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache
 	@$(BIN)/python -m pytest tests/test_tidy.py
+
+faults: $(VENV)/.run  ## kill and freeze one process after the other under load, and show the gaps: FAULTS=kill-node,stop-broker
+	@exec $(BIN)/python benchmarks/faults.py --site "$(or $(SITE),carrier)" --rate "$(FAULTS_RATE)" --only "$(FAULTS)"
 
 fuzz: $(VENV)/.fuzz  ## break the parsers with made-up bytes: FUZZ_SECONDS=20 FUZZ_RUNS=300000 FUZZ_PARSERS="tlv pin"
 	@exec $(BIN)/python tests/fuzz/fuzz_run.py $(FUZZ_PARSERS) $(if $(FUZZ_KEEP),--keep) \
