@@ -38,7 +38,7 @@ CODE := qianzhi frontends bankmq socket_pool interface_layer crm_bridge simulato
 help:  ## show this list
 	@echo "usage: make TARGET [PYTHON=python3.11]"
 	@echo
-	@sed -n 's/^\([a-z-]*\):.*  ## \(.*\)/  \1@\2/p' $(MAKEFILE_LIST) | awk -F@ '{printf "%-10s %s\n", $$1, $$2}'
+	@sed -n 's/^\([a-z-]*\):.*  ## \(.*\)/  \1@\2/p' $(MAKEFILE_LIST) | awk -F@ '{printf "%-12s %s\n", $$1, $$2}'
 
 setup: $(VENV)/.dev  ## make .venv/ with everything that run, test and check need
 
@@ -61,7 +61,7 @@ check: $(VENV)/.dev  ## format, lint, types, the layers' contracts and the tidin
 	@$(BIN)/lint-imports --no-cache
 	@$(BIN)/python -m pytest tests/test_tidy.py
 
-faults: $(VENV)/.run  ## kill and freeze one process after the other under load, and show the gaps: FAULTS=kill-node,stop-broker
+faults: $(VENV)/.run  ## kill and freeze one process after the other under load: FAULTS=kill-node,stop-broker FAULTS_RATE=300
 	@exec $(BIN)/python benchmarks/faults.py --site "$(or $(SITE),carrier)" --rate "$(FAULTS_RATE)" --only "$(FAULTS)"
 
 fuzz: $(VENV)/.fuzz  ## break the parsers with made-up bytes: FUZZ_SECONDS=20 FUZZ_RUNS=300000 FUZZ_PARSERS="tlv pin"
