@@ -14,7 +14,6 @@ import contextlib
 import json
 import os
 import platform
-import re
 import subprocess
 import sys
 import tempfile
@@ -26,7 +25,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.insert(0, str(Path(__file__).parent))
 
-from first_path import ROOT, Bank, cpu_seconds, drive
+from first_path import ROOT, Bank, cpu_seconds, drive, lift_rate
 
 from bankmq.kept import Outcome
 from bankmq.rabbit_sender import RabbitSender
@@ -54,7 +53,7 @@ class Carrier:
         self.data = folder / "var"
         self._stack = contextlib.ExitStack()
         derive(ROOT / "config", "carrier", self.config, self.data, laid_out(True))
-        self._lift_rate()
+        lift_rate(self.config)
         self._servers: Servers | None = None
         self._machine: Machine | None = None
 
@@ -95,16 +94,6 @@ class Carrier:
             if server is not None:
                 spent[name] += cpu_of_tree(server.pid)
         return spent
-
-    def _lift_rate(self) -> None:
-        """Give the banks a rate that is never reached: the figure is to be the machine's."""
-        banks = self.config / "banks"
-        kept = {file.name: file.read_text(encoding="utf-8") for file in banks.iterdir()}
-        banks.unlink()  # a link to the project's own folder
-        banks.mkdir()
-        for name, text in kept.items():
-            text = re.sub(r"(?m)^rate_per_second = \d+$", "rate_per_second = 1000000", text)
-            (banks / name).write_text(text, encoding="utf-8")
 
 
 def cpu_of_tree(pid: int) -> float:

@@ -61,23 +61,13 @@ class System:
         for port in sorted(set(re.findall(r"\b17\d{3}\b", text))):
             text = text.replace(port, str(free_port()))
         site_file.write_text(text, encoding="utf-8")
-        self._lift_rate()
+        lift_rate(self.config)
         self.qianzhi("seed", "--subscribers", str(subscribers))
         self.process = subprocess.Popen(self._command("run"), stdout=subprocess.PIPE, text=True)
         for line in self.process.stdout or ():
             if "daemons run" in line:
                 return
         raise SystemExit("the system did not start")
-
-    def _lift_rate(self) -> None:
-        """Give the bank a rate that is never reached: the figure is to be the machine's."""
-        banks = self.config / "banks"
-        kept = {file.name: file.read_text(encoding="utf-8") for file in banks.iterdir()}
-        banks.unlink()  # a link to the project's own folder
-        banks.mkdir()
-        for name, text in kept.items():
-            text = re.sub(r"(?m)^rate_per_second = \d+$", "rate_per_second = 1000000", text)
-            (banks / name).write_text(text, encoding="utf-8")
 
     def _command(self, *words: str) -> list[str]:
         return [sys.executable, "-m", "qianzhi.cli.main", "--config", str(self.config), *words]
@@ -95,6 +85,17 @@ class System:
         """End the system and wait for it."""
         self.process.terminate()
         self.process.wait(60)
+
+
+def lift_rate(config: Path) -> None:
+    """Give the banks of a configuration a rate that is never reached: the figure is to be the machine's."""
+    banks = config / "banks"
+    kept = {file.name: file.read_text(encoding="utf-8") for file in banks.iterdir()}
+    banks.unlink()  # a link to the project's own folder
+    banks.mkdir()
+    for name, text in kept.items():
+        text = re.sub(r"(?m)^rate_per_second = \d+$", "rate_per_second = 1000000", text)
+        (banks / name).write_text(text, encoding="utf-8")
 
 
 class Bank:

@@ -59,16 +59,22 @@ def _queue_findings(bank: BankTable) -> Iterator[Finding]:
     session = bank.session
     if bank.frame.kind != "none":
         yield "frame.kind", repr(bank.frame.kind), "'none', since a queue keeps the boundaries itself"
-    if bank.socket is not None:
-        yield "socket", "a table", "nothing, since a queue has no connections"
-    if bank.transport.connection == "short":
-        yield "transport.connection", "'short'", "'long', since a queue has no connections"
-    if session.sign_on:
-        yield "session.sign_on", "true", "false, since a queue has no line to sign on to"
-    if session.echo_seconds:
-        yield "session.echo_seconds", str(session.echo_seconds), "0, since a queue has no line to test"
+    yield from _lineless_findings(bank, "a queue has")
     if session.keys == "ours" and session.delivery == "message":
         yield "session.delivery", "'message'", "'answer', since on a queue we begin no message"
+
+
+def _lineless_findings(bank: BankTable, who: str) -> Iterator[Finding]:
+    """What has no line cannot have what only lines have; `who` begins the reason ("a queue has")."""
+    if bank.socket is not None:
+        yield "socket", "a table", f"nothing, since {who} no connections"
+    if bank.transport.connection == "short":
+        yield "transport.connection", "'short'", f"'long', since {who} no connections"
+    if bank.session.sign_on:
+        yield "session.sign_on", "true", f"false, since {who} no line to sign on to"
+    if bank.session.echo_seconds:
+        seconds = str(bank.session.echo_seconds)
+        yield "session.echo_seconds", seconds, f"0, since {who} no line to test"
 
 
 def _files_findings(bank: BankTable) -> Iterator[Finding]:
@@ -76,14 +82,7 @@ def _files_findings(bank: BankTable) -> Iterator[Finding]:
     session, files = bank.session, bank.files
     if bank.frame.kind != "none":
         yield "frame.kind", repr(bank.frame.kind), "'none', since lines or records keep the boundaries"
-    if bank.socket is not None:
-        yield "socket", "a table", "nothing, since files have no connections"
-    if bank.transport.connection == "short":
-        yield "transport.connection", "'short'", "'long', since files have no connections"
-    if session.sign_on:
-        yield "session.sign_on", "true", "false, since files have no line to sign on to"
-    if session.echo_seconds:
-        yield "session.echo_seconds", str(session.echo_seconds), "0, since files have no line to test"
+    yield from _lineless_findings(bank, "files have")
     if session.keys in ("ours", "theirs"):
         yield "session.keys", repr(session.keys), "'static' or 'none', since no keys travel in files"
     if bank.mac is not None and bank.mac.form.startswith("raw"):
