@@ -90,9 +90,20 @@ class Bench:
     def __init__(self) -> None:
         self.core = FaultyCore()
         self.clock = HandClock()
+        self.barred_until_us = 0
         self.writer = Writer(
-            0, self.core, 500, lambda _number, _batch: None, now=self.clock.now, sleep=self.clock.sleep
+            0,
+            self.core,
+            500,
+            lambda _number, _batch: None,
+            require=self.require,
+            now=self.clock.now,
+            sleep=self.clock.sleep,
         )
+
+    def require(self) -> None:
+        if self.clock.at.mono_us < self.barred_until_us:
+            raise RetryableError("it is 172800 s ahead of the database's", Trouble.CLOCK)
 
     def works(self, count: int, seconds: float = 5, kind: Kind = Kind.RECHARGE) -> list[Work]:
         deadline_us = self.clock.at.mono_us + int(seconds * SECOND_US)
@@ -189,6 +200,17 @@ def test_a_batch_taken_too_late_claims_no_credit() -> None:
     late, timely = bench.works(1, seconds=0)[0], bench.works(2, seconds=0.001)[1]
     batch = bench.settle([late, timely])
     assert outcomes(batch) == {0: "BLOCKED", 1: "APPROVED"}
+
+
+@pytest.mark.parametrize(("seconds", "status", "lists"), [(3, Status.OK, 1), (3_600, Status.EXPIRED, 0)])
+def test_while_nothing_may_be_carried_out_not_even_a_query_reaches_the_core(
+    seconds: int, status: Status, lists: int
+) -> None:
+    bench = Bench()
+    bench.barred_until_us = bench.clock.at.mono_us + seconds * SECOND_US
+    batch = bench.settle(bench.works(2, kind=Kind.STATUS))
+    assert [done.status for done in batch.done] == [status, status]
+    assert len(bench.core.lists) == lists
 
 
 @pytest.mark.parametrize("committed", [True, False])
