@@ -1,13 +1,13 @@
 """What is refused before a database sees it: texts, dates and numbers that could poison a batch.  Pure."""
 
-from qianzhi.domain.requests import MONEY_KINDS, Key, Kind, Request
+from qianzhi.domain.requests import MONEY_KINDS, OUTWARD_KINDS, Key, Kind, Request
 from qianzhi.domain.results import Result
 
 AMOUNT_FEN_CAP = 10**15
 TIME_US_CAP = 2**62
 TEXT_CHARS_MAX = 40
 DATE_MAX = 99_999_999
-_KINDS = frozenset(Kind)
+_KINDS = frozenset(Kind) - OUTWARD_KINDS - {Kind.LATE_ANSWER}  # what a core is asked for
 
 
 def refusal(request: Request) -> Result | None:

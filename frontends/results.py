@@ -9,13 +9,13 @@ from collections.abc import Collection
 from dataclasses import field
 from typing import Literal
 
-from qianzhi.domain.results import Result
+from qianzhi.domain.results import HOUSE_RESULTS, Result
 from qianzhi.runtime.problems import Problem
 from qianzhi.runtime.table import table
 
 OPEN_RESULTS = frozenset({Result.UNKNOWN, Result.IN_PROCESS})
-NAMES = {result.name.lower(): result for result in Result}
-ONLY_OF = {"totals_differ": "totals"}  # results that one kind alone can have
+NAMES = {result.name.lower(): result for result in Result if result not in HOUSE_RESULTS}
+ONLY_OF = {"totals_differ": "totals", "spent": "void"}  # results that one kind alone can have
 # Nobody has proved that such a message is the bank's, so its refusal can never block a key first.
 _UNPROVED_REPEAT = "a code after which the same serial may be sent again, because its key is not blocked"
 

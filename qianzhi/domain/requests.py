@@ -22,11 +22,30 @@ class Kind(IntEnum):
     REVERSAL = 5
     BLOCK = 6  # ours: block a key before its refusal is answered
     TOTALS = 7  # are these a bank number's totals of that business date; claims no key
+    VOID = 8  # a clerk's or agent's cancellation 撤销 of an approved original; needs its money unspent
+
+    # Ours, asked by our own daemons of the core.
+    CLOSE = 9  # write the reconciliation fence of a serial space's business date
+    BREAK = 10  # note that a key is open between us and the other side: its day cannot close
+    MEND = 11  # note that it is not open any more
+
+    # Outward: what we ask of a bank or network.  The key is of the space in which we issue the serials.
+    CHARGE = 12
+    CHARGE_REVERSAL = 13
+    CHARGE_REFUND = 14
+    ADVICE = 15  # tells what has happened already; only its acknowledgement is wanted
+    LATE_ANSWER = 16  # a front tells its nodes of an answer to a charge that nobody waits for any more
 
 
 MONEY_KINDS = frozenset({Kind.RECHARGE, Kind.PAY})
 KEYLESS_KINDS = frozenset({Kind.OWED, Kind.TOTALS})  # questions: nothing is claimed, settled or kept
-PRIORITY_KINDS = frozenset({Kind.STATUS, Kind.REVERSAL, Kind.BLOCK})
+PRIORITY_KINDS = frozenset(
+    {
+        *(Kind.STATUS, Kind.REVERSAL, Kind.BLOCK, Kind.VOID, Kind.CLOSE, Kind.BREAK, Kind.MEND),
+        *(Kind.CHARGE_REVERSAL, Kind.CHARGE_REFUND, Kind.ADVICE, Kind.LATE_ANSWER),
+    }
+)
+OUTWARD_KINDS = frozenset({Kind.CHARGE, Kind.CHARGE_REVERSAL, Kind.CHARGE_REFUND, Kind.ADVICE})
 
 
 class Key(NamedTuple):
@@ -62,6 +81,9 @@ class Request(msgspec.Struct, array_like=True, frozen=True, gc=False):
     Of `TOTALS`, `date` is the business date asked about and `bank_number` the number; `count` and
     `amount_fen` are what the bank counts as paid, those reversed later included, `reversed_count` and
     `reversed_fen` what of it was reversed.
+
+    Of what we ask outward, `stamp_us` is the wall time that the original's message carries and `reason` why
+    it is reversed or refunded; of a break, `reason` is its kind.
     """
 
     kind: Kind
@@ -80,6 +102,8 @@ class Request(msgspec.Struct, array_like=True, frozen=True, gc=False):
     count: int = 0
     reversed_count: int = 0
     reversed_fen: int = 0
+    stamp_us: int = 0
+    reason: str = ""
 
     @property
     def key(self) -> Key:

@@ -37,6 +37,10 @@ class Result(IntEnum):
 
     TOTALS_DIFFER = 40  # the journal's totals are not those that were sent; the answer says what they are
 
+    SPENT = 41  # what was credited has been spent: a cancellation needs it unspent
+    BREAK_OPEN = 42  # the day cannot be closed while this much of it is open
+    TOO_EARLY = 43  # the day cannot be closed yet
+
     # Refused at the edge, before anything was forwarded.
     FORMAT = 50
     BAD_MAC = 51
@@ -52,3 +56,4 @@ class Result(IntEnum):
 
 
 EDGE_RESULTS = frozenset(range(50, 60))
+HOUSE_RESULTS = frozenset({Result.BREAK_OPEN, Result.TOO_EARLY})  # said to ourselves, never to a bank
