@@ -14,11 +14,33 @@ from qianzhi.runtime.now import Now
 LINK_VERSION = 1
 
 
+class OutwardTerms(msgspec.Struct, array_like=True, frozen=True):
+    """What a node must know of a destination before it asks it for money; the bank's profile says it.
+
+    `space` is the serial space of our charges there, `number` the bank number under which they are credited;
+    a serial has `serial_digits` digits, none of which is left out.  `policy` is on_timeout, on_late_approval
+    or none (money rule 7).  An answer is awaited for `answer_ms`, a late one for `late_seconds`.  `reverses`,
+    `refunds` and `advises` say which of the three this destination takes.
+    """
+
+    bank: str
+    space: str
+    number: str
+    policy: str
+    serial_digits: int
+    answer_ms: int
+    late_seconds: int = 0
+    reverses: bool = False
+    refunds: bool = False
+    advises: bool = False
+
+
 class Hello(msgspec.Struct, array_like=True, frozen=True):
     """Who a peer is: the first thing said on a connection, covered by both proofs.
 
     `role` is front, node or bridge; `banks` and `numbers` are what a front registers; `window` how many
-    requests it takes at once (0: no word on it); `draining` says that it wants nothing new.
+    requests it takes at once (0: no word on it); `draining` says that it wants nothing new.  `outward` is
+    what a front's bank may be asked for by us.
     """
 
     name: str
@@ -28,6 +50,7 @@ class Hello(msgspec.Struct, array_like=True, frozen=True):
     numbers: tuple[str, ...] = ()
     window: int = 0
     draining: bool = False
+    outward: tuple[OutwardTerms, ...] = ()
 
 
 class PeerUp(NamedTuple):
