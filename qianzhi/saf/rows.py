@@ -1,0 +1,152 @@
+"""The rows of store-and-forward: entries, charges and serials, as cores and stores both have them.
+
+Pure data.  A row is kept whole as JSON, so that an operator can read it; what is searched for stands beside
+it in columns (`store`).  Wall times are microseconds, amounts fen.
+"""
+
+from enum import StrEnum
+from typing import NamedTuple
+
+import msgspec
+
+from qianzhi.domain.requests import Key, Kind, Request
+from qianzhi.domain.results import Result
+
+CORE = "core"  # the destination of what goes inward, to the bridges: breaks and their ends
+
+
+class State(StrEnum):
+    """Where an entry stands; a state that has ended never changes again."""
+
+    OPEN = "open"  # is sent until it is settled
+    MANUAL = "manual"  # its time is over: only an operator ends it
+    QUARANTINED = "quarantined"  # cannot be handled: put aside, those behind it go on
+    SETTLED = "settled"  # ended
+
+
+WITH_OPERATOR = frozenset({State.MANUAL, State.QUARANTINED})
+
+
+class Entry(msgspec.Struct, frozen=True, kw_only=True):
+    """One promise to a destination: what is asked there until it is settled.
+
+    `id` is the same in every store, export and import, for ever.  `account` is what the order is kept for;
+    entries of it go to a destination by `number`.  `deadline_us` is the absolute business deadline (0: none).
+    `act` is the operators' act that changed it last, so that none is carried out twice; `version` grows with
+    each write, so that a write that comes second is refused.
+    """
+
+    id: str
+    destination: str
+    account: str
+    request: Request
+    number: int
+    made_us: int
+    deadline_us: int = 0
+    state: State = State.OPEN
+    tries: int = 0
+    result: Result | None = None
+    why: str = ""
+    act: str = ""
+    ended_us: int = 0
+    version: int = 1
+
+    @property
+    def moves_money_back(self) -> bool:
+        """Whether its business date cannot close while this is open."""
+        return self.request.kind in (Kind.CHARGE_REVERSAL, Kind.CHARGE_REFUND)
+
+
+class ChargeState(StrEnum):
+    """What has become of a charge; those of `ENDED` never change again."""
+
+    INTENT = "intent"  # stored; may have been asked
+    CREDITING = "crediting"  # approved by the destination; the core is asked for the credit
+    TIMED_OUT = "timed_out"  # not answered; the core is asked to block its key
+    DOUBTED = "doubted"  # approved, and what the core did is not known: it is asked to block the key
+    WAITING = "waiting"  # blocked; a late approval would be reversed
+
+    CREDITED = "credited"
+    DECLINED = "declined"
+    REVERSING = "reversing"  # an entry reverses it: that is the entry's business now
+    REFUNDING = "refunding"  # charged and not credited: an entry refunds it
+    LAPSED = "lapsed"  # waited for until the deadline, and never approved: nothing to reverse
+    UNREVERSED = "unreversed"  # a destination without reversals: an open break, excluded from clearing
+
+
+CHARGE_ENDED = frozenset(
+    {
+        *(ChargeState.CREDITED, ChargeState.DECLINED, ChargeState.REVERSING),
+        *(ChargeState.REFUNDING, ChargeState.LAPSED, ChargeState.UNREVERSED),
+    }
+)
+
+
+class Charge(msgspec.Struct, frozen=True, kw_only=True):
+    """One request of ours for money, by the order number of whoever wants it (`order`, unique).
+
+    `space`, `date` and `serial` are its key, at the destination and at the core.  `until_us` is until when
+    its present state may last.  `late` says that an approval came too late, `blind` that we may have missed
+    one.
+    """
+
+    order: str
+    bank: str
+    bank_number: str
+    space: str
+    date: int
+    serial: str
+    phone: str
+    amount_fen: int
+    policy: str
+    made_us: int
+    until_us: int
+    agreement: str = ""
+    state: ChargeState = ChargeState.INTENT
+    result: Result | None = None
+    reason: str = ""
+    work_order: str = ""
+    late: bool = False
+    blind: bool = False
+    ended_us: int = 0
+    version: int = 1
+
+    @property
+    def key(self) -> Key:
+        """Its key, at the destination and at the core."""
+        return Key(self.space, self.date, self.serial)
+
+
+class Serials(NamedTuple):
+    """Serials of a space and date up to and without `next` are used in this slot, and never again."""
+
+    space: str
+    date: int
+    slot: int
+    next: int
+
+
+class Forget(NamedTuple):
+    """Delete what ended before this wall time."""
+
+    before_us: int
+
+
+class Renew(NamedTuple):
+    """Nothing but the lease: every write renews it."""
+
+
+Row = Entry | Charge | Serials | Forget | Renew
+
+
+class Saved(NamedTuple):
+    """What a node owns, or has just taken over: what has not ended; `spoiled` are rows that nobody can read.
+
+    `taken` counts rows that were another node's.
+    """
+
+    entries: list[Entry]
+    charges: list[Charge]
+    serials: list[Serials]
+    spoiled: list[str]
+    taken: int = 0
