@@ -1,15 +1,14 @@
 """The only door to the core: a list of requests in, their replies out, one database transaction for the list.
 
-Loads what the list touches, decides it in order of arrival (pure), writes keys first and commits.  Loading
-saves work, the insert judges: fewer keys inserted than decided → roll back, load, decide again.
+What happens in it is `gateway_steps`'; here it is carried out on a writer's thread, over a real database.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from datetime import tzinfo
 from typing import Protocol
 
-from crm_bridge.batch import Books, Changes, Wanted
-from crm_bridge.gateway_checks import key_refusal, refusal
+from crm_bridge.batch import Books
+from crm_bridge.gateway_checks import key_refusal
 from crm_bridge.gateway_errors import (
     CommitUnknownError,
     LockedError,
@@ -19,17 +18,13 @@ from crm_bridge.gateway_errors import (
     SchemaError,
     StoreError,
 )
+from crm_bridge.gateway_steps import Again, Rules, SteppedGateway
 from crm_bridge.journal import repeat_of
-from crm_bridge.journal_dates import Calendar
-from crm_bridge.journal_decide import Journal, Terms
-from crm_bridge.journal_totals import Day, day_of
+from crm_bridge.journal_decide import Terms
 from crm_bridge.settings import CoreSettings
+from crm_bridge.steps import finish
 from crm_bridge.store import Store
-from qianzhi.billing.desk import Desk
-from qianzhi.billing.orders import CLEARING, LATE_FEES, RECEIVABLE
-from qianzhi.domain.requests import MONEY_KINDS, Key, Kind, Reply, Request
-from qianzhi.ledger.entries import Name
-from qianzhi.ledger.sheet import Sheet
+from qianzhi.domain.requests import Key, Reply, Request
 from qianzhi.runtime.effects import Alarm
 from qianzhi.runtime.now import Now
 
@@ -44,13 +39,6 @@ __all__ = [
     "SchemaError",
     "StoreError",
 ]
-
-RACES_MAX = 5
-SET_BACK_US_MAX = 3_600_000_000  # a clock that is set back further is an operator's doing
-
-
-# What a list has become: of a credit whose time is over meanwhile, the block of its key.
-Again = Callable[[], Sequence[Request]]
 
 
 class Core(Protocol):
@@ -88,37 +76,15 @@ class Gateway:
     ) -> None:
         """`books` are a database's URL, or whatever else keeps the core."""
         self._store: Books = Store(books, settings.order_prefix) if isinstance(books, str) else books
-        self._terms = Terms(settings.amount_fen_max, settings.keep_days, settings.repeat_hours)
-        self._tariff = settings.tariff
-        self._close_minutes = settings.close_minutes
-        self._zone = zone
-        self._part = f"{bridge}/{lane}"
-        self._alarms: list[Alarm] = []
-        self._latest_us = 0
+        self._steps = SteppedGateway(self._store, rules_of(settings, zone), f"{bridge}/{lane}")
 
     def execute(self, requests: Sequence[Request], now: Now, again: Again | None = None) -> list[Reply]:
-        """Carry out a list in one transaction; return the replies in its order.  `again` is asked when all
-        is locked: waiting for others may have taken longer than a credit had.
-
-        Raises RetryableError (nothing written), CommitUnknownError, RaceError; anything else is one
-        request's fault and nothing was written: halve the list.
-        """
-        for _ in range(RACES_MAX):
-            replies = self._try(requests, now, again)
-            if replies is not None:
-                return replies
-        raise RaceError(f"{RACES_MAX} times others claimed keys of this batch")
+        """Carry out a list in one transaction, as `SteppedGateway.executing` says and raises."""
+        return finish(self._steps.executing(requests, now, again))
 
     def quarantine(self, request: Request, now: Now) -> Reply:
-        """Block the key of a request that fails even alone, in a transaction of its own; return the refusal.
-
-        A key that the journal knows keeps its row, and its repeat gets the kept answer.  Raises as `execute`.
-        """
-        for _ in range(RACES_MAX):
-            replies = self._try([request], now, quarantine=True)
-            if replies is not None:
-                return replies[0]
-        raise RaceError(f"{RACES_MAX} times others claimed the key to be blocked")
+        """Block the key of a request that fails even alone, as `SteppedGateway.quarantining` says."""
+        return finish(self._steps.quarantining(request, now))
 
     def lookup(self, keys: Sequence[Key]) -> dict[Key, Reply]:
         """Return what a repeat of each key would be told now; a key without a row is missing."""
@@ -127,93 +93,14 @@ class Gateway:
 
     def take_alarms(self) -> list[Alarm]:
         """Return the alarms of committed lists since the last call."""
-        alarms, self._alarms = self._alarms, []
-        return alarms
+        return self._steps.take_alarms()
 
     def close(self) -> None:
         """Let the database go."""
         self._store.close()
 
-    def _try(
-        self, requests: Sequence[Request], now: Now, again: Again | None = None, *, quarantine: bool = False
-    ) -> list[Reply] | None:
-        """Decide and commit once; return None when a key was claimed by somebody else meanwhile."""
-        now = self._steady(now)
-        calendar = Calendar(now, self._zone, self._close_minutes)
-        wanted = wants(requests, calendar, self._part)
-        with self._store.transaction() as transaction:
-            batch = transaction.load(wanted, now.wall_us)
-            requests = again() if again is not None else requests
-            calendar.close_through(batch.closed_through)
-            sheet = Sheet(batch.accounts)
-            desk = Desk(batch.billing, sheet, self._tariff, calendar.today, now, self._part)
-            journal = Journal(batch.rows, batch.totals, desk, calendar, self._terms, now, self._part)
-            replies = (
-                [journal.quarantine(one) for one in requests] if quarantine else journal.decide(requests)
-            )
-            changes = Changes(journal.changes(), desk.changes(), sheet.changes())
-            if not transaction.save(changes, self._part):
-                return None
-            # Before the outcome is known: executed again, a reversal that was committed finds itself done and
-            # raises nothing.  An alarm for nothing is the lesser harm.
-            self._alarms += journal.alarms
-            transaction.commit()
-        return replies
 
-    def _steady(self, now: Now) -> Now:
-        """Let the wall clock stand still while it is behind what it has shown: a date that was answered as
-        closed, without a tombstone, must not take its late original after all.
-        """
-        if 0 < self._latest_us - now.wall_us < SET_BACK_US_MAX:
-            return now._replace(wall_us=self._latest_us)
-        self._latest_us = now.wall_us
-        return now
-
-
-def wants(requests: Iterable[Request], calendar: Calendar, part: str) -> Wanted:
-    """Return what a list may touch; requests that cannot be looked at name nothing."""
-    keys: set[Key] = set()
-    reversals: set[Key] = set()
-    phones: set[str] = set()
-    bills: set[str] = set()
-    numbers: set[str] = set()
-    days: set[Day] = set()
-    serials: set[tuple[str, str]] = set()
-    orders = 0
-    for request in requests:
-        if refusal(request) is not None:
-            continue
-        if request.kind is Kind.OWED:
-            phones.add(request.phone)
-            continue
-        if request.kind is Kind.TOTALS:
-            days.add(day_of(request))
-            continue
-        named = [request.key]
-        serials.add((request.space, request.serial))
-        if request.date_ours:
-            named += [request.key._replace(date=date) for date in calendar.beside(request.date)]
-        keys.update(named)
-        if request.kind is Kind.REVERSAL:
-            reversals.update(named)
-            orders += 1
-        elif request.kind in MONEY_KINDS:
-            phones.add(request.phone)
-            bills.add(request.bill)
-            numbers.add(request.bank_number)
-            orders += 1
-    house = [Name(CLEARING, number, part) for number in sorted(numbers)]
-    if numbers:
-        house += [Name(RECEIVABLE, "", part), Name(LATE_FEES, "", part)]
-    bills.discard("")
-    return Wanted(
-        keys=sorted(keys),
-        reversals=frozenset(reversals),
-        phones=frozenset(phones),
-        bills=frozenset(bills),
-        house=house,
-        orders_max=orders,
-        days=sorted(days),
-        serials=sorted(serials),
-        closing=calendar.latest_closed({key.date for key in keys}),
-    )
+def rules_of(settings: CoreSettings, zone: tzinfo) -> Rules:
+    """Return what the settings say to a batch."""
+    terms = Terms(settings.amount_fen_max, settings.keep_days, settings.repeat_hours)
+    return Rules(terms, settings.tariff, settings.close_minutes, zone)

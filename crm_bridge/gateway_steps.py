@@ -1,0 +1,174 @@
+"""The embedded core step by step, over whatever keeps its books: loads what a list touches, decides it in
+order of arrival, writes keys first and commits.
+
+Pure.  Loading saves work, the insert judges: fewer keys inserted than decided → roll back, load, decide
+again.
+Before each call of the database it yields, because there others may come in between (`steps`).
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from datetime import tzinfo
+from typing import NamedTuple
+
+from crm_bridge.batch import Books, Changes, Wanted
+from crm_bridge.gateway_checks import refusal
+from crm_bridge.gateway_errors import RaceError
+from crm_bridge.journal_dates import Calendar
+from crm_bridge.journal_decide import Journal, Terms
+from crm_bridge.journal_totals import Day, day_of
+from crm_bridge.steps import Committing, Loading, Saving, Steps
+from qianzhi.billing.bills import Tariff
+from qianzhi.billing.desk import Desk
+from qianzhi.billing.orders import CLEARING, LATE_FEES, RECEIVABLE
+from qianzhi.domain.requests import MONEY_KINDS, Key, Kind, Reply, Request
+from qianzhi.ledger.entries import Name
+from qianzhi.ledger.sheet import Sheet
+from qianzhi.runtime.effects import Alarm
+from qianzhi.runtime.now import Now
+
+RACES_MAX = 5
+SET_BACK_US_MAX = 3_600_000_000  # a clock that is set back further is an operator's doing
+
+
+# What a list has become: of a credit whose time is over meanwhile, the block of its key.
+Again = Callable[[], Sequence[Request]]
+
+
+class Rules(NamedTuple):
+    """What the core's settings say to a batch; `close_minutes` after midnight a business date closes."""
+
+    terms: Terms
+    tariff: Tariff
+    close_minutes: int
+    zone: tzinfo
+
+
+class SteppedGateway:
+    """The core of one writer, `part` of the accounts that every request moves is its own."""
+
+    def __init__(self, books: Books, rules: Rules, part: str) -> None:
+        self._books = books
+        self._rules = rules
+        self._part = part
+        self._alarms: list[Alarm] = []
+        self._latest_us = 0
+
+    def executing(
+        self, requests: Sequence[Request], now: Now, again: Again | None = None
+    ) -> Steps[list[Reply]]:
+        """Carry out a list in one transaction; return the replies in its order.  `again` is asked when all
+        is locked: waiting for others may have taken longer than a credit had.
+
+        Raises RetryableError (nothing written), CommitUnknownError, RaceError; anything else is one
+        request's fault and nothing was written: halve the list.
+        """
+        for _ in range(RACES_MAX):
+            replies = yield from self._trying(requests, now, again)
+            if replies is not None:
+                return replies
+        raise RaceError(f"{RACES_MAX} times others claimed keys of this batch")
+
+    def quarantining(self, request: Request, now: Now) -> Steps[Reply]:
+        """Block the key of a request that fails even alone, in a transaction of its own; return the refusal.
+
+        A key that the journal knows keeps its row, and its repeat gets the kept answer.  Raises as
+        `executing`.
+        """
+        for _ in range(RACES_MAX):
+            replies = yield from self._trying([request], now, quarantine=True)
+            if replies is not None:
+                return replies[0]
+        raise RaceError(f"{RACES_MAX} times others claimed the key to be blocked")
+
+    def take_alarms(self) -> list[Alarm]:
+        """Return the alarms of committed lists since the last call."""
+        alarms, self._alarms = self._alarms, []
+        return alarms
+
+    def _trying(
+        self, requests: Sequence[Request], now: Now, again: Again | None = None, *, quarantine: bool = False
+    ) -> Steps[list[Reply] | None]:
+        """Decide and commit once; return None when a key was claimed by somebody else meanwhile."""
+        now = self._steady(now)
+        rules, part = self._rules, self._part
+        calendar = Calendar(now, rules.zone, rules.close_minutes)
+        wanted = wants(requests, calendar, part)
+        with self._books.transaction() as transaction:
+            yield Loading(wanted)
+            batch = transaction.load(wanted, now.wall_us)
+            requests = again() if again is not None else requests
+            calendar.close_through(batch.closed_through)
+            sheet = Sheet(batch.accounts)
+            desk = Desk(batch.billing, sheet, rules.tariff, calendar.today, now, part)
+            journal = Journal(batch.rows, batch.totals, desk, calendar, rules.terms, now, part)
+            replies = (
+                [journal.quarantine(one) for one in requests] if quarantine else journal.decide(requests)
+            )
+            changes = Changes(journal.changes(), desk.changes(), sheet.changes())
+            yield Saving()
+            if not transaction.save(changes, part):
+                return None
+            # Before the outcome is known: executed again, a reversal that was committed finds itself done and
+            # raises nothing.  An alarm for nothing is the lesser harm.
+            self._alarms += journal.alarms
+            yield Committing()
+            transaction.commit()
+        return replies
+
+    def _steady(self, now: Now) -> Now:
+        """Let the wall clock stand still while it is behind what it has shown: a date that was answered as
+        closed, without a tombstone, must not take its late original after all.
+        """
+        if 0 < self._latest_us - now.wall_us < SET_BACK_US_MAX:
+            return now._replace(wall_us=self._latest_us)
+        self._latest_us = now.wall_us
+        return now
+
+
+def wants(requests: Iterable[Request], calendar: Calendar, part: str) -> Wanted:
+    """Return what a list may touch; requests that cannot be looked at name nothing."""
+    keys: set[Key] = set()
+    reversals: set[Key] = set()
+    phones: set[str] = set()
+    bills: set[str] = set()
+    numbers: set[str] = set()
+    days: set[Day] = set()
+    serials: set[tuple[str, str]] = set()
+    orders = 0
+    for request in requests:
+        if refusal(request) is not None:
+            continue
+        if request.kind is Kind.OWED:
+            phones.add(request.phone)
+            continue
+        if request.kind is Kind.TOTALS:
+            days.add(day_of(request))
+            continue
+        named = [request.key]
+        serials.add((request.space, request.serial))
+        if request.date_ours:
+            named += [request.key._replace(date=date) for date in calendar.beside(request.date)]
+        keys.update(named)
+        if request.kind is Kind.REVERSAL:
+            reversals.update(named)
+            orders += 1
+        elif request.kind in MONEY_KINDS:
+            phones.add(request.phone)
+            bills.add(request.bill)
+            numbers.add(request.bank_number)
+            orders += 1
+    house = [Name(CLEARING, number, part) for number in sorted(numbers)]
+    if numbers:
+        house += [Name(RECEIVABLE, "", part), Name(LATE_FEES, "", part)]
+    bills.discard("")
+    return Wanted(
+        keys=sorted(keys),
+        reversals=frozenset(reversals),
+        phones=frozenset(phones),
+        bills=frozenset(bills),
+        house=house,
+        orders_max=orders,
+        days=sorted(days),
+        serials=sorted(serials),
+        closing=calendar.latest_closed({key.date for key in keys}),
+    )
