@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from crm_bridge import keeper as keeper_module
-from crm_bridge import writer as writer_module
+from crm_bridge import settling as settling_module
 from crm_bridge.bridge import Batch, Work
 from crm_bridge.database import store
 from crm_bridge.gateway_errors import Trouble
@@ -28,7 +28,7 @@ def test_a_bridge_whose_clock_is_wrong_hands_nothing_to_its_core(
     postgres: Postgres, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(keeper_module, "LOOK_SECONDS", 0.05)
-    monkeypatch.setattr(writer_module, "PATIENCE_SECONDS", 0)
+    monkeypatch.setattr(settling_module, "PATIENCE_SECONDS", 0)
     url = postgres.new_database()
     migrate(url)
     asked: list[Any] = []
