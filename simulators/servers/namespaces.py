@@ -56,6 +56,29 @@ class Machines:
         """Give a machine a further address."""
         ip("-n", self._names[machine], "address", "add", f"{address}/{NETWORK_BITS}", "dev", "eth0")
 
+    def namespace(self, machine: str) -> str:
+        """Return the name of a machine's namespace."""
+        return self._names[machine]
+
+    def hold_address(self, machine: str, address: str) -> None:
+        """Let a machine take another one's address for its own: who dials it there stays there."""
+        ip("-n", self._names[machine], "address", "add", f"{address}/32", "dev", "lo")
+
+    def answer_strictly(self, machine: str) -> None:
+        """Let a machine's cable answer for its own addresses alone, and take packets from held ones."""
+
+        def set_all() -> None:
+            for name, value in (
+                ("accept_local", 1),
+                ("arp_ignore", 1),
+                ("arp_announce", 2),
+                ("rp_filter", 0),
+            ):
+                for device in ("all", "eth0"):
+                    Path("/proc/sys/net/ipv4/conf", device, name).write_text(str(value), encoding="ascii")
+
+        self.call(machine, set_all)
+
     def cut(self, machine: str) -> None:
         """Pull a machine's cable out of the switch: nothing passes, and nobody is told."""
         ip("-n", self._switch, "link", "set", "dev", machine, "nomaster")

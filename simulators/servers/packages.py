@@ -14,6 +14,7 @@ from pathlib import Path
 POSTGRES_ROOT = Path("/usr/lib/postgresql")
 RABBIT_ROOT = Path("/usr/lib/rabbitmq/bin")
 RABBIT_HEADERS = [Path("/usr/include/rabbitmq-c/amqp.h"), Path("/usr/include/amqp.h")]
+FAKETIME = "*/faketime/libfaketimeMT.so.1"
 OPENSSL_HEADER = Path("/usr/include/openssl/evp.h")
 NO_SERVICES = "#!/bin/sh\nexit 101\n"  # what a package's installation asks before it starts a service
 
@@ -28,6 +29,11 @@ def postgres_folder() -> Path | None:
     return max(found, key=lambda path: float(path.parent.name), default=None)
 
 
+def faketime_library() -> Path | None:
+    """Return the library that lets one program see another time, for LD_PRELOAD."""
+    return next(iter(sorted(Path("/usr/lib").glob(FAKETIME))), None)
+
+
 def _has_rabbitmq() -> bool:
     return (RABBIT_ROOT / "rabbitmq-server").exists() and shutil.which("epmd") is not None
 
@@ -40,6 +46,7 @@ WHETHER: dict[str, Callable[[], bool]] = {
     "librabbitmq-dev": lambda: any(path.exists() for path in RABBIT_HEADERS),
     "libssl-dev": OPENSSL_HEADER.exists,
     "iproute2": lambda: _sbin("ip") is not None,
+    "libfaketime": lambda: faketime_library() is not None,
 }
 
 
