@@ -1,0 +1,120 @@
+"""A bank of the simulated world: a process with a `Teller` and its lines to the fronts.  Pure."""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from itertools import count
+from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
+
+from qianzhi.domain.requests import Key
+from qianzhi.runtime.effects import Send
+from qianzhi.runtime.now import SECOND_US
+from simulators.bank_line import BankLine
+from simulators.codecs import bank_codec
+from simulators.line import Incoming
+from simulators.plans import Identity
+from simulators.world.banks_deals import Deal, HeardAt
+from simulators.world.banks_lines import line_maker
+from simulators.world.banks_model import Teller
+from simulators.world.customers import People
+from simulators.world.faults import Fault
+from simulators.world.habits import combined
+from simulators.world.kernel import Kernel
+from simulators.world.parts import BankPlan, Lines
+from simulators.world.process import Process, Waker
+
+if TYPE_CHECKING:
+    from frontends.profile import Profile  # it reads files; its shape alone is used here
+
+
+class BankActor(Process):
+    """One bank; each of `hearers` is told of every answer that it reads."""
+
+    def __init__(
+        self,
+        kernel: Kernel,
+        plan: BankPlan,
+        profile: "Profile",
+        keys: dict[str, bytes],
+        lines: Lines,
+        zone: ZoneInfo,
+        *,
+        edge_is_final: bool = False,
+    ) -> None:
+        """`keys` are the profile's, in clear; `edge_is_final` as `Teller` has it."""
+        super().__init__(kernel, f"bank-{plan.name}")
+        self.plan = plan
+        self.profile = profile
+        self.offset_us = plan.offset_us
+        self.hearers: list[Callable[[HeardAt], None]] = []
+        dice = kernel.dice(self.name)
+        serials = partial(next, count(1))
+        ends = 1 if profile.transport.kind == "queue" else len(lines.addresses)
+        codec = bank_codec(profile.spec)
+        self.teller = Teller(
+            Identity(plan.name, profile.space, tuple(profile.numbers), zone),
+            combined(plan.habits),
+            [BankLine(profile, codec, keys, serials, dice.bytes) for _ in range(ends)],
+            People(tuple(f"{plan.phone_first + at:011d}" for at in range(plan.customers))),
+            dice,
+            serials,
+            self._told,
+            edge_is_final=edge_is_final,
+        )
+        make = line_maker(profile)
+        self._ends = [make(self, self, profile, lines, number) for number in range(ends)]
+        self.handlers = {Send: self._send}
+
+    def begin(self) -> None:
+        """Connect and begin."""
+        teller, plan = self.teller, self.plan
+        Waker(self, "bank time", lambda: teller.deadline, lambda: self.run(teller.on_time(self.now)))
+        teller.plan(plan.requests, plan.requests * SECOND_US // max(1, plan.rate), self.now)
+        for end in self._ends:
+            end.open()
+
+    def stop_asking(self) -> None:
+        """Begin nothing new; what was begun goes on to its end."""
+        self.teller.stop()
+
+    @property
+    def settled(self) -> bool:
+        """Whether every serial has come to the end that this bank's habits give it."""
+        return self.teller.settled
+
+    @property
+    def transactions(self) -> int:
+        """How many serials it has begun up to now."""
+        return len(self.teller.deals.all)
+
+    def views(self) -> Mapping[Key, Deal]:
+        """Return what the bank believes of each key; of a serial that two numbers use, the later."""
+        return {deal.key: deal for deal in self.teller.deals.all}
+
+    # -- what its lines tell
+
+    def connected(self, line: int) -> None:
+        """A line stands."""
+        self.run(self.teller.on_connected(line, self.now))
+
+    def lost(self, line: int) -> None:
+        """A line is gone."""
+        self.run(self.teller.on_closed(line, self.now))
+
+    def came(self, line: int, items: list[Incoming]) -> None:
+        """Whole frames have come."""
+        self.run(self.teller.on_frames(line, items, self.now))
+
+    def begin_fault(self, fault: Fault) -> None:
+        """A bank's own faults are the processes'."""
+
+    def end_fault(self, fault: Fault) -> None:
+        """A bank's own faults are the processes'."""
+
+    def _send(self, effect: Send) -> None:
+        assert isinstance(effect.to, tuple)  # noqa: S101 - a Teller sends to its lines alone
+        self._ends[effect.to[1]].send(effect.items)
+
+    def _told(self, heard: HeardAt) -> None:
+        for hearer in self.hearers:
+            hearer(heard)
