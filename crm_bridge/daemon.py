@@ -9,10 +9,13 @@ from typing import Any
 from twisted.internet.defer import Deferred
 
 from crm_bridge.bridge import Batch, Bridge
+from crm_bridge.closer import Closer
 from crm_bridge.cores import Cores
 from crm_bridge.gateway_errors import LockedError
+from crm_bridge.operators.shell import Operators
 from crm_bridge.settings import CoreSettings
 from crm_bridge.works import Works
+from qianzhi.domain.requests import Request
 from qianzhi.link.events import LinkEvent, deliver
 from qianzhi.link.protection import protection_of
 from qianzhi.link.shell import Link
@@ -41,17 +44,15 @@ class BridgeDaemon:
         self._site = site
         self._reactor = install_reactor()
         self._log = get_logger("bridge")
-        self._core = Bridge(name, settings.writers, settings.queue_max)
+        closer = Closer(zone_of(site), settings.close_minutes)
+        self._core = Bridge(name, settings.writers, settings.queue_max, closer)
+        tls = protection_of(site, site.link.tls)
         self._link = Link(
-            self._core.hello,
-            key,
-            self._on_events,
-            reactor=self._reactor,
-            limits=site.link,
-            tls=protection_of(site, site.link.tls),
+            self._core.hello, key, self._on_events, reactor=self._reactor, limits=site.link, tls=tls
         )
         cores = Cores(site, name, settings, self._reactor)
         self._works = Works(settings, cores, lambda _: self._reactor.callFromThread(self._announce))
+        self._operators = Operators(settings.database, self._works, self._ask, self._reactor)
         self._standing_by = False
         self._interpreter: Interpreter | None = None
         self._drained: Deferred[None] | None = None
@@ -85,8 +86,9 @@ class BridgeDaemon:
         return self._core.status() | {"draining": self._standing_by} | self._works.status()
 
     def commands(self) -> Mapping[str, Command]:
-        """`stand_by` drains without stopping, `undrain` ends that."""
-        return {"stand_by": plain(lambda: self._switch(True)), "undrain": plain(lambda: self._switch(False))}
+        """`stand_by` drains without stopping, `undrain` ends that; the others are the operators'."""
+        own = {"stand_by": plain(lambda: self._switch(True)), "undrain": plain(lambda: self._switch(False))}
+        return own | dict(self._operators.commands())
 
     def stop(self) -> "Deferred[Any]":
         """Close everything at once; for tests, as a process just ends."""
@@ -110,12 +112,13 @@ class BridgeDaemon:
             self._interpreter.run(effects)
 
     def _send(self, effect: Send) -> None:
-        """Carry a list to a writer or to a node."""
+        """Carry a list to a writer, to an operator or to a node."""
         to: Any = effect.to
-        if to[0] == "writer":
-            self._works.give(to[1], effect.items)
-        else:
-            self._link.send(to[1], effect.items)
+        ways: dict[str, Any] = {"writer": self._works.give, "house": self._operators.answered}
+        ways.get(to[0], self._link.send)(to[1], effect.items)
+
+    def _ask(self, token: int, request: Request) -> None:
+        self._run(self._core.on_house([(token, request)], clock.now()))
 
     def _close(self, effect: Close) -> None:
         to: Any = effect.to

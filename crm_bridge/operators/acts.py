@@ -32,6 +32,7 @@ class ActKind(StrEnum):
     BREAK_MEND = "break-mend"
     SAF_RETRY = "saf-retry"
     SAF_EXPIRE = "saf-expire"
+    SAF_SETTLE = "saf-settle"
     OPERATOR_ADD = "operator-add"
     OPERATOR_RESET = "operator-reset"
     OPERATOR_RETIRE = "operator-retire"
@@ -40,7 +41,9 @@ class ActKind(StrEnum):
 HOUSE_KINDS = frozenset(
     {ActKind.DAY_CLOSE, ActKind.VOID, ActKind.RELEASE, ActKind.BREAK_OPEN, ActKind.BREAK_MEND}
 )  # carried out by the core, as a request of the house
-NODE_KINDS = frozenset({ActKind.SAF_RETRY, ActKind.SAF_EXPIRE})  # carried out by the node that has the entry
+NODE_KINDS = frozenset(
+    {ActKind.SAF_RETRY, ActKind.SAF_EXPIRE, ActKind.SAF_SETTLE}
+)  # carried out by the node that has the entry
 OWN_KINDS = frozenset(
     {ActKind.OPERATOR_ADD, ActKind.OPERATOR_RESET, ActKind.OPERATOR_RETIRE}
 )  # carried out in the transaction that approves them

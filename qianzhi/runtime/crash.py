@@ -13,6 +13,8 @@ VARIABLE = "QIANZHI_CRASH"
 CRASH_POINTS: tuple[str, ...] = (
     "bridge.before_commit",
     "bridge.after_commit",
+    "operators.after_approval",
+    "operators.before_done",
     "remote.before_calls",
     "remote.after_calls",
     "front.before_record",
