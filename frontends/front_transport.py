@@ -18,6 +18,7 @@ from frontends.socket_front import SocketFront
 from qianzhi.link.protection import protection_of
 from qianzhi.link.site import data_folder, fronts, parse_address
 from qianzhi.link.tables import FrontPlace, Site
+from qianzhi.runtime import clock
 from qianzhi.runtime.effects import Effects
 
 
@@ -58,8 +59,8 @@ def make_transport(
         name = next(daemon for daemon, _, _, where in fronts(site) if where == place)
         alone = Alone(data_folder(site) / "fronts" / f"{name}.alone", reactor)
         server, queue = BROKERS[profile.engine](site, profile, reactor)
-        return QueueFront(queue, server, core, run, alone)
+        return QueueFront(queue, server, core, run, clock.now, alone)
     in_flight = share(profile.limits.in_flight, profile.instances)
     limits = ZmqLimits(prefetch=in_flight, message_bytes_max=profile.frame.frame_bytes_max)
     direct = ZmqQueueServer(profile.name, place.listen, place.control, limits, reactor)
-    return QueueFront(profile.name, direct, core, run)
+    return QueueFront(profile.name, direct, core, run, clock.now)

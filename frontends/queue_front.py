@@ -1,18 +1,28 @@
 """A bank's queues as the front-end daemon sees them: deliveries in, replies and acknowledgements out.
 
-Thin: a delivery is acknowledged once its reply is confirmed, or its silence stands in the event file, which
-the core says by `done` (money rule 9).
+Pure, and thin: a delivery is acknowledged once its reply is confirmed, or its silence stands in the event
+file, which the core says by `done` (money rule 9).  The engine beneath, the file of who is handled alone and
+the clock are given.
 """
 
 from collections.abc import Callable, Hashable
-from typing import Any
+from typing import Any, Protocol
 
 from bankmq.queue import Delivery, QueueServer
-from frontends.alone import Alone
 from frontends.front import BACKOUT, DONE, TO_BANK, Frame
 from frontends.processor import Processor
-from qianzhi.runtime import clock
 from qianzhi.runtime.effects import Effects, Send
+from qianzhi.runtime.now import Now
+
+
+class Aside(Protocol):
+    """Who takes the deliveries that were given out before (`alone.Alone`)."""
+
+    def put_aside(self, items: list[Delivery], handle: Callable[[list[Delivery]], None]) -> list[Delivery]:
+        """Return those that come for the first time; hand over the others one by one, later."""
+
+    def stop(self) -> None:
+        """Hand over nothing more."""
 
 
 class QueueFront:
@@ -24,7 +34,8 @@ class QueueFront:
         server: QueueServer,
         core: Processor,
         run: Callable[[Effects], None],
-        alone: Alone | None = None,
+        now: Callable[[], Now],
+        alone: Aside | None = None,
     ) -> None:
         """`queue` is the main queue's name; `alone` takes what was given out before.
 
@@ -35,6 +46,7 @@ class QueueFront:
         self._server = server
         self._core = core
         self._run = run
+        self._now = now
         self._stopped = False
 
     def start(self) -> str:
@@ -106,7 +118,7 @@ class QueueFront:
 
     def _handle(self, items: list[Delivery]) -> None:
         frames = [Frame(item.tag, item.body, item.expires_us, item.fault) for item in items]
-        self._run(self._core.on_frames(frames, clock.now()))
+        self._run(self._core.on_frames(frames, self._now()))
 
     def on_confirmed(self, tags: list[int]) -> None:
         """Replies have been taken by the engine: their deliveries are finished."""
@@ -114,4 +126,4 @@ class QueueFront:
 
     def on_returned(self, tags: list[int]) -> None:
         """Replies cannot reach their asker."""
-        self._run(self._core.on_returned(list(tags), clock.now()))
+        self._run(self._core.on_returned(list(tags), self._now()))

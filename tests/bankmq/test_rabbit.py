@@ -161,7 +161,7 @@ def test_a_reply_that_the_broker_does_not_take_is_given_again_later(rabbit: Any)
     bank.channel.queue_declare(narrow, durable=True, arguments=arguments)
     for number in range(3):
         bank.send(b"x", b"%d" % number, reply_to=narrow)
-    while front.run(lambda: len(front.server._released)) < 2:
+    while front.run(lambda: len(front.server._core._released)) < 2:
         bank.connection.process_data_events(0.01)
     answers = {bank.receive(narrow)[1].correlation_id for _ in range(3)}
     assert answers == {"0", "1", "2"}

@@ -7,6 +7,7 @@ from bankmq.rabbit import RabbitLimits, RabbitQueueServer
 from frontends.alone import Alone
 from frontends.front import TO_BANK
 from frontends.queue_front import QueueFront
+from qianzhi.runtime import clock
 from qianzhi.runtime.effects import Pause, Record, Send, Withheld
 from qianzhi.runtime.shell import Interpreter
 from tests.frontends.conftest import Bench
@@ -27,7 +28,7 @@ class Daemon:
         shell = Interpreter(bench.core, handlers, reactor)
         self.server = RabbitQueueServer(rabbit.names, rabbit.settings(), RabbitLimits(), reactor)
         alone = Alone(folder / "front-icbc-1.alone", reactor)
-        self.front = QueueFront(rabbit.main, self.server, bench.core, shell.run, alone)
+        self.front = QueueFront(rabbit.main, self.server, bench.core, shell.run, clock.now, alone)
 
     def _record(self, effect: Record) -> None:
         self.rows += effect.rows

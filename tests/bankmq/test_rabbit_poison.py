@@ -128,7 +128,7 @@ class Life:
         self.shell = Interpreter(self.bench.core, handlers, reactor)
         self.server = RabbitQueueServer(rabbit.names, rabbit.settings(), RabbitLimits(), reactor)
         self.front = QueueFront(
-            rabbit.main, self.server, self.bench.core, self.shell.run, Alone(path, reactor)
+            rabbit.main, self.server, self.bench.core, self.shell.run, clock.now, Alone(path, reactor)
         )
 
     def start(self) -> None:
@@ -172,7 +172,7 @@ def test_thirty_deaths_that_are_not_its_fault_put_no_message_aside(
         assert life.asks.wait(PATIENCE_SECONDS), death
         if death < 30:
             reactor_thread.run(life.die)
-    (message,) = life.server._messages.values()
+    (message,) = life.server._core.in_flight.values()
     assert message.failures == 30
     assert path.read_text(encoding="ascii") == ""
     try:

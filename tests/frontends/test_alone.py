@@ -6,7 +6,8 @@ import pytest
 from twisted.internet.task import Clock
 
 from bankmq.queue import Delivery
-from frontends.alone import FAILED_ALONE, Alone
+from frontends.alone import Alone
+from frontends.alone_core import FAILED_ALONE
 
 
 class DiedError(Exception):

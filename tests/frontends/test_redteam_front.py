@@ -243,7 +243,7 @@ class Queues:
 def test_a_delivery_whose_answer_cannot_be_recorded_is_given_back(icbc, tmp_path):
     """Kept, it would fill the prefetch for ever, and its own repeats would be taken for copies."""
     engine, disk = Queues(), FullDisk(tmp_path)
-    front = QueueFront("icbc", engine, icbc.core, lambda effects: shell.run(effects))
+    front = QueueFront("icbc", engine, icbc.core, lambda effects: shell.run(effects), clock.now)
 
     def send(effect):
         if isinstance(effect.to, tuple):

@@ -2,7 +2,7 @@
 
 from bankmq.amqp_messages import DIRECT_REPLY
 from bankmq.amqp_names import BankNames, bank_names
-from bankmq.rabbit import REPLY_MS
+from bankmq.rabbit_core import REPLY_MS
 from qianzhi.cli.document.facts import Facts
 from qianzhi.cli.document.page import Both, Page, code, joined
 from qianzhi.cli.document.reaching_tls import in_the_clear, protected
