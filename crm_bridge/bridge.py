@@ -13,12 +13,14 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from crm_bridge.closer import Closer
 from qianzhi.domain.requests import PRIORITY_KINDS, Kind, Reply, Request
 from qianzhi.link.events import DrainNotice, Hello
 from qianzhi.link.messages import UNREADABLE, Answer, Envelope, Status
 from qianzhi.runtime.effects import Alarm, Close, Count, Effects, Event, Record, Send
-from qianzhi.runtime.now import Now
+from qianzhi.runtime.now import SECOND_US, Now
 
+HOUSE_SECONDS = 30  # how long the house's own requests may wait
 RESERVED_PART = 10  # one in so many places of a writer's list is kept for priority kinds
 
 _decode = msgspec.msgpack.Decoder(Request).decode
@@ -78,14 +80,31 @@ class _Ticket:
         self.arrived = arrived
 
 
+class _HouseTicket:
+    """A request of the house: of an operator, who knows it by `token`, or of our own timer (None)."""
+
+    __slots__ = ("arrived", "key", "kind", "request", "token", "trace")
+
+    def __init__(self, token: Any, request: Request, arrived: Now) -> None:
+        self.token = token
+        self.trace = ""
+        self.request = request
+        self.key = request.key.text
+        self.kind = request.kind
+        self.arrived = arrived
+
+
 class Bridge:
     """One bridge with `writers` writers, each of which may have `queue_max` requests waiting or under way.
 
-    Effects are Sends to ("peer", name) and to ("writer", number).
+    Effects are Sends to ("peer", name), to ("writer", number) and, for what the house asked, to
+    ("house", token).
     """
 
-    def __init__(self, name: str, writers: int, queue_max: int) -> None:
+    def __init__(self, name: str, writers: int, queue_max: int, closer: Closer | None = None) -> None:
+        """`closer` says when business dates are to be closed; without it only an operator closes them."""
         self._name = name
+        self._closer = closer
         self._queue_max = queue_max
         self._open_max = max(1, queue_max - queue_max // RESERVED_PART)
         self._waiting = [0] * writers
@@ -100,8 +119,8 @@ class Bridge:
 
     @property
     def deadline(self) -> int | None:
-        """Never: what waits is the writers' to settle, and they look at the budgets."""
-        return None
+        """When business dates are to be closed; what waits is the writers' to settle, who look at budgets."""
+        return self._closer.deadline if self._closer is not None and not self._draining else None
 
     @property
     def idle(self) -> bool:
@@ -125,8 +144,20 @@ class Bridge:
         return [Send(("peer", peer), [DrainNotice(draining)]) for peer in self._askers]
 
     def on_time(self, now: Now) -> Effects:
-        """Nothing here waits for a time."""
-        return []
+        """Ask for business dates to be closed when their hour has come."""
+        if self._closer is None or self._draining:
+            return []
+        return self._ask_house([(None, request) for request in self._closer.on_time(now)], now)
+
+    def on_house(self, items: list[tuple[Any, Request]], now: Now) -> Effects:
+        """Hand the house's own requests to the writers, also while the bridge drains.
+
+        Each is answered once, by Send(("house", token), [Done]): with a reply where its status is OK, without
+        one where it was not carried out (BUSY, EXPIRED) or where nobody knows (UNKNOWN: ask the same again,
+        for the key makes it safe).  Nothing asked here is carried out after HOUSE_SECONDS but what is of
+        PRIORITY_KINDS, which a writer carries out however late.
+        """
+        return self._ask_house(items, now)
 
     def on_peer_up(self, peer: str, hello: Hello, now: Now) -> Effects:
         """Take a node; nobody else has business with the core."""
@@ -184,20 +215,47 @@ class Bridge:
         answers: dict[str, list[Answer]] = {}
         rows: list[Event] = []
         results: Counter[tuple[str, ...]] = Counter()
+        house: Effects = []
         for done in batch.done:
-            ticket: _Ticket = done.ticket
-            if self._askers.get(ticket.asker.name) is ticket.asker:
+            ticket: _Ticket | _HouseTicket = done.ticket
+            if isinstance(ticket, _HouseTicket):
+                house += self._answer_house(ticket, done.status, done.reply, now)
+            elif self._askers.get(ticket.asker.name) is ticket.asker:
                 body = _encode(done.reply) if done.reply is not None else b""
                 answers.setdefault(ticket.asker.name, []).append(Answer(ticket.id, done.status, body))
             outcome = done.reply.result.name if done.reply is not None else done.status.name
             results[ticket.kind.name.lower(), outcome.lower()] += 1
             rows.append(_event(ticket, done, outcome, now))
         effects: Effects = [Send(("peer", peer), list_of) for peer, list_of in answers.items()]
+        effects += house
         # The journal is the core's record; these rows only help to follow a request, so they come last.
         effects.append(Record(rows))
         effects += _counts("qianzhi_core_results_total", results)
         effects += _counts("qianzhi_core_retries_total", {(why,): n for why, n in batch.retries.items()})
         return effects + list(batch.alarms)
+
+    def _ask_house(self, items: Sequence[tuple[Any, Request]], now: Now) -> Effects:
+        works: list[list[Work]] = [[] for _ in self._waiting]
+        effects: Effects = []
+        deadline_us = now.mono_us + HOUSE_SECONDS * SECOND_US
+        for token, request in items:
+            ticket = _HouseTicket(token, request, now)
+            writer = lane(request, len(works))
+            if self._waiting[writer] >= self._queue_max:
+                effects += self._answer_house(ticket, Status.BUSY, None, now)
+                continue
+            self._waiting[writer] += 1
+            works[writer].append(Work(ticket, request, deadline_us))
+        return [*effects, *(Send(("writer", n), list_of) for n, list_of in enumerate(works) if list_of)]
+
+    def _answer_house(self, ticket: _HouseTicket, status: Status, reply: Reply | None, now: Now) -> Effects:
+        """Answer an operator, or go on with our own timer's round."""
+        if ticket.token is not None:
+            return [Send(("house", ticket.token), [Done(ticket.token, status, reply)])]
+        if self._closer is None:
+            return []
+        more, alarms = self._closer.on_answer(ticket.request, reply, now)
+        return [*alarms, *self._ask_house([(None, request) for request in more], now)]
 
     def _refusal(self, kind: Kind, envelope: Envelope, writer: int) -> Status | None:
         """Return why a request is not taken; reversals, status queries and blocks pass a drain."""
@@ -225,7 +283,7 @@ def _counts(name: str, figures: "Counter[tuple[str, ...]] | dict[tuple[str, ...]
     return [Count(name, labels, n) for labels, n in figures.items()]
 
 
-def _event(ticket: _Ticket, done: Done, outcome: str, now: Now) -> Event:
+def _event(ticket: _Ticket | _HouseTicket, done: Done, outcome: str, now: Now) -> Event:
     data = {
         "kind": ticket.kind.name.lower(),
         "result": outcome.lower(),

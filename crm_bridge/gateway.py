@@ -102,5 +102,10 @@ class Gateway:
 
 def rules_of(settings: CoreSettings, zone: tzinfo) -> Rules:
     """Return what the settings say to a batch."""
-    terms = Terms(settings.amount_fen_max, settings.keep_days, settings.repeat_hours)
-    return Rules(terms, settings.tariff, settings.close_minutes, zone)
+    return Rules(terms_of(settings), settings.tariff, zone)
+
+
+def terms_of(settings: CoreSettings) -> Terms:
+    """Return what the settings say to a decision."""
+    given = (settings.amount_fen_max, settings.keep_days, settings.repeat_hours, settings.fence_minutes)
+    return Terms(*given)

@@ -1,6 +1,7 @@
 """What is refused before a database sees it: texts, dates and numbers that could poison a batch.  Pure."""
 
-from qianzhi.domain.requests import MONEY_KINDS, OUTWARD_KINDS, Key, Kind, Request
+from crm_bridge.journal_fences import EVERY_SPACE, HOUSE_SERIAL
+from qianzhi.domain.requests import KEYLESS_KINDS, MONEY_KINDS, OUTWARD_KINDS, Key, Kind, Request
 from qianzhi.domain.results import Result
 
 AMOUNT_FEN_CAP = 10**15
@@ -18,11 +19,15 @@ def refusal(request: Request) -> Result | None:
     if request.kind not in _KINDS:
         return Result.UNSUPPORTED
     texts = (request.space, request.serial, request.bank, request.bank_number, request.phone, request.bill)
-    if not all(map(_is_text, (*texts, request.own_serial))) or not request.space or not request.serial:
+    if not all(map(_is_text, (*texts, request.own_serial, request.reason))):
+        return Result.FORMAT
+    if not request.space or not request.serial:
         return Result.FORMAT
     figures = (request.count, request.reversed_count, request.reversed_fen)
     numbers = (request.amount_fen, request.received_us, request.date, *figures)
-    if any(type(number) is not int for number in numbers) or not 0 <= request.received_us < TIME_US_CAP:
+    if any(type(number) is not int for number in (*numbers, request.stamp_us)):
+        return Result.FORMAT
+    if not (0 <= request.received_us < TIME_US_CAP and 0 <= request.stamp_us < TIME_US_CAP):
         return Result.FORMAT
     if not all(0 <= figure <= AMOUNT_FEN_CAP for figure in figures):
         return Result.FORMAT
@@ -30,9 +35,18 @@ def refusal(request: Request) -> Result | None:
         return Result.FORMAT
     if request.kind in MONEY_KINDS and not (request.phone and request.bank_number):
         return Result.FORMAT
-    if request.kind is Kind.TOTALS and not request.bank_number:
+    if request.kind in (Kind.TOTALS, Kind.BREAK) and not request.bank_number:
         return Result.FORMAT
-    return None
+    return None if _fits_its_kind(request) else Result.FORMAT
+
+
+def _fits_its_kind(request: Request) -> bool:
+    """Say whether a request is about what its kind is about: a whole date, or one key, with its reason."""
+    if request.kind is Kind.CLOSE:
+        return request.serial == HOUSE_SERIAL
+    if request.space == EVERY_SPACE:
+        return request.kind in KEYLESS_KINDS
+    return bool(request.reason) or request.kind is not Kind.BREAK
 
 
 def key_refusal(key: Key) -> Result | None:

@@ -6,22 +6,19 @@ again.
 Before each call of the database it yields, because there others may come in between (`steps`).
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from datetime import tzinfo
 from typing import NamedTuple
 
-from crm_bridge.batch import Books, Changes, Wanted
-from crm_bridge.gateway_checks import refusal
+from crm_bridge.batch import Books, Changes
 from crm_bridge.gateway_errors import RaceError
 from crm_bridge.journal_dates import Calendar
-from crm_bridge.journal_decide import Journal, Terms
-from crm_bridge.journal_totals import Day, day_of
+from crm_bridge.journal_decide import Journal, Kept, Terms
 from crm_bridge.steps import Committing, Loading, Saving, Steps
+from crm_bridge.wanted import wants
 from qianzhi.billing.bills import Tariff
 from qianzhi.billing.desk import Desk
-from qianzhi.billing.orders import CLEARING, LATE_FEES, RECEIVABLE
-from qianzhi.domain.requests import MONEY_KINDS, Key, Kind, Reply, Request
-from qianzhi.ledger.entries import Name
+from qianzhi.domain.requests import Reply, Request
 from qianzhi.ledger.sheet import Sheet
 from qianzhi.runtime.effects import Alarm
 from qianzhi.runtime.now import Now
@@ -35,11 +32,10 @@ Again = Callable[[], Sequence[Request]]
 
 
 class Rules(NamedTuple):
-    """What the core's settings say to a batch; `close_minutes` after midnight a business date closes."""
+    """What the core's settings say to a batch."""
 
     terms: Terms
     tariff: Tariff
-    close_minutes: int
     zone: tzinfo
 
 
@@ -91,16 +87,16 @@ class SteppedGateway:
         """Decide and commit once; return None when a key was claimed by somebody else meanwhile."""
         now = self._steady(now)
         rules, part = self._rules, self._part
-        calendar = Calendar(now, rules.zone, rules.close_minutes)
-        wanted = wants(requests, calendar, part)
+        calendar = Calendar(now, rules.zone)
+        wanted = wants(requests, calendar, part, quarantine=quarantine)
         with self._books.transaction() as transaction:
             yield Loading(wanted)
             batch = transaction.load(wanted, now.wall_us)
             requests = again() if again is not None else requests
-            calendar.close_through(batch.closed_through)
             sheet = Sheet(batch.accounts)
             desk = Desk(batch.billing, sheet, rules.tariff, calendar.today, now, part)
-            journal = Journal(batch.rows, batch.totals, desk, calendar, rules.terms, now, part)
+            kept = Kept(batch.rows, batch.totals, batch.fences, batch.breaks, batch.due)
+            journal = Journal(kept, desk, calendar, rules.terms, now, part)
             replies = (
                 [journal.quarantine(one) for one in requests] if quarantine else journal.decide(requests)
             )
@@ -123,52 +119,3 @@ class SteppedGateway:
             return now._replace(wall_us=self._latest_us)
         self._latest_us = now.wall_us
         return now
-
-
-def wants(requests: Iterable[Request], calendar: Calendar, part: str) -> Wanted:
-    """Return what a list may touch; requests that cannot be looked at name nothing."""
-    keys: set[Key] = set()
-    reversals: set[Key] = set()
-    phones: set[str] = set()
-    bills: set[str] = set()
-    numbers: set[str] = set()
-    days: set[Day] = set()
-    serials: set[tuple[str, str]] = set()
-    orders = 0
-    for request in requests:
-        if refusal(request) is not None:
-            continue
-        if request.kind is Kind.OWED:
-            phones.add(request.phone)
-            continue
-        if request.kind is Kind.TOTALS:
-            days.add(day_of(request))
-            continue
-        named = [request.key]
-        serials.add((request.space, request.serial))
-        if request.date_ours:
-            named += [request.key._replace(date=date) for date in calendar.beside(request.date)]
-        keys.update(named)
-        if request.kind is Kind.REVERSAL:
-            reversals.update(named)
-            orders += 1
-        elif request.kind in MONEY_KINDS:
-            phones.add(request.phone)
-            bills.add(request.bill)
-            numbers.add(request.bank_number)
-            orders += 1
-    house = [Name(CLEARING, number, part) for number in sorted(numbers)]
-    if numbers:
-        house += [Name(RECEIVABLE, "", part), Name(LATE_FEES, "", part)]
-    bills.discard("")
-    return Wanted(
-        keys=sorted(keys),
-        reversals=frozenset(reversals),
-        phones=frozenset(phones),
-        bills=frozenset(bills),
-        house=house,
-        orders_max=orders,
-        days=sorted(days),
-        serials=sorted(serials),
-        closing=calendar.latest_closed({key.date for key in keys}),
-    )

@@ -5,14 +5,17 @@ Works on what the store loaded and changes only its own copy, so that a batch ma
 start.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 import msgspec
 
 from crm_bridge.gateway_checks import refusal
 from crm_bridge.journal import Row, State, content_of, encode, kept, new_row, repeat_of, standing_of
+from crm_bridge.journal_breaks import Break, Breaks
 from crm_bridge.journal_dates import Calendar
+from crm_bridge.journal_fences import Due, Fence, Fences
+from crm_bridge.journal_house import House
 from crm_bridge.journal_totals import Day, Tally, Totals
 from qianzhi.billing.desk import Job, Outcome
 from qianzhi.domain.requests import KEYLESS_KINDS, Key, Kind, Reply, Request
@@ -21,6 +24,7 @@ from qianzhi.ledger.invariant import invariant
 from qianzhi.runtime.effects import Alarm
 from qianzhi.runtime.now import Now
 
+HOUSE_KINDS = frozenset({Kind.CLOSE, Kind.BREAK, Kind.MEND})
 HOUR_US = 3_600_000_000
 
 
@@ -30,6 +34,7 @@ class Terms(NamedTuple):
     amount_fen_max: int
     keep_days: int
     repeat_hours: int
+    fence_minutes: int = 0
 
 
 class Counter(Protocol):
@@ -41,43 +46,63 @@ class Counter(Protocol):
     def credit(self, job: Job) -> Outcome:
         """Carry out a recharge or a bill payment, or refuse it for a business reason."""
 
-    def reverse(self, order: str, key: Key, bank_number: str) -> Outcome:
-        """Undo what stands under an order."""
+    def reverse(self, order: str, key: Key, bank_number: str, kind: Kind = Kind.REVERSAL) -> Outcome:
+        """Undo what stands under an order; a VOID only while its money is unspent."""
+
+    def suspend(self, reference: str, bank_number: str, amount_fen: int) -> int:
+        """Move an amount from a bank's clearing to suspense; return how much stands there by that."""
+
+    def restore(self, reference: str, bank_number: str, amount_fen: int) -> None:
+        """Move it back."""
+
+
+class Kept(NamedTuple):
+    """What the journal's tables say of all that a batch may touch; `unsettled` counts, for each space and
+    date, outcomes that a remote core has not told yet.
+    """
+
+    rows: Iterable[Row] = ()
+    totals: Iterable[tuple[Day, Totals]] = ()
+    fences: Mapping[str, int] = {}
+    breaks: Iterable[Break] = ()
+    due: tuple[Due, ...] = ()
+    unsettled: Mapping[tuple[str, int], int] = {}
 
 
 class Changes(NamedTuple):
-    """What a batch writes into the journal: new rows in the order of their keys, reversed ones, and what
-    both add to the totals.
+    """What a batch writes into the journal: new rows in the order of their keys, reversed ones, what both
+    add to the totals; fences raised; breaks that are new, and those that changed.
     """
 
-    inserts: list[Row]
-    reversals: list[Row]
-    totals: list[tuple[Day, Totals]]
+    inserts: Sequence[Row] = ()
+    reversals: Sequence[Row] = ()
+    totals: Sequence[tuple[Day, Totals]] = ()
+    fences: Sequence[Fence] = ()
+    breaks: Sequence[Break] = ()
+    changed_breaks: Sequence[Break] = ()
 
 
 class Journal:
     """One batch's working copy of the journal, with the desk that its money requests go to."""
 
     def __init__(
-        self,
-        rows: Iterable[Row],
-        totals: Iterable[tuple[Day, Totals]],
-        desk: Counter,
-        calendar: Calendar,
-        terms: Terms,
-        now: Now,
-        part: str,
+        self, known: Kept, desk: Counter, calendar: Calendar, terms: Terms, now: Now, part: str
     ) -> None:
-        self._rows = {row.key: row for row in rows}
+        self._rows = {row.key: row for row in known.rows}
         self._loaded = frozenset(self._rows)
         self._changed: set[Key] = set()
-        self._tally = Tally(totals)
+        self._tally = Tally(known.totals)
+        self._fences, self._breaks = Fences(known.fences), Breaks(known.breaks)
+        self._unsettled = known.unsettled
+        self._house = House(
+            self._fences, self._breaks, known.due, desk, calendar, terms.fence_minutes, now, part
+        )
         self._desk = desk
         self._calendar = calendar
         self._terms = terms
         self._now = now
         self._part = part
-        self.alarms: list[Alarm] = []
+        self.alarms: list[Alarm] = self._house.alarms
 
     def decide(self, requests: Iterable[Request]) -> list[Reply]:
         """Return each request's reply, in the order given."""
@@ -96,16 +121,19 @@ class Journal:
         refused = refusal(request)
         if refused is not None:
             return Reply(refused)
-        if request.kind in KEYLESS_KINDS:
+        if request.kind in KEYLESS_KINDS or request.kind in HOUSE_KINDS:
             return Reply(Result.QUARANTINED)
-        asking = request.kind in (Kind.STATUS, Kind.REVERSAL)
+        asking = request.kind in (Kind.STATUS, Kind.REVERSAL, Kind.VOID)
         row = self._row_of_original(request) if asking else self._row_of_credit(request)
         if row is None:
             self._keep(request, State.QUARANTINED, Reply(Result.QUARANTINED, settled_us=self._now.wall_us))
+            self._house.quarantined(self._rows[request.key])
         elif request.kind is Kind.STATUS or (asking and row.state is not State.APPROVED):
             return _DECIDE[request.kind](self, request)
         elif not asking:
             return self._repeat(request, row)
+        else:
+            self._house.quarantined(row)
         return Reply(Result.QUARANTINED)
 
     def changes(self) -> Changes:
@@ -113,7 +141,23 @@ class Journal:
         changed = sorted(self._changed)
         inserts = [self._rows[key] for key in changed if key not in self._loaded]
         reversals = [self._rows[key] for key in changed if key in self._loaded]
-        return Changes(inserts, reversals, self._tally.added())
+        new, other = self._breaks.changed()
+        return Changes(inserts, reversals, self._tally.added(), self._fences.raised(), new, other)
+
+    def note_refunds(self, keys: Iterable[Key]) -> None:
+        """Open a break for each reversal of ours of a closed date that a remote core is asked for."""
+        for key in keys:
+            if self._fences.closed(key.space, key.date) and key in self._rows:
+                self._house.refund_due(self._rows[key])
+
+    def _close(self, request: Request) -> Reply:
+        after = self._fences.through(request.space)
+        unsettled = [
+            count
+            for (space, date), count in self._unsettled.items()
+            if space == request.space and after < date <= request.date
+        ]
+        return self._house.close(request, sum(unsettled))
 
     def _totals(self, request: Request) -> Reply:
         """Compare a bank's totals; any date may be asked about that can have rows, closed ones too."""
@@ -174,13 +218,29 @@ class Journal:
         if row.state is State.REVERSED:
             invariant(row.reversal_reply is not None, "a reversed row keeps the reply to its reversal")
             return kept(row.reversal_reply or b"")
-        if self._calendar.closed(row.business_date):
-            return Reply(Result.DATE_CLOSED)
-        return self._reverse(row)
+        if not self._fences.closed(row.space, row.business_date):
+            return self._reverse(row, request.kind)
+        return self._undo_closed(request, row)
 
-    def _reverse(self, row: Row) -> Reply:
+    def _undo_closed(self, request: Request, row: Row) -> Reply:
+        """Answer who wants an original of a closed date undone (rule 10).
+
+        The bank's reversal is refused, and what it wanted goes by the refund path: a break says so, until a
+        person has seen to it.  Our own, which names its reason, is carried out all the same; what the bank
+        was told of that day is wrong by it, so it leaves the same break.
+        """
+        if request.kind is Kind.VOID:
+            return Reply(Result.DATE_CLOSED)
+        reply = self._reverse(row, request.kind) if request.reason else Reply(Result.DATE_CLOSED)
+        if reply.result in (Result.APPROVED, Result.DATE_CLOSED):
+            self._house.refund_due(row)
+        return reply
+
+    def _reverse(self, row: Row, kind: Kind) -> Reply:
         invariant(row.order_serial is not None, "an approved row names its work order")
-        outcome = self._desk.reverse(row.order_serial or "", row.key, row.bank_number)
+        outcome = self._desk.reverse(row.order_serial or "", row.key, row.bank_number, kind)
+        if outcome.result is not Result.APPROVED:
+            return Reply(outcome.result)
         if outcome.shortage_fen:
             fields = {"key": row.key.text, "order": outcome.order, "shortage_fen": outcome.shortage_fen}
             self.alarms.append(Alarm("reversal_left_arrears", fields))
@@ -240,7 +300,7 @@ class Journal:
             return Reply(Result.TOO_OLD)
         if ahead < -1:
             return Reply(Result.BAD_DATE)
-        if self._calendar.closed(request.date):
+        if self._fences.closed(request.space, request.date):
             return Reply(Result.DATE_CLOSED)
         return self._refuse(request, Reply(Result.BAD_DATE)) if ahead > 1 else None
 
@@ -253,7 +313,7 @@ class Journal:
         if ahead is not None and ahead < -self._terms.keep_days:
             return Reply(Result.TOO_OLD)
         reply = Reply(Result.NOT_FOUND, settled_us=self._now.wall_us)
-        if ahead is None or ahead > self._terms.keep_days or self._calendar.closed(request.date):
+        if ahead is None or ahead > self._terms.keep_days or self._fences.closed(*request.key[:2]):
             return reply
         return self._keep(request, State.BLOCKED, reply)
 
@@ -314,4 +374,8 @@ _DECIDE: dict[Kind, Callable[[Journal, Request], Reply]] = {
     Kind.REVERSAL: Journal._reversal,
     Kind.BLOCK: Journal._block,
     Kind.TOTALS: Journal._totals,
+    Kind.VOID: Journal._reversal,
+    Kind.CLOSE: Journal._close,
+    Kind.BREAK: lambda journal, request: journal._house.open_break(request),
+    Kind.MEND: lambda journal, request: journal._house.mend(request),
 }

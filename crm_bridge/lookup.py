@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import tzinfo
 from zoneinfo import ZoneInfo
 
+from crm_bridge.house import store as house_store
 from crm_bridge.journal import Row, State
 from crm_bridge.settings import CoreSettings
 from crm_bridge.store import Connection, fetch, find_rows, load_rows, reading
@@ -71,6 +72,34 @@ class JournalView:
     decided_us: int
     reversed_us: int
     part: str
+
+
+@dataclass(frozen=True)
+class BreakView:
+    """One break: what is open about a key, since when, and what of it stands in suspense.
+
+    `changed_us` is when it was last written: mended, where it is not `open`.
+    """
+
+    key: str
+    kind: str
+    open: bool
+    bank: str
+    bank_number: str
+    amount_fen: int
+    suspense_fen: int
+    opened_us: int
+    changed_us: int
+
+
+@dataclass(frozen=True)
+class FenceView:
+    """One close: dates of `space` up to `closed_through` (YYYYMMDD), when, and who asked for it."""
+
+    space: str
+    closed_through: int
+    closed_us: int
+    by: str
 
 
 @dataclass(frozen=True)
@@ -147,6 +176,43 @@ def find_keys(url: str, keys: Iterable[Key]) -> dict[Key, JournalView]:
     """Return the rows of many keys at once; a key that the core never saw is missing."""
     with reading(url) as connection:
         return {row.key: _journal_view(row) for row in load_rows(connection, keys)}
+
+
+def find_breaks(
+    url: str, *, space: str = "", date: int = 0, kind: str = "", open_only: bool = True
+) -> list[BreakView]:
+    """Return breaks, oldest first: of one space, date or kind where these are given.
+
+    What a `release` from quarantine ends are those of kind `quarantine`.
+    """
+    with reading(url) as connection:
+        rows = house_store.find_breaks(connection, space, date, kind, open_only=open_only)
+    return [
+        BreakView(
+            row.key.text,
+            row.kind,
+            row.open,
+            *(row.bank, row.bank_number, row.amount_fen, row.suspense_fen, row.opened_us, row.changed_us),
+        )
+        for row in rows
+    ]
+
+
+def find_fences(url: str, space: str = "") -> list[FenceView]:
+    """Return every close that was ever written, newest date first; of one space where it is given.
+
+    What was closed for all spaces before each had a fence of its own stands there with an empty space.
+    """
+    with reading(url) as connection:
+        found = [FenceView(*fence) for fence in house_store.find_fences(connection, space)]
+        before = house_store.closed_for_all(connection)
+    return found + ([FenceView("", before, 0, "")] if before else [])
+
+
+def find_due(url: str, through: int) -> list[tuple[str, int]]:
+    """Return (space, date): of each space the oldest date up to `through` that has rows and is not closed."""
+    with reading(url) as connection:
+        return [(due.space, due.date) for due in house_store.load_due(connection, through)]
 
 
 def find_order(url: str, serial: str) -> OrderView | None:

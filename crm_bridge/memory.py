@@ -4,11 +4,13 @@ simulation.
 Pure.  One transaction at a time; what a database refuses by a constraint is refused here by an invariant.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
-from crm_bridge.batch import Batch, Changes, Wanted
+from crm_bridge.batch import Batch, Changes, Wanted, break_keys, house_of
 from crm_bridge.journal import Row, State
+from crm_bridge.journal_breaks import Break
+from crm_bridge.journal_fences import Due, Fence, latest
 from crm_bridge.journal_totals import Day, Totals
 from qianzhi.billing.bills import MonthBill
 from qianzhi.billing.books import Subscriber
@@ -38,7 +40,8 @@ class Memory:
         self.orders: dict[str, Order] = {}
         self.write_offs: list[WriteOff] = []
         self.transfers: list[Transfer] = []
-        self.closed_through = 0
+        self.fences: list[Fence] = []  # as they rose
+        self.breaks: dict[Key, Break] = {}
         self.next_order = 1
         self._prefix = order_prefix
 
@@ -73,15 +76,15 @@ class MemoryTransaction:
     def __init__(self, memory: Memory) -> None:
         self._memory = memory
         self._saved: list[tuple[Changes, str]] = []
-        self._closing = 0
 
     def load(self, wanted: Wanted, now_us: int) -> Batch:
         """Load all that a batch may touch."""
         memory = self._memory
-        if wanted.keys:
-            self._closing = wanted.closing
+        through = latest(memory.fences)
+        fences = {space: through.get(space, 0) for space in wanted.spaces}
+        breaks = self._breaks(wanted, fences)
         rows = memory.rows(wanted.keys)
-        house = {name: memory.account_of(name) for name in wanted.house}
+        house = {name: memory.account_of(name) for name in house_of(wanted, breaks)}
         subscribers = [memory.subscribers[phone] for phone in wanted.phones if phone in memory.subscribers]
         orders = [row.order_serial for row in rows if row.order_serial and row.key in wanted.reversals]
         standings = [self._standing(order) for order in orders]
@@ -103,13 +106,19 @@ class MemoryTransaction:
             totals=[(day, self._total(day)) for day in wanted.days],
             accounts=[memory.accounts[number] for number in sorted(accounts)],
             billing=Loaded(subscribers, bills, standings, house, memory.take_serials(wanted.orders_max)),
-            closed_through=max(memory.closed_through, self._closing),
+            fences=fences,
+            breaks=breaks,
+            due=self._due(wanted.due_through),
         )
 
     def save(self, changes: Changes, part: str) -> bool:
         """Keep a batch's changes for the commit; False says that a key is not as it was loaded."""
-        rows = self._memory.journal
-        inserts, reversals, _ = changes.journal
+        rows, breaks = self._memory.journal, self._memory.breaks
+        inserts, reversals = changes.journal.inserts, changes.journal.reversals
+        if any(row.key in breaks for row in changes.journal.breaks):
+            return False
+        if any(breaks[row.key].changes != row.changes - 1 for row in changes.journal.changed_breaks):
+            return False
         if any(row.key in rows for row in inserts):
             return False
         if any(row.key not in rows or rows[row.key].state is not State.APPROVED for row in reversals):
@@ -119,7 +128,6 @@ class MemoryTransaction:
 
     def commit(self) -> None:
         """Apply what was saved."""
-        self._memory.closed_through = max(self._memory.closed_through, self._closing)
         for changes, part in self._saved:
             self._apply(changes, part)
 
@@ -127,6 +135,9 @@ class MemoryTransaction:
         memory = self._memory
         for row in (*changes.journal.inserts, *changes.journal.reversals):
             memory.journal[row.key] = row
+        memory.fences += changes.journal.fences
+        for one in (*changes.journal.breaks, *changes.journal.changed_breaks):
+            memory.breaks[one.key] = one
         for day, more in changes.journal.totals:
             memory.totals[day, part] = memory.totals.get((day, part), Totals()).plus(more)
         for order in changes.billing.orders:
@@ -144,6 +155,26 @@ class MemoryTransaction:
             above = account.floor_fen is None or balance - reserved >= account.floor_fen
             invariant(above, "no balance lies below its floor")
             memory.accounts[number] = account._replace(balance_fen=balance, reserved_fen=reserved)
+
+    def _breaks(self, wanted: Wanted, fences: Mapping[str, int]) -> list[Break]:
+        memory = self._memory
+        keys = sorted(break_keys(wanted, fences))
+        found = {key: memory.breaks[key] for key in keys if key in memory.breaks}
+        for space, date in wanted.closes:
+            for row in memory.breaks.values():
+                if row.open and row.space == space and fences[space] < row.business_date <= date:
+                    found[row.key] = row
+        return list(found.values())
+
+    def _due(self, through: int) -> tuple[Due, ...]:
+        """Return the oldest date up to `through` of each space that has rows and is not closed."""
+        if not through:
+            return ()
+        closed, oldest = latest(self._memory.fences), dict[str, int]()
+        for space, date, _ in self._memory.journal:
+            if closed.get(space, 0) < date <= through:
+                oldest[space] = min(date, oldest.get(space, date))
+        return tuple(Due(*one) for one in sorted(oldest.items()))
 
     def _standing(self, serial: str) -> Standing:
         memory = self._memory

@@ -31,9 +31,11 @@ class CoreSettings:
     `password` is the bridges' own; with `owner_password` the schema is changed (as qianzhi_owner), and with
     `auditor_password` the books are read (as qianzhi_auditor), where these are given.
 
-    `day_closes` is the local time HH:MM of the next day at which a business date closes; `late_fee_per_day`
-    counts ten-thousandths of the principal; `repeat_hours` is how long a repeat without a date of its own
-    is looked for under the dates beside today's.
+    `day_closes` is the local time HH:MM of the next day at which a bridge asks for a business date to be
+    closed, and at least `fence_minutes` have to lie between the date's end and its close, whoever asks: so
+    long a bank's reversals of it are taken.  `late_fee_per_day` counts ten-thousandths of the principal;
+    `repeat_hours` is how long a repeat without a date of its own is looked for under the dates beside
+    today's.
     """
 
     database: str
@@ -44,6 +46,7 @@ class CoreSettings:
     batch_max: Annotated[int, Ge(1), Le(2_000)] = 500
     queue_max: Annotated[int, Ge(1), Le(1_000_000)] = 5_000
     day_closes: str = "12:00"
+    fence_minutes: Annotated[int, Ge(0), Le(1_440)] = 30
     amount_fen_max: Annotated[int, Ge(1), Le(10**12)] = 5_000_000
     late_fee_per_day: Annotated[int, Ge(0), Le(10_000)] = 5
     late_fee_free_days: Annotated[int, Ge(0), Le(366)] = 0
@@ -84,6 +87,10 @@ def problems(settings: CoreSettings, file: str = "site.toml", at: str = "core") 
         minutes(settings.day_closes)
     except ValueError as error:
         found.append(Problem(file, f"{at}.day_closes", repr(settings.day_closes), str(error)))
+    else:
+        if settings.close_minutes < settings.fence_minutes:
+            expected = f"no earlier than fence_minutes ({settings.fence_minutes}) after midnight"
+            found.append(Problem(file, f"{at}.day_closes", repr(settings.day_closes), expected))
     prefix = settings.order_prefix
     if len(prefix) > ORDER_CHARS - 9 or not (prefix.isascii() and (prefix.isalnum() or not prefix)):
         expected = f"at most {ORDER_CHARS - 9} ASCII letters or digits"

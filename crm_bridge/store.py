@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import TextClause, text
 
-from crm_bridge.batch import Batch
+from crm_bridge.batch import Batch, break_keys, house_of
 from crm_bridge.batch import Changes as Changes
 from crm_bridge.batch import Wanted as Wanted
 from crm_bridge.database.store import Connection as Connection
@@ -19,6 +19,7 @@ from crm_bridge.database.store import commit, open_engine, translated
 from crm_bridge.database.store import fetch as fetch
 from crm_bridge.database.store import reading as reading
 from crm_bridge.database.store import writing as writing
+from crm_bridge.house.store import hold_fences, load_breaks, load_due, save_house
 from crm_bridge.journal import Row, State
 from crm_bridge.journal_totals import Day, Totals
 from qianzhi.billing import store as billing_store
@@ -38,11 +39,7 @@ class Statements(NamedTuple):
     load_totals: TextClause
     add_totals: TextClause
     find_rows: TextClause
-    load_fence: TextClause
-    raise_fence: TextClause
     # None where a writing transaction has the whole database to itself.
-    share_fence: TextClause | None = None
-    take_fence: TextClause | None = None
     take_serials: TextClause | None = None
     touch: TextClause | None = None
 
@@ -71,8 +68,6 @@ _REVERSED = {
     )
 }
 _TOTALS = typed("business_date approved_count approved_fen reversed_count reversed_fen", "bank_number part")
-_LOAD_FENCE = text("SELECT closed_through FROM journal_fence")
-_RAISE_FENCE = text("UPDATE journal_fence SET closed_through = :closing WHERE closed_through < :closing")
 
 STATEMENTS = {
     "sqlite": Statements(
@@ -110,8 +105,6 @@ STATEMENTS = {
             OR substr(order_serial, -length(:ending)) = :ending ORDER BY decided_us DESC LIMIT :rows_max
             """  # noqa: S608
         ),
-        load_fence=_LOAD_FENCE,
-        raise_fence=_RAISE_FENCE,
     ),
     "postgresql": Statements(
         load_rows=text(
@@ -149,10 +142,6 @@ STATEMENTS = {
             OR right(order_serial, length(:ending)) = :ending ORDER BY decided_us DESC LIMIT :rows_max
             """  # noqa: S608
         ),
-        load_fence=_LOAD_FENCE,
-        raise_fence=_RAISE_FENCE,
-        share_fence=text("SELECT pg_advisory_xact_lock_shared(1, 1)"),
-        take_fence=text("SELECT pg_advisory_xact_lock(1, 1)"),
         take_serials=text("SELECT pg_advisory_xact_lock(w) FROM unnest(CAST(:serials AS bigint[])) w"),
         touch=text("SELECT pg_logical_emit_message(true, 'qianzhi', 'asked')"),
     ),
@@ -165,7 +154,6 @@ class Store:
     def __init__(self, url: str, order_prefix: str) -> None:
         self._engine = open_engine(url)
         self._order_prefix = order_prefix
-        self._fence = Fence()
 
     @contextmanager
     def transaction(self) -> Iterator["Transaction"]:
@@ -175,7 +163,7 @@ class Store:
         asked.
         """
         with translated(), self._engine.connect() as connection:
-            yield Transaction(connection, self._order_prefix, self._fence)
+            yield Transaction(connection, self._order_prefix)
 
     def rows(self, keys: Sequence[Key]) -> list[Row]:
         """Return the journal's rows of these keys, as far as they exist."""
@@ -190,23 +178,24 @@ class Store:
 class Transaction:
     """One batch's transaction."""
 
-    def __init__(self, connection: Connection, order_prefix: str, fence: "Fence | None" = None) -> None:
+    def __init__(self, connection: Connection, order_prefix: str) -> None:
         self._connection = connection
         self._order_prefix = order_prefix
-        self._fence = fence or Fence()
         self._answers_from_rows = False
 
     def load(self, wanted: Wanted, now_us: int) -> Batch:
         """Load all that a batch may touch; the accounts by number, before what they protect."""
         connection = self._connection
         # Locks that stand for no row come before all that is read, and each kind in an order of its own.
-        closed_through = self._fence.hold(connection, wanted.closing) if wanted.keys else 0
+        fences = hold_fences(connection, wanted.spaces, wanted.closes) if wanted.spaces else {}
         hold_serials(connection, wanted.serials)
         rows = load_rows(connection, wanted.keys)
         orders = [row.order_serial for row in rows if row.order_serial and row.key in wanted.reversals]
         standings = billing_store.load_standings(connection, orders) if orders else []
         subscribers = billing_store.load_subscribers(connection, wanted.phones) if wanted.phones else []
-        house = ledger_store.ensure_accounts(connection, wanted.house, now_us) if wanted.house else {}
+        breaks = load_breaks(connection, break_keys(wanted, fences), wanted.closes, fences)
+        named = house_of(wanted, breaks)
+        house = ledger_store.ensure_accounts(connection, named, now_us) if named else {}
         accounts = set(house.values())
         for subscriber in subscribers:
             accounts |= {subscriber.account, subscriber.arrears}
@@ -219,16 +208,19 @@ class Transaction:
         found = billing_store.load_bills(connection, books, bills) if books or bills else []
         serials = billing_store.take_serials(connection, self._order_prefix, wanted.orders_max)
         totals = load_totals(connection, wanted.days) if wanted.days else []
-        self._answers_from_rows = bool(rows or totals)
+        due = load_due(connection, wanted.due_through) if wanted.due_through else ()
+        self._answers_from_rows = bool(rows or totals or breaks or any(fences.values()))
         billing = Loaded(subscribers, found, standings, house, serials)
-        return Batch(rows, totals, loaded, billing, closed_through)
+        return Batch(rows, totals, loaded, billing, fences, breaks, due)
 
     def save(self, changes: Changes, part: str) -> bool:
         """Write a batch's changes, its totals under `part`; False says that a key was claimed meanwhile:
         decide again.
         """
         sql = STATEMENTS[self._connection.dialect.name]
-        inserts, reversals, totals = changes.journal
+        inserts, reversals, totals = changes.journal[:3]
+        if not save_house(self._connection, changes.journal):
+            return False
         if write(self._connection, sql.add_rows, _dicts(inserts)) < len(inserts):
             return False
         if write(self._connection, sql.mark_reversed, _dicts(reversals)) < len(reversals):
@@ -241,7 +233,7 @@ class Transaction:
             write(self._connection, sql.add_totals, added)
         billing_store.save(self._connection, changes.billing)
         ledger_store.save(self._connection, changes.ledger)
-        if self._answers_from_rows and not (inserts or reversals) and sql.touch is not None:
+        if self._answers_from_rows and not any(changes.journal) and sql.touch is not None:
             # An answer from kept rows waits for the standby as their own commit did, or should have.
             self._connection.execute(sql.touch)
         return True
@@ -251,31 +243,6 @@ class Transaction:
         crashpoint("bridge.before_commit")
         commit(self._connection)
         crashpoint("bridge.after_commit")
-
-
-class Fence:
-    """The last business date that anybody was ever answered as closed (one row, which only rises).
-
-    Whoever takes a new key shares a lock, and whoever answers that a date is closed has it alone while the
-    row rises: so no transaction still takes an original of a date whose query was told "not found".
-    """
-
-    def __init__(self) -> None:
-        self._seen = 0  # as last read: what is closed by then needs no lock of one's own
-
-    def hold(self, connection: Connection, closing: int) -> int:
-        """Return the last closed date, no earlier than `closing`; others' stands until the transaction
-        ends.
-        """
-        sql = STATEMENTS[connection.dialect.name]
-        rising = closing > self._seen
-        lock = sql.take_fence if rising else sql.share_fence
-        if lock is not None:
-            connection.execute(lock)
-        self._seen = int(connection.execute(sql.load_fence).scalar_one())
-        if closing > self._seen:
-            connection.execute(sql.raise_fence, {"closing": closing})
-        return max(closing, self._seen)
 
 
 def hold_serials(connection: Connection, serials: Iterable[tuple[str, str]]) -> None:

@@ -19,8 +19,9 @@ STATE_SCHEMA = "state"
 _APP_UPDATES = {
     "journal": "state, reversal_order, reversal_reply, reversed_us",
     "journal_totals": "approved_count, approved_fen, reversed_count, reversed_fen",
-    "journal_fence": "closed_through",
     "journal_claims": "request, part, since_us",
+    "journal_breaks": "kind, state, bank, bank_number, amount_fen, suspense_fen, noted_us, opened_us, "
+    "changed_us, part, changes",
     "ledger_accounts": "balance_fen, reserved_fen",
     "billing_bills": "paid_by",
 }

@@ -8,11 +8,22 @@ import msgspec
 
 from crm_bridge.remote.contract import Answered, Call, What
 from qianzhi.billing.desk import Job, Outcome
-from qianzhi.domain.requests import Key, Request
+from qianzhi.domain.requests import Key, Kind, Request
 from qianzhi.domain.results import Result
 
 
-class Planner:
+class _NoSuspense:
+    """Where a remote core has the books, what is in suspense is its own affair: here a break is noted."""
+
+    def suspend(self, reference: str, bank_number: str, amount_fen: int) -> int:
+        """Move nothing."""
+        return 0
+
+    def restore(self, reference: str, bank_number: str, amount_fen: int) -> None:
+        """Move nothing back."""
+
+
+class Planner(_NoSuspense):
     """Notes the one call that deciding one request leads to."""
 
     def __init__(self, request: Request) -> None:
@@ -29,8 +40,13 @@ class Planner:
         self.call = Call(What.CREDIT, msgspec.structs.replace(self._request, date_ours=False))
         return Outcome(Result.UNKNOWN)
 
-    def reverse(self, order: str, key: Key, bank_number: str) -> Outcome:
-        """Note the reversal of what stands under `key`, which is the original's whole key."""
+    def reverse(self, order: str, key: Key, bank_number: str, kind: Kind = Kind.REVERSAL) -> Outcome:
+        """Note the reversal of what stands under `key`, which is the original's whole key.
+
+        A core behind HTTP is not asked whether money is unspent, so it voids nothing.
+        """
+        if kind is Kind.VOID:
+            return Outcome(Result.UNSUPPORTED)
         request = msgspec.structs.replace(
             self._request, date=key.date, bank_number=bank_number, date_ours=False
         )
@@ -38,7 +54,7 @@ class Planner:
         return Outcome(Result.UNKNOWN)
 
 
-class Teller:
+class Teller(_NoSuspense):
     """Says what the core said."""
 
     def __init__(self, answer: Answered) -> None:
@@ -53,7 +69,7 @@ class Teller:
         approved = self._answer.result is Result.APPROVED
         return self._outcome(self._answer.order if approved else "")
 
-    def reverse(self, order: str, key: Key, bank_number: str) -> Outcome:
+    def reverse(self, order: str, key: Key, bank_number: str, kind: Kind = Kind.REVERSAL) -> Outcome:
         """Return how the reversal ended; a core that does not name its order leaves it the original's."""
         return self._outcome(self._answer.reversal_order or order)
 

@@ -17,12 +17,12 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 
-from crm_bridge.gateway_checks import key_refusal, refusal
+from crm_bridge.gateway import terms_of
+from crm_bridge.gateway_checks import key_refusal
 from crm_bridge.gateway_errors import CommitUnknownError, RaceError, RetryableError
 from crm_bridge.journal import Row, repeat_of
 from crm_bridge.journal_dates import Calendar
-from crm_bridge.journal_decide import Journal, Terms
-from crm_bridge.journal_totals import day_of
+from crm_bridge.journal_decide import HOUSE_KINDS, Journal, Kept
 from crm_bridge.remote.claims import (
     Claim,
     Claims,
@@ -39,6 +39,7 @@ from crm_bridge.remote.desks import Planner, Teller
 from crm_bridge.remote.store import ClaimStore
 from crm_bridge.remote.waves import named_keys, waves
 from crm_bridge.settings import CoreSettings
+from crm_bridge.wanted import wants
 from qianzhi.domain.requests import Key, Kind, Reply, Request
 from qianzhi.domain.results import Result
 from qianzhi.runtime.crash import crashpoint
@@ -79,8 +80,7 @@ class RemoteGateway:
     ) -> None:
         self._store = ClaimStore(settings.database)
         self._core = core
-        self._terms = Terms(settings.amount_fen_max, settings.keep_days, settings.repeat_hours)
-        self._close_minutes = settings.close_minutes
+        self._terms = terms_of(settings)
         self._zone = zone
         self._part = f"{bridge}/{lane}"
         self._alarms: list[Alarm] = []
@@ -110,12 +110,11 @@ class RemoteGateway:
 
     def quarantine(self, request: Request, now: Now) -> Reply:
         """Block the key of a request that fails even alone; one whose outcome is open is asked for first."""
-        keys = named_keys(request, self._calendar(now).beside)
-        ours = [(request.space, request.serial)] if len(keys) > 1 else []
+        wanted = wants([request], self._calendar(now), self._part, quarantine=True)
         for _ in range(RACES_MAX):
             with self._store.transaction() as transaction:
-                loaded = transaction.load(keys, ours=ours)
-                journal = self._journal(loaded.rows, Planner(request), now)
+                loaded = transaction.load(wanted)
+                journal = self._journal(loaded.kept, Planner(request), now)
                 if not loaded.claims:
                     reply = journal.quarantine(request)
                     changes = journal.changes()
@@ -186,24 +185,21 @@ class RemoteGateway:
         first.  Nothing is written while a claim has to be asked for.
         """
         calendar = self._calendar(now)
-        named = [named_keys(request, calendar.beside) for request in requests]
-        keys = [key for keys in named for key in keys]
-        ours = [(one.space, one.serial) for one, keys in zip(requests, named, strict=True) if len(keys) > 1]
-        days = [day_of(one) for one in requests if one.kind is Kind.TOTALS and refusal(one) is None]
+        named = [_settled_first(request, calendar) for request in requests]
+        asked_about = {key for keys in named for key in keys} - unknown
         forward = self._core.ready
         plan = _Plan([], {}, {})
         here: list[int] = []
         with self._store.transaction() as transaction:
-            closing = calendar.latest_closed({key.date for key in keys})
-            loaded = transaction.load(keys, days, ours, closing)
-            calendar.close_through(loaded.closed_through)
-            plan.unsettled.extend(claim for claim in loaded.claims if claim.key not in unknown)
+            kept, open_claims = transaction.load(wants(requests, calendar, self._part))
+            plan.unsettled.extend(claim for claim in open_claims if claim.key in asked_about)
             if plan.unsettled:
                 return plan
-            rows = {row.key: row for row in loaded.rows}
+            rows = {row.key: row for row in kept.rows}
             asked = [one if forward else not_forwarded(one) for one in requests]
             for place, request in enumerate(asked):
-                call = self._call(request, [rows[key] for key in named[place] if key in rows], calendar, now)
+                mine = [rows[key] for key in named[place] if key in rows]
+                call = self._call(request, kept._replace(rows=mine), now)
                 if unknown.intersection(named[place]):
                     plan.replies[place] = Reply(Result.UNKNOWN)
                 elif call is None:
@@ -214,9 +210,11 @@ class RemoteGateway:
                     # Neither did anything happen nor will it: what stands, stands.
                     owed = call.what is What.OWED
                     plan.replies[place] = Reply(Result.UNAVAILABLE if owed else Result.UNKNOWN)
-            desk = Planner(asked[0])
-            journal = Journal(loaded.rows, loaded.totals, desk, calendar, self._terms, now, self._part)
+            journal = self._journal(kept, Planner(asked[0]), now)
             plan.replies.update(zip(here, journal.decide([asked[place] for place in here]), strict=True))
+            journal.note_refunds(
+                [one.request.key for one in plan.calls.values() if one.what is What.REVERSAL]
+            )
             changes = journal.changes()
             claims = claims_for(changes, plan.calls.values())
             if not transaction.save(changes, claims, self._part, now.wall_us):
@@ -225,13 +223,13 @@ class RemoteGateway:
             transaction.commit()
         return plan
 
-    def _call(self, request: Request, rows: list[Row], calendar: Calendar, now: Now) -> Call | None:
+    def _call(self, request: Request, kept: Kept, now: Now) -> Call | None:
         """Return the call that a request needs, None when the journal can answer it."""
         planner = Planner(request)
-        Journal(rows, (), planner, calendar, self._terms, now, self._part).decide([request])
+        self._journal(kept, planner, now).decide([request])
         call = planner.call
         if call is not None and call.what is What.REVERSAL:
-            row = next(row for row in rows if row.key == call.request.key)
+            row = next(row for row in kept.rows if row.key == call.request.key)
             request = msgspec.structs.replace(call.request, amount_fen=row.amount_fen, phone=row.phone)
             return Call(call.what, request)
         return call
@@ -269,7 +267,7 @@ class RemoteGateway:
         keys = [one.call.request.key for one in results if one.call.what is not What.OWED]
         for _ in range(RACES_MAX):
             with self._store.transaction() as transaction:
-                telling = Telling(transaction.load(keys).rows, self._journal)
+                telling = Telling(transaction.load_rows(keys), self._telling)
                 replies = [telling.tell(one) for one in results]
                 self._alarms += telling.alarms
                 if not telling.closed:
@@ -306,12 +304,26 @@ class RemoteGateway:
                 }
                 self._alarms.append(Alarm("core_totals_differ", fields))
 
-    def _journal(self, rows: Iterable[Row], desk: Planner | Teller, now: Now) -> Journal:
-        """Return the journal's working copy over these rows, as at a time."""
-        return Journal(rows, (), desk, self._calendar(now), self._terms, now, self._part)
+    def _journal(self, kept: Kept, desk: Planner | Teller, now: Now) -> Journal:
+        """Return the journal's working copy of what was loaded, as at a time."""
+        return Journal(kept, desk, self._calendar(now), self._terms, now, self._part)
+
+    def _telling(self, rows: Iterable[Row], desk: Planner | Teller, now: Now) -> Journal:
+        """Return the journal that takes an outcome.
+
+        Without fences: a date was open when the call was intended, and none is closed while it is.
+        """
+        return self._journal(Kept(rows), desk, now)
 
     def _calendar(self, now: Now) -> Calendar:
-        return Calendar(now, self._zone, self._close_minutes)
+        return Calendar(now, self._zone)
+
+
+def _settled_first(request: Request, calendar: Calendar) -> list[Key]:
+    """Return the keys whose open outcomes have to be learnt before a request is decided; what the house
+    notes of a key waits for none.
+    """
+    return [] if request.kind in HOUSE_KINDS else named_keys(request, calendar.beside)
 
 
 def _broke_off(one: Ended) -> bool:

@@ -16,9 +16,9 @@ from crm_bridge.database.store import open_engine, reading, translated
 from crm_bridge.gateway_errors import StoreError
 from crm_bridge.journal import Row
 from crm_bridge.journal_decide import Changes as JournalChanges
-from crm_bridge.journal_totals import Day, Totals
+from crm_bridge.journal_decide import Kept
 from crm_bridge.remote.claims import Claim, Claims
-from crm_bridge.store import Changes, Fence, Transaction, Wanted, load_rows
+from crm_bridge.store import Changes, Transaction, Wanted, load_rows
 from qianzhi.billing.desk import Changes as BillingChanges
 from qianzhi.domain.requests import Key, Request
 from qianzhi.ledger.entries import Changes as LedgerChanges
@@ -28,16 +28,20 @@ _REQUEST = msgspec.msgpack.Decoder(Request)
 
 
 class Loaded(NamedTuple):
-    """What stands about some keys: rows, open claims, the totals of some days, the last closed date."""
+    """What stands about the keys of a list: in the journal, and as open claims."""
 
-    rows: list[Row]
+    kept: Kept
     claims: list[Claim]
-    totals: list[tuple[Day, Totals]]
-    closed_through: int
+
+    @property
+    def rows(self) -> list[Row]:
+        """The journal's rows."""
+        return list(self.kept.rows)
 
 
 class _Statements(NamedTuple):
     load: TextClause
+    count_open: TextClause
     add: TextClause
     reopen: TextClause
     close: TextClause
@@ -53,6 +57,11 @@ _STATEMENTS = {
             """SELECT c.request, c.part, c.since_us FROM json_each(:keys) w CROSS JOIN journal_claims c
             ON c.space = w.value ->> 0 AND c.business_date = w.value ->> 1 AND c.serial = w.value ->> 2
             WHERE c.request IS NOT NULL"""
+        ),
+        count_open=text(
+            """SELECT c.space, c.business_date, count(*) FROM json_each(:closes) w CROSS JOIN journal_claims c
+            ON c.space = w.value ->> 0 AND c.business_date <= w.value ->> 1 WHERE c.request IS NOT NULL
+            GROUP BY c.space, c.business_date"""
         ),
         add=text(
             f"""INSERT INTO journal_claims ({_COLUMNS}) VALUES ({", ".join(f":{name}" for name in _ROW)})
@@ -73,6 +82,11 @@ _STATEMENTS = {
             CAST(:keys1 AS bigint[]), CAST(:keys2 AS text[])) w (space, business_date, serial)
             JOIN journal_claims c ON c.space = w.space AND c.business_date = w.business_date AND
             c.serial = w.serial WHERE c.request IS NOT NULL"""
+        ),
+        count_open=text(
+            """SELECT c.space, c.business_date, count(*) FROM unnest(CAST(:closes0 AS text[]),
+            CAST(:closes1 AS bigint[])) w (space, until) JOIN journal_claims c ON c.space = w.space AND
+            c.business_date <= w.until WHERE c.request IS NOT NULL GROUP BY c.space, c.business_date"""
         ),
         add=text(
             inserting("journal_claims", _ROW) + " ON CONFLICT (space, business_date, serial) DO NOTHING"
@@ -96,13 +110,12 @@ class ClaimStore:
 
     def __init__(self, url: str) -> None:
         self._engine = open_engine(url)
-        self._fence = Fence()
 
     @contextmanager
     def transaction(self) -> Iterator["ClaimTransaction"]:
         """Open a writing transaction, rolled back unless it was committed; raises as `store.Store` does."""
         with translated(), self._engine.connect() as connection:
-            yield ClaimTransaction(connection, self._fence)
+            yield ClaimTransaction(connection)
 
     def rows(self, keys: Sequence[Key]) -> list[Row]:
         """Return the journal's rows of these keys, as far as they exist."""
@@ -130,32 +143,34 @@ class ClaimStore:
 class ClaimTransaction:
     """One transaction over rows and claims."""
 
-    def __init__(self, connection: Connection, fence: Fence) -> None:
+    def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._books = Transaction(connection, "", fence)
+        self._books = Transaction(connection, "")
         self._sql = _STATEMENTS[connection.dialect.name]
 
-    def load(
-        self,
-        keys: Iterable[Key],
-        days: Iterable[Day] = (),
-        ours: Iterable[tuple[str, str]] = (),
-        closing: int = 0,
-    ) -> Loaded:
-        """Load what stands about keys and days; `ours` and `closing` are those of `batch.Wanted`.
+    def load(self, wanted: Wanted) -> Loaded:
+        """Load what a list names in the journal; nothing of it is in books of ours.
 
         Rows before claims, so that what was settled in between shows as a claim that is taken, and not as a
         key that nobody has seen.
         """
-        keys = sorted(set(keys))
-        nothing: frozenset[Any] = frozenset()
-        wanted = Wanted(keys, nothing, nothing, nothing, [], 0, sorted(set(days)), sorted(set(ours)), closing)
-        found = self._books.load(wanted, 0)
+        found = self._books.load(_without_books(wanted), 0)
         claims: list[Claim] = []
-        if keys:
-            given = listed(self._connection, "keys", keys, 3)
+        if wanted.keys:
+            given = listed(self._connection, "keys", wanted.keys, 3)
             claims = _claims(self._connection.execute(self._sql.load, given))
-        return Loaded(found.rows, claims, found.totals, found.closed_through)
+        unsettled: dict[tuple[str, int], int] = {}
+        if wanted.closes:
+            given = listed(self._connection, "closes", wanted.closes, 2)
+            rows = self._connection.execute(self._sql.count_open, given)
+            unsettled = {(row[0], row[1]): int(row[2]) for row in rows}
+        return Loaded(
+            Kept(found.rows, found.totals, found.fences, found.breaks, found.due, unsettled), claims
+        )
+
+    def load_rows(self, keys: Iterable[Key]) -> list[Row]:
+        """Return the journal's rows of these keys, as far as they exist."""
+        return load_rows(self._connection, sorted(set(keys)))
 
     def save(self, changes: JournalChanges, claims: Claims, part: str, now_us: int) -> bool:
         """Write both; False says that somebody else had a key first: look again."""
@@ -173,6 +188,15 @@ class ClaimTransaction:
     def commit(self) -> None:
         """Make it durable; raises CommitUnknownError when it cannot be said whether it is."""
         self._books.commit()
+
+
+def _without_books(wanted: Wanted) -> Wanted:
+    """Leave out what only a core of ours has: the remote one's work orders are none of our books'."""
+    nothing: frozenset[Any] = frozenset()
+    breaks = wanted.breaks | wanted.reversals
+    return wanted._replace(
+        reversals=nothing, phones=nothing, bills=nothing, house=[], orders_max=0, breaks=breaks
+    )
 
 
 def open_claims(url: str) -> int:

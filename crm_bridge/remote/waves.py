@@ -1,7 +1,8 @@
 """How a list is cut so that its calls may go side by side: what touches one key or phone goes in turn.  Pure.
 
 A wave holds no two requests about one key (the days beside it too, where the date is ours) and none about
-one phone.  A question about totals goes behind all that stands before it, and before all that stands behind.
+one phone.  A question about totals, and the close of a date, goes behind all that stands before it, and
+before all that stands behind.
 """
 
 from collections.abc import Callable, Hashable, Iterator, Sequence
@@ -22,6 +23,9 @@ def waves(requests: Sequence[Request], beside: Beside) -> list[list[int]]:
         level = max([floor, *(levels[name] + 1 for name in names if name in levels)])
         if request.kind is Kind.TOTALS and top:
             floor = level = top
+        if request.kind is Kind.CLOSE:  # a wave of its own: what it closes is open before and closed behind
+            level = top
+            floor = top = level + 1
         for name in names:
             levels[name] = level
         if names:

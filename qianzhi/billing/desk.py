@@ -10,7 +10,17 @@ from typing import NamedTuple
 
 from qianzhi.billing.bills import MonthBill, Tariff, quote
 from qianzhi.billing.books import PhoneState, Subscriber
-from qianzhi.billing.orders import CLEARING, LATE_FEES, RECEIVABLE, UNDO, Code, Order, Standing, WriteOff
+from qianzhi.billing.orders import (
+    CLEARING,
+    LATE_FEES,
+    RECEIVABLE,
+    SUSPENSE,
+    UNDO,
+    Code,
+    Order,
+    Standing,
+    WriteOff,
+)
 from qianzhi.domain.requests import Bill, Key, Kind
 from qianzhi.domain.results import Result
 from qianzhi.ledger.entries import Leg, Name
@@ -110,11 +120,11 @@ class Desk:
             return self._pay(job, subscriber)
         return self._recharge(job, subscriber)
 
-    def reverse(self, original: str, key: Key, bank_number: str) -> Outcome:
+    def reverse(self, original: str, key: Key, bank_number: str, kind: Kind = Kind.REVERSAL) -> Outcome:
         """Undo exactly what an order did: bills open again, late fees go back, the money to clearing.
 
         What the book is short of goes to its arrears (money rule 10): a reversal is never refused for lack
-        of money.
+        of money.  A VOID is: it leaves no arrears.
         """
         standing = self._standings[original]
         legs = [
@@ -122,6 +132,8 @@ class Desk:
         ]
         drain = sum(_effect_fen(leg, standing.account) for leg in legs)
         shortage = max(0, -drain - max(0, self._sheet.free_fen(standing.account)))
+        if shortage and kind is Kind.VOID:
+            return Outcome(Result.SPENT)
         if shortage:
             legs.insert(0, Leg(standing.arrears, standing.account, shortage, Code.SHORTAGE))
         serial = next(self._serials)
@@ -133,7 +145,7 @@ class Desk:
         self._changes.orders.append(
             Order(
                 serial,
-                Kind.REVERSAL,
+                kind,
                 key,
                 standing.phone,
                 standing.book,
@@ -145,6 +157,16 @@ class Desk:
         )
         balance = self._balance_fen(standing.account, standing.arrears)
         return Outcome(Result.APPROVED, serial, standing.amount_fen, balance, shortage_fen=shortage)
+
+    def suspend(self, reference: str, bank_number: str, amount_fen: int) -> int:
+        """Move what a bank may owe us from its clearing to suspense; return how much stands there by that."""
+        self._post(reference, [self._suspense_leg(bank_number, amount_fen)])
+        return amount_fen
+
+    def restore(self, reference: str, bank_number: str, amount_fen: int) -> None:
+        """Move it back, because it is settled."""
+        leg = self._suspense_leg(bank_number, amount_fen)
+        self._post(reference, [Leg(leg.credit, leg.debit, amount_fen, UNDO + Code.SUSPENSE)])
 
     def changes(self) -> Changes:
         """Return all that is to be written; a bill that was paid and reopened in one batch is not touched."""
@@ -218,6 +240,11 @@ class Desk:
     def _credit_leg(self, job: Job, subscriber: Subscriber) -> Leg:
         clearing = self._house[Name(CLEARING, job.bank_number, self._part)]
         return Leg(clearing, subscriber.account, job.amount_fen, Code.CREDIT)
+
+    def _suspense_leg(self, bank_number: str, amount_fen: int) -> Leg:
+        clearing = self._house[Name(CLEARING, bank_number, self._part)]
+        suspense = self._house[Name(SUSPENSE, bank_number, self._part)]
+        return Leg(clearing, suspense, amount_fen, Code.SUSPENSE)
 
     def _bill_legs(self, bill: Bill, account: int) -> list[Leg]:
         receivable = self._house[Name(RECEIVABLE, "", self._part)]

@@ -12,6 +12,7 @@ CLEARING = "clearing"  # what a bank owes us; no limit
 RECEIVABLE = "receivable"  # what subscribers owe us by their bills; no limit
 LATE_FEES = "late-fees"  # income
 REVENUE = "revenue"  # income, credited when bills are posted
+SUSPENSE = "suspense"  # what a bank may owe, until somebody knows; no limit
 OPENING = "opening"  # against which the books' first balances stand
 BOOK = "book"  # a subscriber's prepaid money; never below zero
 ARREARS = "arrears"  # what a book is short of after reversals; no limit
@@ -27,6 +28,7 @@ class Code(IntEnum):
     SHORTAGE = 5  # arrears → book: a reversal found too little in the book
     OPENING = 6  # opening → book
     BILLED = 7  # receivable → revenue
+    SUSPENSE = 8  # clearing → suspense: a break that nobody could settle in its time
 
 
 UNDO = 100

@@ -1,0 +1,108 @@
+"""When a bridge asks its core to close business dates: the timer of `[core] day_closes`.  Pure.
+
+    asleep ──the hour has come, or we have just begun──▶ asks which dates are due
+    asks   ──some are──▶ one CLOSE for each space, its oldest date first ──all answered──▶ asks again
+    asks   ──none is, or all that are were refused just now──▶ asleep
+
+Every bridge does so, also when it starts long after the hour: a date that is closed already is none that is
+due.  The clock decides only when to ask; what is closed is what stands in the core's database.
+"""
+
+from datetime import tzinfo
+
+from crm_bridge.journal_fences import EVERY_SPACE, HOUSE_SERIAL, Due
+from qianzhi.domain.dates import business_date, closes_us, shift
+from qianzhi.domain.requests import Key, Kind, Reply, Request
+from qianzhi.domain.results import Result
+from qianzhi.runtime.effects import Alarm
+from qianzhi.runtime.now import SECOND_US, Now
+
+TIMER = "timer"  # who has closed a date, where no operator has
+AGAIN_SECONDS = 60  # until a date that could not be closed is tried again
+LOOK_SECONDS = 600  # the wall clock may be set meanwhile
+
+
+class Closer:
+    """One bridge's timer; it has at most one round under way."""
+
+    def __init__(self, zone: tzinfo, close_minutes: int) -> None:
+        """`close_minutes` after midnight of the next day a business date is to be closed."""
+        self._zone = zone
+        self._close_minutes = close_minutes
+        self._waiting: dict[Key, Request] = {}
+        self._closed = 0  # of this round
+        self._refused: set[Due] = set()  # of this sweep
+        self._told: set[Due] = set()  # refusals that were alarmed
+        self._done_through = 0
+        self.deadline: int | None = 0
+
+    def on_time(self, now: Now) -> list[Request]:
+        """Return what is to be asked now; the next deadline is set either way."""
+        if self._waiting or self.deadline is None or now.mono_us < self.deadline:
+            return []
+        through = self._due_through(now)
+        if through <= self._done_through:
+            self._sleep(now)
+            return []
+        self.deadline = None
+        return [self._ask(Key(EVERY_SPACE, through, HOUSE_SERIAL))]
+
+    def on_answer(self, request: Request, reply: Reply | None, now: Now) -> tuple[list[Request], list[Alarm]]:
+        """Take the answer to one of our requests, None where it got none; return what to ask next."""
+        if self._waiting.pop(request.key, None) is None:
+            return [], []
+        if request.space == EVERY_SPACE:
+            return self._listed(request.date, reply, now)
+        alarms = self._noted(Due(request.space, request.date), reply)
+        if self._waiting:
+            return [], alarms
+        if self._closed:
+            return [self._ask(Key(EVERY_SPACE, self._due_through(now), HOUSE_SERIAL))], alarms
+        return self._rest(now), alarms
+
+    def _listed(self, through: int, reply: Reply | None, now: Now) -> tuple[list[Request], list[Alarm]]:
+        if reply is None or reply.result is not Result.APPROVED:
+            return self._rest(now), []
+        due = [Due.parse(line) for line in reply.name.split("\n") if line]
+        due = [one for one in due if one not in self._refused]
+        self._closed = 0
+        if due:
+            return [self._ask(Key(one.space, one.date, HOUSE_SERIAL)) for one in due], []
+        if not self._refused:
+            self._done_through = through
+            self._sleep(now)
+            return [], []
+        return self._rest(now), []
+
+    def _noted(self, due: Due, reply: Reply | None) -> list[Alarm]:
+        if reply is not None and reply.result is Result.APPROVED:
+            self._closed += 1
+            self._told.discard(due)
+            return []
+        self._refused.add(due)
+        if reply is None or due in self._told:
+            return []
+        self._told.add(due)
+        fields = {"space": due.space, "date": due.date, "why": reply.result.name, "open": reply.count}
+        return [Alarm("day_not_closed", fields)]
+
+    def _ask(self, key: Key) -> Request:
+        request = Request(Kind.CLOSE, *key, "", "", reason=TIMER)
+        self._waiting[key] = request
+        return request
+
+    def _rest(self, now: Now) -> list[Request]:
+        """Try again soon: something is due that could not be closed."""
+        self._refused.clear()
+        self.deadline = now.mono_us + AGAIN_SECONDS * SECOND_US
+        return []
+
+    def _sleep(self, now: Now) -> None:
+        """Wake when the next date is due."""
+        next_us = closes_us(shift(self._due_through(now), 1), self._close_minutes, self._zone) - now.wall_us
+        self.deadline = now.mono_us + min(max(next_us, 0), LOOK_SECONDS * SECOND_US)
+
+    def _due_through(self, now: Now) -> int:
+        """Return the latest business date whose hour to be closed has come."""
+        date = shift(business_date(now.wall_us, self._zone), -1)
+        return date if closes_us(date, self._close_minutes, self._zone) <= now.wall_us else shift(date, -1)

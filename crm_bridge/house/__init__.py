@@ -1,0 +1,1 @@
+"""What the house keeps beside its journal: fences and breaks."""
