@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from frontends.outward import Outward
+from frontends.outward_none import NoOutward, Way
 from frontends.processor import Processor
 from frontends.seal import Seal
 from frontends.session import Exchanged, Line, Session
@@ -20,6 +22,8 @@ from qianzhi.runtime.now import Now
 
 if TYPE_CHECKING:
     from frontends.profile import Profile  # it reads files; its shape alone is used here
+
+OFFERS = 1 << 60  # numbers of offers of late answers begin here, far from the hop's, on the same connections
 
 
 def make_processor(
@@ -42,7 +46,10 @@ def make_processor(
     author = f"{name}-{now.wall_us // 1_000:x}"
     line = Line(profile.name, profile.session, profile.mapping, seal, author)
     session = Session(line, exchanged, Serials(profile.name, saved.leased_until), saved)
-    return Processor(profile, session, seal, hop, author)
+    outward: Way = NoOutward()
+    if profile.outward is not None:
+        outward = Outward(profile, profile.outward, session, seal, OFFERS + now.wall_us)
+    return Processor(profile, session, seal, hop, author, outward)
 
 
 def _exchanged(profile: "Profile", master: bytes, saved: Saved, now: Now) -> Exchanged | None:

@@ -69,6 +69,7 @@ def make_link(
     on_events: Callable[[list[tuple[str, LinkEvent]]], None],
 ) -> Link:
     """Return the front's end of link, which dials nobody yet."""
-    hello = Hello(name, "front", banks=(profile.name,), numbers=tuple(profile.numbers))
+    outward = (profile.outward.terms,) if profile.outward is not None else ()
+    hello = Hello(name, "front", banks=(profile.name,), numbers=tuple(profile.numbers), outward=outward)
     tls = protection_of(site, site.link.tls)
     return Link(lambda: hello, key, on_events, reactor=install_reactor(), limits=site.link, tls=tls)

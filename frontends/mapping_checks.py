@@ -28,6 +28,8 @@ TAKEN = {  # field of the domain's request: transforms that can read it
     "count": NUMBERS,
     "reversed_count": NUMBERS,
     "reversed_fen": AMOUNTS,
+    "stamp_us": frozenset({"stamp"}),
+    "reason": TEXTS,
 }
 SHOWN = TEXTS | {"tail", "head"}
 GIVEN = {  # source of an answer's row: transforms that can write it
@@ -65,7 +67,12 @@ DEMANDS = {
     "status": {"serial"},
     "reversal": {"serial"},
     "totals": {"serial", "date", "count", "amount_fen"},
+    "charge": {"serial", "date", "phone", "amount_fen"},
+    "charge_reversal": {"serial", "date", "amount_fen"},
+    "charge_refund": {"serial", "date", "amount_fen"},
+    "advice": {"serial", "date"},
 }
+ABOUT = frozenset({"status", "reversal", "charge_reversal", "charge_refund", "advice"})  # an original
 
 ORDER_CHARS = 12  # a work order's number, as the core makes it
 
@@ -160,7 +167,7 @@ def _transaction_findings(tables: MappingTables) -> Iterator[Finding]:
         for field in sorted(DEMANDS[rows.kind] - set(taken)):
             yield f"{at}.take", f"no {field}", f"a row for {field}, which this kind needs"
         yield from _serial_findings(name, taken)
-        if rows.kind in {"status", "reversal"} and "own_serial" not in taken:
+        if rows.kind in ABOUT and "own_serial" not in taken:
             yield f"{at}.take", "no own_serial", "a row for the message's own serial beside its original's"
         if not rows.when:
             yield f"{at}.when", "an empty table", "what the message says to be this transaction"

@@ -57,7 +57,9 @@ class Transaction:
         self.date = row_of("date", str(take.pop("date"))) if "date" in take else None
         self.rows = [row_of(field, str(text)) for field, text in take.items()]
         self._readers: list[Row | SerialRow] = [self.serial, *([self.date] if self.date else []), *self.rows]
-        read = {row.path: row.field for row in self._readers}
+        read = {
+            row.path: row.field for row in self._readers if isinstance(row, SerialRow) or row.transform.read
+        }
         needs = dict.fromkeys([*tables.request.need, *rows.need])
         self._needed_fields = [(path, read[path]) for path in needs if path in read]
         self._needed_paths = [

@@ -19,19 +19,21 @@ from frontends.front import FRAMES, MAIN_QUEUE, Frame, Outbox
 from frontends.held import Held, Look
 from frontends.limits import share
 from frontends.mapping import Refusal, Sort
-from frontends.mapping_rows import Message, getter
+from frontends.mapping_rows import Message
+from frontends.outward_none import Way
 from frontends.processor_gate import Gate
+from frontends.processor_line import LineMessages
 from frontends.processor_outcomes import Outcomes, Turn
 from frontends.replies import Replies, kind_name
 from frontends.seal import Seal
-from frontends.session import NEED_SIGN_ON, Asked, Session
+from frontends.session import Session
 from frontends.session_rows import Saved
 from qianzhi.domain.requests import PRIORITY_KINDS, Kind, Reply, Request
 from qianzhi.domain.results import Result
 from qianzhi.link.events import Hello
 from qianzhi.link.hop import Hop
-from qianzhi.link.messages import Answer, Envelope, Status
-from qianzhi.runtime.effects import Effects, Pause, Send
+from qianzhi.link.messages import Answer, Envelope
+from qianzhi.runtime.effects import Effects, Pause
 from qianzhi.runtime.now import Now
 from qianzhi.wire.errors import MacError, RemoteProtocolError
 
@@ -44,7 +46,9 @@ JOINED_MAX = 16  # repeats that wait for one answer; further ones hear nothing, 
 class Processor:
     """The core of one front-end daemon; `trace_prefix` makes its traces unlike those of every other run."""
 
-    def __init__(self, profile: "Profile", session: Session, seal: Seal, hop: Hop, trace_prefix: str) -> None:
+    def __init__(
+        self, profile: "Profile", session: Session, seal: Seal, hop: Hop, trace_prefix: str, outward: Way
+    ) -> None:
         self._profile = profile
         self._bank = profile.name
         self._session = session
@@ -56,8 +60,8 @@ class Processor:
         self._gate = Gate(profile)
         self._held = Held(shared=profile.shares_rows)
         self._queued = profile.transport.redelivers
-        management = profile.table.management.items()
-        self._needs = {name: [getter(path) for path in rows.need] for name, rows in management}
+        self._line = LineMessages(profile, session, seal, self._replies, self._held, self._trace)
+        self._outward = outward
         self._trace_prefix = trace_prefix
         self._traces = 0
         self._paused = False
@@ -68,13 +72,13 @@ class Processor:
     @property
     def deadline(self) -> int | None:
         """When `on_time` is wanted next (monotonic), or None."""
-        times = [self._hop.deadline, self._flights.deadline, self._session.deadline, self._held.deadline]
-        return min((time for time in times if time is not None), default=None)
+        cores = (self._hop, self._flights, self._session, self._held, self._outward)
+        return min((time for core in cores if (time := core.deadline) is not None), default=None)
 
     @property
     def idle(self) -> bool:
         """Whether nothing is in flight, so that a draining front may end."""
-        return not len(self._flights) and not self._held
+        return not len(self._flights) and not self._held and self._outward.idle
 
     @property
     def random_wanted(self) -> int:
@@ -104,6 +108,7 @@ class Processor:
             "draining": self._draining,
             "closed": self._gate.closed(now),
             "nodes": peers,
+            **self._outward.status(now),
             **self._session.status(now),
         }
 
@@ -114,6 +119,7 @@ class Processor:
         out = Outbox(self._bank)
         out.note("connected", now.wall_us, conn=str(source), peer=peer)
         self._session.on_connected(source, now, out)
+        self._outward.on_connected(source, now, out)
         return out.effects()
 
     def on_closed(self, source: Hashable, reason: str, now: Now) -> Effects:
@@ -122,6 +128,7 @@ class Processor:
         out.note("closed", now.wall_us, conn=str(source), reason=reason)
         self._session.on_closed(source)
         self._flights.leave(source)
+        self._outward.on_closed(source, now, out)
         return out.effects()
 
     def on_frames(self, items: list[Frame], now: Now) -> Effects:
@@ -148,10 +155,12 @@ class Processor:
         effects = self._hop.on_peer_up(peer, now, hello.window)
         if hello.draining:
             effects += self._hop.on_peer_draining(peer, True, now)
+        self._outward.on_peer_up(peer, now)
         return self._after(effects, now)
 
     def on_peer_down(self, peer: str, reason: str, now: Now) -> Effects:
         """Give up a node; what it held goes to its partner, once."""
+        self._outward.on_peer_down(peer)
         return self._after(self._hop.on_peer_down(peer, now), now)
 
     def on_peer_draining(self, peer: str, draining: bool, now: Now) -> Effects:
@@ -160,25 +169,30 @@ class Processor:
 
     def on_answers(self, peer: str, items: list[Answer], now: Now) -> Effects:
         """Take a node's answers."""
-        return self._after(self._hop.on_answers(peer, items, now), now)
+        turn = self._turn(now)
+        items = self._outward.on_answers(peer, items, now, turn.out)
+        turn.out.extend(self._hop.on_answers(peer, items, now))
+        return self._carry_on(turn)
 
     def on_requests(self, peer: str, items: list[Envelope], now: Now) -> Effects:
-        """Refuse what the house asks of the bank: this profile has no such transaction."""
-        return [Send(("peer", peer), [Answer(item.id, Status.NO_ROUTE) for item in items])]
+        """Ask the bank what the house asks of it; an answer of this list says what was not sent."""
+        turn = self._turn(now)
+        self._outward.on_requests(peer, items, now, turn.out)
+        return self._carry_on(turn)
 
     # Time, storage, drain
 
     def on_stored(self, token: int, now: Now) -> Effects:
         """Go on with what waited for stored rows."""
-        return self._for_line(partial(self._session.on_stored, token, now))
+        return self._for_line(partial(self._session.on_stored, token, now), now)
 
     def on_conflict(self, token: int, saved: Saved, now: Now) -> Effects:
         """Decide anew what another instance's write has made void."""
-        return self._for_line(partial(self._session.on_conflict, token, saved, now))
+        return self._for_line(partial(self._session.on_conflict, token, saved, now), now)
 
     def on_looked(self, saved: Saved, now: Now) -> Effects:
         """Take up rows that another instance has changed."""
-        return self._for_line(partial(self._session.on_read, saved, now))
+        return self._for_line(partial(self._session.on_read, saved, now), now)
 
     def on_loaded(self, saved: Saved, now: Now) -> Effects:
         """Take up the rows that were asked for, and judge again the frames that waited for them."""
@@ -191,12 +205,13 @@ class Processor:
     def on_store_trouble(self, why: str, now: Now) -> Effects:
         """Go on without the store: `why` says what is wrong with it, empty that it serves again."""
         self._held.blind = bool(why)
-        return self._for_line(partial(self._session.on_trouble, why)) + self.on_time(now)
+        return self._for_line(partial(self._session.on_trouble, why), now) + self.on_time(now)
 
     def on_time(self, now: Now) -> Effects:
         """Do what is due: ends of budgets, held requests, echoes and keys."""
         turn = self._turn(now)
         self._session.on_time(now, turn.out)
+        self._outward.on_time(now, turn.out)
         for frame in self._held.take_late(now):
             self._take(frame, turn, Look.BLIND)
         turn.out.extend(self._hop.on_time(now))
@@ -212,6 +227,7 @@ class Processor:
         """Take nothing new, or take it again; reversals and status queries are always served."""
         turn = self._turn(now)
         self._draining = draining
+        self._outward.drain(draining)
         turn.out.note("draining" if draining else "undrained", now.wall_us)
         return self._carry_on(turn)
 
@@ -232,32 +248,12 @@ class Processor:
         if sort is Sort.REJECTED:
             return self._replies.rejected(source, message, now, out)
         if sort is Sort.ANSWER:
-            self._session.on_answer(source, message, now, out)
+            if not self._outward.on_answer(frame, message, now, out):
+                self._session.on_answer(source, message, now, out)
             return self._replies.dismiss(source, out)
         if sort is Sort.MANAGEMENT:
-            return self._manage(frame, message, turn, look)
+            return self._line.take(frame, message, turn, look)
         return self._ask(frame, message, turn, look)
-
-    def _manage(self, frame: Frame, message: Message, turn: Turn, look: Look) -> None:
-        """Judge a message about the line: its MAC where the profile wants one, then its content."""
-        name, now, out = self._profile.mapping.management_of(message), turn.now, turn.out
-        arrival = Arrival(frame.source, message, None, None, now.mono_us)
-        try:
-            mac_key = self._seal.verify(message, frame.body, now)
-        except MacError:
-            why = self._held.judge(frame, Result.BAD_MAC, look, now, out)
-            if why is not None:
-                self._replies.tell(arrival, Reply(why), "", self._trace(), now, out)
-            return self._session.on_bad_mac(frame.source, now, out) if why is Result.BAD_MAC else None
-        early = name in NEED_SIGN_ON and not self._session.admits
-        if early and self._held.judge(frame, Result.NOT_SIGNED_ON, look, now, out) is None:
-            return None
-        if mac_key is not None:
-            self._session.on_good_mac(mac_key, now, out)
-        if any(get(message) is None for get in self._needs[name]):
-            arrival = arrival._replace(mac_key=mac_key)
-            return self._replies.tell(arrival, Reply(Result.FORMAT), "", self._trace(), now, out)
-        return self._session.on_management(name, Asked(frame.source, message, mac_key), now, out)
 
     def _ask(self, frame: Frame, message: Message, turn: Turn, look: Look) -> None:
         """Judge a message that asks for something, in the order: signed on, MAC, content."""
@@ -367,9 +363,10 @@ class Processor:
 
     # Small things
 
-    def _for_line(self, work: Callable[[Outbox], None]) -> Effects:
+    def _for_line(self, work: Callable[[Outbox], None], now: Now) -> Effects:
         out = Outbox(self._bank)
         work(out)
+        self._outward.tell(now, out)
         return out.effects()
 
     def _turn(self, now: Now) -> Turn:
@@ -381,6 +378,7 @@ class Processor:
         return self._carry_on(turn)
 
     def _carry_on(self, turn: Turn) -> Effects:
+        self._outward.tell(turn.now, turn.out)
         effects = self._outcomes.carry_on(turn)
         return effects + self._pause() if self._queued else effects
 

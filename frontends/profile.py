@@ -19,6 +19,7 @@ from frontends.hours import Hours
 from frontends.limits import Limits
 from frontends.mapping import Content, Mapping, Refusal
 from frontends.mapping_rows import Matcher, Message, matcher_of
+from frontends.outward_mapping import OutwardMapping, space_of
 from frontends.profile_checks import cross_problems, mapping_tables, profile_problems
 from frontends.profile_rehearsal import rehearse
 from frontends.profile_tables import BankTable, KeysTable, ReversalTable, SessionTable, TransportTable
@@ -59,6 +60,7 @@ class Profile:
     keys: KeysTable
     session: SessionTable
     mapping: Mapping
+    outward: OutwardMapping | None
     results: Results
     limits: Limits
     hours: Hours
@@ -157,7 +159,12 @@ def _claims(config: Path, name: str) -> list[tuple[str, str, list[str]]]:
         return []  # said already
     space, numbers = tree.get("space"), tree.get("numbers")
     known = [number for number in numbers if isinstance(number, str)] if isinstance(numbers, list) else []
-    return [(str(path), space if isinstance(space, str) and space else name, known)]
+    claims = [(str(path), space if isinstance(space, str) and space else name, known)]
+    outward = tree.get("outward")
+    if isinstance(outward, dict):
+        own = outward.get("space")
+        claims.append((str(path), own if isinstance(own, str) and own else f"{name}-out", []))
+    return claims
 
 
 def resolve_keys(profile: Profile, config: Path, *, production: bool) -> dict[str, bytes]:
@@ -238,6 +245,15 @@ def _assemble(
         keys=bank.keys,
         session=bank.session,
         mapping=Mapping(mapping_tables(bank), content, results, zone),
+        outward=OutwardMapping(
+            bank.outward,
+            mapping_tables(bank),
+            content._replace(space=space_of(name, bank.outward)),
+            results,
+            zone,
+        )
+        if bank.outward is not None
+        else None,
         results=results,
         limits=bank.limits,
         hours=bank.hours,

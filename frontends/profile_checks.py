@@ -11,6 +11,7 @@ from frontends.hours import check_hours
 from frontends.mapping_checks import mapping_problems
 from frontends.mapping_rows import split_row
 from frontends.mapping_tables import MappingTables
+from frontends.outward_checks import outward_problems
 from frontends.profile_key_checks import key_problems
 from frontends.profile_line_checks import line_problems
 from frontends.profile_tables import BankTable
@@ -33,6 +34,7 @@ def profile_problems(
     """
     tables = mapping_tables(bank)
     problems = mapping_problems(tables, codec, bank.limits.amount_fen_max, file)
+    problems += outward_problems(bank, tables, codec, file, name)
     problems += check_results(bank.results, file, {rows.kind for rows in bank.transactions.values()})
     problems += check_hours(bank.hours, file)
     problems += key_problems(bank, codec, file, config, production=site.production if site else False)
@@ -41,7 +43,7 @@ def profile_problems(
     problems += _group_problems(bank, file, site, name)
     problems += _name_problems(bank, file, name)
     problems += _number_problems(bank, codec, file)
-    return problems
+    return list(dict.fromkeys(problems))
 
 
 def mapping_tables(bank: BankTable) -> MappingTables:

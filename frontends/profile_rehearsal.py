@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from frontends.mapping import Sort
 from frontends.mapping_rows import split_row, values_of
+from frontends.outward_rehearsal import rehearse_outward
 from frontends.profile_rehearsal_line import rehearse_line
 from frontends.rehearsal_stage import AS_IT_WENT, NOON, Finding, Stage
 from qianzhi.domain.dates import business_date
@@ -31,7 +32,8 @@ def rehearse(profile: "Profile") -> list[Problem]:
     """Return what goes wrong when each message is sent and answered; one problem for each place."""
     stage = Stage(profile)
     findings: dict[str, Finding] = {}
-    for finding in _each([_rehearse_transactions(profile, stage), rehearse_line(profile, stage)]):
+    parts = [_rehearse_transactions(profile, stage), rehearse_line(profile, stage)]
+    for finding in _each([*parts, rehearse_outward(profile, stage)]):
         findings.setdefault(finding[0], finding)
     return [Problem(profile.file, *finding) for finding in findings.values()]
 

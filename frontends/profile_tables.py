@@ -20,6 +20,7 @@ from frontends.mapping_tables import (
     TransactionTable,
     When,
 )
+from frontends.outward_tables import OutwardTable
 from frontends.results import ResultsTable
 from qianzhi.runtime.table import table
 from qianzhi.wire.framing import FrameSpec
@@ -137,7 +138,10 @@ class ReversalTable:
 
 @table
 class BankTable:
-    """config/banks/NAME.toml, whole; `spec` is a message spec of this bank alone, for `wire` to judge."""
+    """config/banks/NAME.toml, whole; `spec` is a message spec of this bank alone, for `wire` to judge.
+
+    `transactions` are what the bank asks of us; there may be none where `outward` says what we ask of it.
+    """
 
     title: Annotated[str, MinLen(1)]
     pattern: Annotated[str, MinLen(1)]
@@ -159,7 +163,8 @@ class BankTable:
     request: RequestTable
     reply: ReplyTable
     match: MatchTable
-    transactions: Annotated[dict[str, TransactionTable], MinLen(1)]
+    transactions: dict[str, TransactionTable] = field(default_factory=dict)
+    outward: OutwardTable | None = None
     bills: BillsTable | None = None
     management: dict[str, ManagementTable] = field(default_factory=dict)
     results: ResultsTable

@@ -29,6 +29,10 @@ class Seal:
             return None
         return verify_mac(profile.mac, message, profile.codec, self._keys.candidates(now), body)
 
+    def ready(self, now: Now) -> bool:
+        """Tell whether messages of ours can be sealed: there is a key, or none is needed."""
+        return self._profile.mac is None or bool(self._keys.candidates(now))
+
     def encode(self, message: Message, key: MacKey | None, now: Now) -> bytes:
         """Return a message's bytes, with a MAC under `key` (else the likeliest one) where it needs one.
 

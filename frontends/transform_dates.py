@@ -1,14 +1,16 @@
 """Dates and clocks on the wire: the rows of `transforms` that read or write them.  Pure."""
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from frontends.transform_parts import (
+    SECOND_US,
     FieldError,
     Moment,
     Transform,
     is_digits,
+    moment_of_second,
     no_argument,
     string_of,
     width_of,
@@ -99,12 +101,29 @@ def _clock(argument: str) -> Transform:
     return Transform(None, lambda _, moment, __: show(moment.local), len(argument))
 
 
+def _stamp(argument: str) -> Transform:
+    """The local time of an instant in microseconds; a date that stands there already is left as it is."""
+    show = CLOCKS.get(argument)
+    if show is None or not argument.endswith(TIME):
+        raise ValueError(f"a clock among {', '.join(name for name in CLOCKS if name.endswith(TIME))}")
+
+    def write(value: int, moment: Moment, old: Any) -> str | None:
+        if not value:
+            return None
+        text = show(moment_of_second(value // SECOND_US, moment.local.tzinfo or UTC).local)
+        dated = isinstance(old, str) and len(old) == len(text)
+        return old[: -len(TIME)] + text[-len(TIME) :] if dated else text
+
+    return Transform(None, write, len(argument))
+
+
 def _date_mmdd(argument: str) -> Transform:
     """Month and day of a date, for stamps that are never read back."""
     no_argument(argument)
     return Transform(None, lambda value, _, __: f"{value % 10_000:04d}", 4)
 
 
+TIME = "hhmmss"
 CLOCKS: dict[str, Callable[[datetime], str]] = {
     "YYYYMMDD": lambda t: f"{t.year:04d}{t.month:02d}{t.day:02d}",
     "YYMMDD": lambda t: f"{t.year % 100:02d}{t.month:02d}{t.day:02d}",
@@ -122,4 +141,5 @@ DATES: dict[str, Callable[[str], Transform]] = {
     "date_head": _date_head,
     "date_mmdd": _date_mmdd,
     "clock": _clock,
+    "stamp": _stamp,
 }

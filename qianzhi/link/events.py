@@ -20,7 +20,8 @@ class OutwardTerms(msgspec.Struct, array_like=True, frozen=True):
     `space` is the serial space of our charges there, `number` the bank number under which they are credited;
     a serial has `serial_digits` digits, none of which is left out.  `policy` is on_timeout, on_late_approval
     or none (money rule 7).  An answer is awaited for `answer_ms`, a late one for `late_seconds`.  `reverses`,
-    `refunds` and `advises` say which of the three this destination takes.
+    `refunds` and `advises` say which of the three this destination takes; one that advises is told by an
+    ADVICE of every charge that was credited, and takes the money only then.
     """
 
     bank: str
