@@ -26,7 +26,6 @@ from qianzhi.runtime.admin import AdminError, Answer, Command, plain
 from qianzhi.runtime.daemon import DaemonError, install_reactor
 from qianzhi.runtime.effects import Close, Effects, Send
 from qianzhi.runtime.events import EventsError, EventWriter
-from qianzhi.runtime.log import get_logger
 from qianzhi.runtime.shell import Interpreter
 
 DRAINED_LOOK_SECONDS = 0.05
@@ -43,7 +42,6 @@ class BridgeDaemon:
         self.name = name
         self._site = site
         self._reactor = install_reactor()
-        self._log = get_logger("bridge")
         closer = Closer(zone_of(site), settings.close_minutes)
         self._core = Bridge(name, settings.writers, settings.queue_max, closer)
         tls = protection_of(site, site.link.tls)
@@ -129,9 +127,7 @@ class BridgeDaemon:
         self._reactor.callFromThread(self._on_batch, number, batch)
 
     def _on_batch(self, number: int, batch: Batch) -> None:
-        metrics.observe("qianzhi_batch_size", (), (len(batch.done),))
-        metrics.observe("qianzhi_commit_seconds", (), (batch.seconds,))
-        self._works.took(batch.seconds)
+        self._works.took(batch)
         self._run(self._core.on_batch(number, batch, clock.now()))
         metrics.gauge("qianzhi_waiting", (str(number),), self._core.status()["waiting"][number])
 

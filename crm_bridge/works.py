@@ -11,6 +11,7 @@ from crm_bridge.cores import Cores
 from crm_bridge.keeper import Keeper, Standing
 from crm_bridge.settings import CoreSettings
 from crm_bridge.writer import Writer
+from qianzhi.runtime import metrics
 from qianzhi.runtime.tls_driver import DriverFiles
 
 
@@ -56,10 +57,12 @@ class Works:
         """Hand a list to a writer; what comes before the database is open waits for it."""
         self._writers[number].give(works)
 
-    def took(self, seconds: float) -> None:
-        """Take note of how long a batch took; a remote core's time is not the database's."""
+    def took(self, batch: Batch) -> None:
+        """Take note of a batch's size and time; a remote core's time is not the database's."""
+        metrics.observe("qianzhi_batch_size", (), (len(batch.done),))
+        metrics.observe("qianzhi_commit_seconds", (), (batch.seconds,))
         if self._settings.kind == "embedded":
-            self._keeper.took(seconds)
+            self._keeper.took(batch.seconds)
 
     def status(self) -> dict[str, Any]:
         """Return what the status command says of database and core."""
