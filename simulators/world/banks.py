@@ -16,11 +16,11 @@ from simulators.plans import Identity
 from simulators.world.banks_deals import Deal, HeardAt
 from simulators.world.banks_lines import line_maker
 from simulators.world.banks_model import Teller
-from simulators.world.customers import People
 from simulators.world.faults import Fault
 from simulators.world.habits import combined
 from simulators.world.kernel import Kernel
 from simulators.world.parts import BankPlan, Lines
+from simulators.world.population import people_of
 from simulators.world.process import Process, Waker
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class BankActor(Process):
             Identity(plan.name, profile.space, tuple(profile.numbers), zone),
             combined(plan.habits),
             [BankLine(profile, codec, keys, serials, dice.bytes) for _ in range(ends)],
-            People(tuple(f"{plan.phone_first + at:011d}" for at in range(plan.customers))),
+            people_of(plan.phone_first, plan.customers),
             dice,
             serials,
             self._told,

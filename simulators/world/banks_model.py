@@ -195,10 +195,8 @@ class Teller:
         self._arm(now.mono_us + self.habit.reply_us, "patience", deal, deal.round)
 
     def _ready_line(self, wanted: int) -> int | None:
-        for number in (wanted, *range(len(self.lines))):
-            if self.lines[number].ready:
-                return number
-        return None
+        wanted_first = [wanted, *range(len(self.lines))]
+        return next((number for number in wanted_first if self.lines[number].ready), None)
 
     def _debit(self, deal: Deal) -> None:
         """Take the customer's money before the first original goes out."""

@@ -1,12 +1,159 @@
-"""The invariants of money, watched while a run goes on and at its end; written from the rules alone.  Pure."""
+"""The invariants of money, watched while a run goes on and at its end; written from the rules alone.  Pure.
 
-from typing import Any
+    every commit    against books of our own (`checks_books`)
+    every word      to a bank, against the journal as it stands then (`checks_told`)
+    every second    all tables, worked out from nothing
+    at the end      banks, journal and books against each other (`checks_end`)
 
-from simulators.world.observe import Observer
+What is read are rows, postings, frames and the banks' own records; nothing here asks the code under test.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC
+from typing import TYPE_CHECKING, Any
+
+from crm_bridge.journal import Row
+from qianzhi.domain.dates import business_date, days_between, shift
+from qianzhi.domain.requests import Key
+from qianzhi.domain.results import EDGE_RESULTS, Result
+from simulators.world import checks_books, checks_end, checks_order
+from simulators.world.checks_books import Books
+from simulators.world.checks_end import Party
+from simulators.world.checks_told import Told
+from simulators.world.observe import Observer, Violation
+
+if TYPE_CHECKING:
+    from crm_bridge.batch import Changes
+    from crm_bridge.memory import Memory
+    from qianzhi.runtime.effects import Event
+
+AUDIT_TICKS = 10  # seconds between two audits of all tables
+DAYS_KEPT = 100  # dates further off than this take no tombstone
+FRONT = "front-"
+_EDGES = tuple(one for one in Result if one in EDGE_RESULTS)
 
 
 class Checks(Observer):
-    """Raises `Violation`; made as `Checks(world)` before the first event."""
+    """Raises `Violation`; made as `Checks(world)` before the first event.
 
-    def __init__(self, world: Any) -> None:
+    `left` names what waits in queues and stores, for the end; `entries` returns the audit chain in order.
+    """
+
+    def __init__(
+        self,
+        world: Any,
+        *,
+        left: Callable[[], Iterable[tuple[str, int]]] | None = None,
+        entries: Callable[[], Iterable[Any]] | None = None,
+    ) -> None:
         self._world = world
+        self._left = left
+        self._entries = entries
+        self._ticks = 0
+        self._named = {bank.profile.name: bank for bank in world.banks}
+        self._of_front = {f"{FRONT}{name}-": name for name in self._named}
+        self._date_ours = {name: _dates_are_ours(bank.profile) for name, bank in self._named.items()}
+        self.books = Books(self.memory)
+        self.serials = checks_order.Serials()
+        self.order = checks_order.Order()
+        self.told = Told(
+            self.find,
+            {
+                name: frozenset(one for one in _EDGES if bank.profile.results.may_repeat(one))
+                for name, bank in self._named.items()
+            },
+            self._takes_none,
+        )
+        for bank in world.banks:
+            bank.hearers.append(self.told.heard)
+
+    @property
+    def memory(self) -> "Memory":
+        """The core's tables, as committed."""
+        memory: Memory = self._world.database.memory
+        return memory
+
+    def find(self, key: Key, bank: str) -> Sequence[Row]:
+        """Return the rows that a key may mean: where the date is ours, those of the days beside it too."""
+        journal = self.memory.journal
+        own = journal.get(key)
+        if not self._date_ours.get(bank, False):
+            return [own] if own is not None else []
+        beside = (journal.get(key._replace(date=shift(key.date, days))) for days in (-1, 1))
+        return [row for row in (own, *beside) if row is not None]
+
+    # -- facts
+
+    def on_rows(self, process: str, rows: "Sequence[Event]") -> None:
+        """Take what a front says it has heard and is about to say."""
+        if process.startswith(FRONT):
+            bank = self._of_front.get(process.rstrip("0123456789"))
+            if bank is not None:
+                self.told.rows(bank, rows)
+
+    def on_commit(self, bridge: str, changes: "Changes") -> None:
+        """Take a commit."""
+        self.books.follow(changes, self.memory)
+
+    def on_tick(self) -> None:
+        """Look at all tables now and then."""
+        self._ticks += 1
+        if self._ticks % AUDIT_TICKS == 0:
+            self.audit()
+
+    def on_end(self) -> None:
+        """Compare everybody's record of all that happened."""
+        self.audit()
+        if self._left is not None:
+            checks_end.drained(self._left())
+        if self._entries is not None:
+            checks_order.chain(self._entries())
+        checks_end.compare(self.parties(), self.memory, self.find)
+
+    # -- what is compared
+
+    def parties(self) -> list[Party]:
+        """Return everybody who keeps a record of money."""
+        return [
+            Party(bank.profile.name, bank.teller.deals.all, bank.teller.customers.spent())
+            for bank in self._world.banks
+        ]
+
+    def audit(self) -> None:
+        """Work the tables out from nothing, and hold them to the mirror of all commits."""
+        memory = self.memory
+        checks_books.audit(memory)
+        self._hold_to_mirror(memory)
+
+    def on_rolled_back(self, lost: Iterable["Changes"] = ()) -> None:
+        """A fail-over has undone commits that nobody heard of: the mirror begins anew from what stands."""
+        self.books.read(self.memory)
+
+    def _hold_to_mirror(self, memory: "Memory") -> None:
+        if len(memory.journal) != len(self.books.rows) or len(memory.transfers) != self.books.transfers:
+            says = (
+                f"{len(memory.journal)} rows and {len(memory.transfers)} postings stand, "
+                f"{len(self.books.rows)} and {self.books.transfers} were committed"
+            )
+            raise Violation("I4", "journal", says)
+        for key, row in memory.journal.items():
+            if self.books.rows.get(key) != row:
+                views = {"committed": checks_books.words(self.books.rows.get(key))}
+                raise Violation("I5", key.text, "a row changed without a commit", **views)
+
+    def _takes_none(self, key: Key) -> bool:
+        """Whether a date is closed, or so far off that it can never take a key."""
+        if key.date <= self.books.fences.get(key.space, 0):
+            return True
+        today = business_date(self._world.kernel.wall_us, UTC)
+        return abs(days_between(today, key.date)) > DAYS_KEPT
+
+
+def _dates_are_ours(profile: Any) -> bool:
+    """Whether a dialect's requests carry no business date."""
+    table = profile.table
+    return not any(
+        "date" in rows.take or "date" in table.request.take
+        for rows in table.transactions.values()
+        if rows.kind in ("recharge", "pay")
+    )
