@@ -10,42 +10,21 @@ file and in crm_bridge's journal.
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import count
-from typing import Any, NamedTuple
+from typing import Any
 
 from interface_layer.routing import BRIDGES, route
 from interface_layer.shares import Share, Shares
+from interface_layer.tickets import Asker, Ticket, errand_job, job_of, row_of
 from qianzhi.link.events import DrainNotice, Hello
 from qianzhi.link.hop import Hop, HopLimits, Job, Outcome
 from qianzhi.link.messages import Answer, Envelope, Status
 from qianzhi.link.tables import BankLimits, Route
 from qianzhi.runtime.effects import Close, Count, Effects, Event, Record, Send
 from qianzhi.runtime.now import Now
+from qianzhi.saf.keeping import Errand
+from qianzhi.saf.rows import CORE
 
 ROUTED = "qianzhi_routed_total"
-OUTWARD = "outward"  # under this name are counted the requests that bridges make of banks
-
-
-class _Asker:
-    """A connected peer; a peer that comes back is another asker, and gets no answers to the former's
-    requests.
-    """
-
-    __slots__ = ("bank", "hello", "numbers", "targets")
-
-    def __init__(self, hello: Hello) -> None:
-        self.hello = hello
-        self.bank = hello.banks[0] if hello.role == "front" and hello.banks else OUTWARD
-        self.numbers = frozenset(hello.numbers)
-        self.targets: dict[tuple[str, int], str] = {}  # routes found, by number and kind; bounded by both
-
-
-class _Ticket(NamedTuple):
-    """Whose request a job is."""
-
-    asker: _Asker
-    envelope: Envelope
-    share: Share | None
-    arrived: Now
 
 
 class Dispatcher:
@@ -73,13 +52,14 @@ class Dispatcher:
         self._inward = Hop(self._hop_limits, bridges, self._ids, weights)
         self._bridges = frozenset(peer.name for peer in self._inward.peers)
         self._outward: dict[str, Hop] = {}
-        self._askers: dict[str, _Asker] = {}
+        self._askers: dict[str, Asker] = {}
         self._shares = Shares(limits)
         self._draining = False
         self._told = True  # whether the fronts that are here were told that nothing new is wanted
         self._switched = False  # the word of a hello may be old
         self._refused: dict[tuple[str, str], int] = {}  # since the last list of effects, by bank and reason
         self._counts: dict[tuple[str, str], int] = {}  # since the start, for `status`
+        self._house: list[tuple[tuple[str, str, int], Outcome]] = []
 
     def hello(self) -> Hello:
         """Return what this node says of itself on a new connection."""
@@ -114,11 +94,11 @@ class Dispatcher:
         """Take a bridge that is configured or any front; nobody else has business here."""
         effects: Effects = []
         if hello.role == "bridge" and peer in self._bridges:
-            self._askers[peer] = _Asker(hello)
+            self._askers[peer] = Asker(hello)
             effects += self._inward.on_peer_up(peer, now, hello.window)
             self._shares.set_room(self._inward.room)
         elif hello.role == "front" and hello.banks:
-            self._askers[peer] = asker = _Asker(hello)
+            self._askers[peer] = asker = Asker(hello)
             self._shares.of(asker.bank)
             if self.closed or self._switched:
                 effects.append(Send(("peer", peer), [DrainNotice(self.closed)]))
@@ -160,7 +140,7 @@ class Dispatcher:
             if refusal is not None:
                 answers.append(Answer(envelope.id, refusal))
             else:
-                jobs.setdefault(target, []).append(_job(asker, envelope, share, now))
+                jobs.setdefault(target, []).append(job_of(asker, envelope, share, now))
         effects: Effects = []
         for target, list_of_target in jobs.items():
             hop = self._inward if target == BRIDGES else self._outward[target]
@@ -168,6 +148,28 @@ class Dispatcher:
         if answers:
             effects.append(Send(("peer", peer), answers))
         return effects + self._settle(now)
+
+    def submit(self, errands: list[Errand], now: Now) -> Effects:
+        """Send what the house itself asks of the core and of banks; `take_house` returns what came of it."""
+        jobs: dict[str, list[Job]] = {}
+        for errand in errands:
+            if errand.to == CORE or errand.to in self._outward:
+                jobs.setdefault(errand.to, []).append(errand_job(errand, now))
+            else:
+                self._house.append((errand.ticket, Outcome(None, Status.NO_ROUTE, b"", 0, True, "")))
+        effects: Effects = []
+        for to, list_of_target in jobs.items():
+            effects += (self._inward if to == CORE else self._outward[to]).submit(list_of_target, now)
+        return effects + self._settle(now)
+
+    def take_house(self) -> list[tuple[tuple[str, str, int], Outcome]]:
+        """Return the ends of the house's errands since the last call, by their tickets."""
+        house, self._house = self._house, []
+        return house
+
+    def outward_ready(self) -> dict[str, bool]:
+        """Say of every bank that has had a front here whether one of them takes what is new."""
+        return {bank: any(peer.healthy for peer in hop.peers) for bank, hop in self._outward.items()}
 
     def on_answers(self, peer: str, items: list[Answer], now: Now) -> Effects:
         """Take what a bridge answers, or outward a front."""
@@ -227,7 +229,7 @@ class Dispatcher:
     def _role(self, peer: str) -> str:
         return "bridge" if peer in self._bridges else "front"
 
-    def _admit(self, asker: _Asker, envelope: Envelope, now: Now) -> tuple[str, Share | None, Status | None]:
+    def _admit(self, asker: Asker, envelope: Envelope, now: Now) -> tuple[str, Share | None, Status | None]:
         """Return where a request goes and whose share it uses, or the status with which it is refused."""
         priority = envelope.priority > 0
         target = self._target(asker, envelope)
@@ -243,11 +245,11 @@ class Dispatcher:
             return self._refuse(asker, Status.BUSY, f"busy_{reason}")
         return target, share, None
 
-    def _refuse(self, asker: _Asker, status: Status, reason: str) -> tuple[str, None, Status]:
+    def _refuse(self, asker: Asker, status: Status, reason: str) -> tuple[str, None, Status]:
         _add(self._refused, (asker.bank, reason))
         return "", None, status
 
-    def _target(self, asker: _Asker, envelope: Envelope) -> str:
+    def _target(self, asker: Asker, envelope: Envelope) -> str:
         """Return `bridges`, a bank that is known here, or nothing.
 
         A front may only ask for the bank numbers that it registered; a bridge asks for a bank by name.
@@ -273,14 +275,16 @@ class Dispatcher:
         counts, self._refused = self._refused, {}
         answers: dict[str, list[Answer]] = {}
         for outcome in outcomes:
-            ticket: _Ticket = outcome.ticket  # type: ignore[assignment]  # ours, as submitted
-            asker, envelope, share, _ = ticket
+            ticket: Ticket = outcome.ticket  # type: ignore[assignment]  # ours, as submitted
+            asker, envelope, share, _, errand = ticket
             if share is not None:
                 self._shares.release(share)
             if outcome.attempts:
-                rows.append(_row(ticket, outcome, now))
+                rows.append(row_of(ticket, outcome, now))
             result = outcome.status.name.lower()
-            if self._askers.get(asker.hello.name) is not asker:
+            if errand is not None:
+                self._house.append((errand, outcome))
+            elif self._askers.get(asker.hello.name) is not asker:
                 result = "asker_gone"
             else:
                 answers.setdefault(asker.hello.name, []).append(
@@ -305,37 +309,6 @@ class Dispatcher:
         if asker.hello.role == "bridge":
             return [self._inward]
         return [self._outward[bank] for bank in asker.hello.banks]
-
-
-def _job(asker: _Asker, envelope: Envelope, share: Share | None, now: Now) -> Job:
-    return Job(
-        _Ticket(asker, envelope, share, now),
-        envelope.to,
-        envelope.kind,
-        envelope.lane,
-        now.mono_us + envelope.budget_ms * 1_000,
-        envelope.priority,
-        envelope.trace,
-        envelope.key,
-        envelope.body,
-        envelope.attempt,
-    )
-
-
-def _row(ticket: _Ticket, outcome: Outcome, now: Now) -> Event:
-    """One compact row for the whole stay of a request at this node."""
-    envelope = ticket.envelope
-    data: dict[str, Any] = {
-        "from": ticket.asker.hello.name,
-        "peer": outcome.peer,
-        "to": envelope.to,
-        "kind": envelope.kind,
-        "attempt": envelope.attempt,
-        "sends": outcome.attempts,
-        "status": outcome.status.name,
-        "us": now.mono_us - ticket.arrived.mono_us,
-    }
-    return Event(now.wall_us, "node", envelope.key, envelope.trace, data)
 
 
 def _add(counts: dict[tuple[str, str], int], key: tuple[str, str], n: int = 1) -> None:

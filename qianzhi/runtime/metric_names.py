@@ -47,6 +47,13 @@ COUNTERS: dict[str, Metric] = {
     "qianzhi_tls_refused_total": Metric("TLS connections that did not, by reason.", ("tls", "reason")),
     "qianzhi_tls_reloads_total": Metric("Certificates read anew, by what came of it.", ("tls", "what")),
     "qianzhi_remote_calls_total": Metric("Calls to a remote core, by how they ended.", ("call", "outcome")),
+    "qianzhi_saf_sends_total": Metric(
+        "Entries of store-and-forward that were sent, by first time or repeat.", ("destination", "what")
+    ),
+    "qianzhi_saf_ended_total": Metric(
+        "Entries of store-and-forward by what became of them.", ("destination", "what")
+    ),
+    "qianzhi_charges_total": Metric("Charges of ours, by what became of them.", ("bank", "what")),
     "qianzhi_core_retries_total": Metric("Batches executed again, by reason.", ("reason",)),
 }
 

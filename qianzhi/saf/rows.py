@@ -85,9 +85,10 @@ CHARGE_ENDED = frozenset(
 class Charge(msgspec.Struct, frozen=True, kw_only=True):
     """One request of ours for money, by the order number of whoever wants it (`order`, unique).
 
-    `space`, `date` and `serial` are its key, at the destination and at the core.  `until_us` is until when
-    its present state may last.  `late` says that an approval came too late, `blind` that we may have missed
-    one.
+    `space`, `date` and `serial` are its key, at the destination and at the core.  `policy`, `reverses`,
+    `refunds` and `late_seconds` are the destination's terms as they were when it was made.
+    `until_us` is until when its present state may last.  `late` says that an approval came too late, `blind`
+    that we may have missed one.
     """
 
     order: str
@@ -99,6 +100,9 @@ class Charge(msgspec.Struct, frozen=True, kw_only=True):
     phone: str
     amount_fen: int
     policy: str
+    reverses: bool
+    refunds: bool
+    late_seconds: int
     made_us: int
     until_us: int
     agreement: str = ""

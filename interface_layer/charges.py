@@ -1,0 +1,377 @@
+"""What the platform asks banks and networks for: money, for credits of its own.  Pure.
+
+A charge is stored under our serial before anything of it goes out, and each step before the next one begins:
+
+    intent ──▶ crediting ──▶ credited
+      │ no        │ refused ──────────────▶ refunding
+      ▼ answer    ▼ no answer
+    timed_out   doubted ── the core's row ─▶ credited │ refunding
+      │ the key is blocked
+      ├── on_timeout ─────────────────────▶ reversing
+      ├── on_late_approval ─▶ waiting ────▶ lapsed │ reversing
+      └── none ───────────────────────────▶ unreversed
+
+Whether a charge is credited or taken back is decided by the core's row under its key alone: nothing is taken
+back before the core has said that it will not credit.  A state that has ended never changes again, whatever
+is answered later.
+
+What was on its way when a node died may have been answered to it: that is no silence of the destination's,
+but a failure of ours, so that it is reversed wherever reversals exist.
+"""
+
+from collections.abc import Iterable
+from datetime import tzinfo
+from heapq import heappop, heappush
+from typing import Any, NamedTuple
+
+import msgspec
+
+from interface_layer.charge_entries import blocking, break_of, charging, crediting, undoing
+from qianzhi.domain.dates import business_date
+from qianzhi.domain.requests import Kind, Reply
+from qianzhi.domain.results import EDGE_RESULTS, Result
+from qianzhi.link.events import OutwardTerms
+from qianzhi.runtime.effects import Alarm, Count, Effects
+from qianzhi.runtime.now import SECOND_US, Now
+from qianzhi.saf.keeping import Errand, Keeping
+from qianzhi.saf.lanes import Saf
+from qianzhi.saf.policies import Policy
+from qianzhi.saf.rows import CHARGE_ENDED, CORE, Charge, ChargeState, Entry, Serials
+
+WHO = "charge"  # whose a waiting thing of `Keeping` is
+SLOTS = 8  # nodes of a site that issue serials of one space, each its own
+CHARGES = "qianzhi_charges_total"
+ANSWER_SLACK_US = 2 * SECOND_US  # that a front's own time-out comes before ours
+CORE_US = 10 * SECOND_US  # of one request to the core
+CREDIT_US = 60 * SECOND_US  # within which a credit that the core did not take is tried again
+AGAIN_US = SECOND_US
+KNOWN_US = 3_600 * SECOND_US  # an ended charge is known for so long: a late answer finds whose it is
+
+_changed = msgspec.structs.replace
+_NO_ANSWER = frozenset({Result.UNKNOWN, Result.IN_PROCESS})
+
+
+class Wanted(NamedTuple):
+    """What somebody wants charged."""
+
+    order: str
+    bank: str
+    phone: str
+    amount_fen: int
+    agreement: str = ""
+    number: str = ""
+
+
+class Charges:
+    """The charges that this node owns."""
+
+    def __init__(self, slot: int, keeping: Keeping, saf: Saf, policy: Policy, zone: tzinfo) -> None:
+        """`slot` is this node's own below `SLOTS`, so that no other node issues its serials."""
+        self._slot = slot
+        self._keeping = keeping
+        self._saf = saf
+        self._policy = policy
+        self._zone = zone
+        self._charges: dict[str, Charge] = {}
+        self._by_key: dict[str, str] = {}
+        self._serials: dict[tuple[str, int], int] = {}
+        self._times: list[tuple[int, str, int]] = []  # wall: when something is due, order, version
+        self._agains: list[tuple[int, str, int]] = []  # monotonic: when the core is asked again
+        self._errands: list[Errand] = []
+        self._effects: Effects = []
+
+    @property
+    def unsettled(self) -> int:
+        """How many charges are under way, but for those that only wait for a late answer."""
+        return sum(
+            one.state not in CHARGE_ENDED and one.state is not ChargeState.WAITING
+            for one in self._charges.values()
+        )
+
+    def deadline(self, now: Now) -> int | None:
+        """When `on_time` is due next (monotonic)."""
+        while self._times and self._stale(self._times[0]):
+            heappop(self._times)
+        dues = [now.mono_us + max(0, self._times[0][0] - now.wall_us)] if self._times else []
+        dues += [self._agains[0][0]] if self._agains else []
+        return min(dues, default=None)
+
+    def ask(self, wanted: Wanted, terms: OutwardTerms, now: Now) -> Charge | None:
+        """Begin a charge; returns None where no serial is left today."""
+        date = business_date(now.wall_us, self._zone)
+        serial = self._serial(terms.space, date, terms.serial_digits)
+        if serial is None:
+            return None
+        charge = Charge(
+            order=wanted.order,
+            bank=wanted.bank,
+            bank_number=wanted.number or terms.number,
+            space=terms.space,
+            date=date,
+            serial=serial,
+            phone=wanted.phone,
+            amount_fen=wanted.amount_fen,
+            agreement=wanted.agreement,
+            policy=terms.policy,
+            reverses=terms.reverses,
+            refunds=terms.refunds,
+            late_seconds=terms.late_seconds,
+            made_us=now.wall_us,
+            until_us=now.wall_us + terms.answer_ms * 1_000 + ANSWER_SLACK_US,
+        )
+        self._know(charge)
+        self._keeping.add([charge], [(WHO, charge.order, charge.version)])
+        return charge
+
+    def charge(self, order: str) -> Charge | None:
+        """Return a charge that is known here."""
+        return self._charges.get(order)
+
+    def charges(self) -> list[Charge]:
+        """Return all that are known here, in the order of their making."""
+        return list(self._charges.values())
+
+    def load(self, charges: Iterable[Charge], serials: Iterable[Serials], now: Now) -> None:
+        """Take up what is stored: what was on its way has become doubtful."""
+        for row in serials:
+            if row.slot == self._slot:
+                key = (row.space, row.date)
+                self._serials[key] = max(row.next, self._serials.get(key, 1))
+        for charge in charges:
+            if charge.order not in self._charges:
+                self._know(charge)
+                self._resume(charge, now)
+
+    def drop_all(self) -> None:
+        """Forget everything: it is another's now, or will be read anew."""
+        self._charges.clear()
+        self._by_key.clear()
+        self._times.clear()
+        self._agains.clear()
+        self._errands.clear()
+
+    def on_refused(self, order: str) -> None:
+        """The order is known already, to a node that has it."""
+        charge = self._charges.pop(order, None)
+        if charge is not None:
+            self._by_key.pop(charge.key.text, None)
+
+    def on_stored(self, order: str, version: int, now: Now) -> None:
+        """Do what rests on a charge's state."""
+        charge = self._charges.get(order)
+        if charge is not None and charge.version == version:
+            self._act(charge, now)
+
+    def on_outcome(self, ticket: tuple[str, str, int], reply: Reply | None, taken: bool, now: Now) -> None:
+        """Take an answer to an errand; None with `taken`: it was sent, and nothing came back."""
+        charge = self._charges.get(ticket[1])
+        if charge is None or charge.version != ticket[2]:
+            return  # it has moved on meanwhile
+        state = charge.state
+        if state is ChargeState.INTENT:
+            self._on_charged(charge, reply, taken, now)
+        elif state is ChargeState.CREDITING:
+            self._on_credited(charge, reply, taken, now)
+        elif state in (ChargeState.TIMED_OUT, ChargeState.DOUBTED):
+            self._on_blocked(charge, reply, now)
+
+    def on_late(self, key: str, approved: bool, now: Now) -> bool:
+        """Note an answer that came too late; returns whether the charge is known here."""
+        charge = self._charges.get(self._by_key.get(key, ""))
+        if charge is None:
+            return False
+        self._count(charge, "late_approval" if approved else "late_refusal")
+        if not approved:
+            if charge.state is ChargeState.WAITING:
+                self._end(charge, ChargeState.DECLINED, now)
+        elif charge.state is ChargeState.WAITING:
+            self._reverse(charge, "late", now)
+        elif charge.state in (ChargeState.INTENT, ChargeState.TIMED_OUT):
+            self._charges[charge.order] = charge = _changed(charge, late=True)
+            if charge.state is ChargeState.TIMED_OUT:
+                self._move(charge, ChargeState.TIMED_OUT, now)
+        elif charge.state is ChargeState.LAPSED:
+            self._tell_break(charge, "late", now)
+        return True
+
+    def on_front_lost(self, bank: str) -> None:
+        """Remember that a late answer may have been missed."""
+        for order, charge in self._charges.items():
+            if charge.bank == bank and charge.state in (ChargeState.TIMED_OUT, ChargeState.WAITING):
+                self._charges[order] = _changed(charge, blind=True)
+
+    def on_time(self, now: Now) -> None:
+        """Ask the core again, and end what has waited long enough."""
+        while self._agains and self._agains[0][0] <= now.mono_us:
+            _, order, version = heappop(self._agains)
+            charge = self._charges.get(order)
+            if charge is not None and charge.version == version:
+                self._act(charge, now)
+        while self._times and self._times[0][0] <= now.wall_us:
+            _, order, version = row = heappop(self._times)
+            if not self._stale(row):
+                self._on_due(self._charges[order], now)
+
+    def take_errands(self) -> list[Errand]:
+        """Return what may be asked since the last call."""
+        errands, self._errands = self._errands, []
+        return errands
+
+    def take_effects(self) -> Effects:
+        """Return counts and alarms since the last call."""
+        effects, self._effects = self._effects, []
+        return effects
+
+    def _on_charged(self, charge: Charge, reply: Reply | None, taken: bool, now: Now) -> None:
+        result = reply.result if reply is not None else None
+        if result is Result.APPROVED:
+            self._move(charge, ChargeState.CREDITING, now, until_us=now.wall_us + CREDIT_US, result=result)
+        elif result is None and not taken:
+            self._end(charge, ChargeState.DECLINED, now, result=Result.UNAVAILABLE)
+        elif result is None:
+            self._move(charge, ChargeState.TIMED_OUT, now, reason="house", blind=True)
+        elif result in _NO_ANSWER:
+            reason = reply.name if reply is not None and reply.name else "timeout"
+            self._move(charge, ChargeState.TIMED_OUT, now, result=result, reason=reason)
+        else:
+            self._end(charge, ChargeState.DECLINED, now, result=result)
+
+    def _on_credited(self, charge: Charge, reply: Reply | None, taken: bool, now: Now) -> None:
+        if reply is None and not taken and now.wall_us < charge.until_us:
+            self._again(charge, now)
+        elif reply is None or reply.result in _NO_ANSWER:
+            self._move(charge, ChargeState.DOUBTED, now)
+        elif reply.result is Result.APPROVED:
+            self._end(charge, ChargeState.CREDITED, now, work_order=reply.order)
+        else:
+            self._refund(charge, reply.result, now)
+
+    def _on_blocked(self, charge: Charge, reply: Reply | None, now: Now) -> None:
+        """The core has said what stands under the key: that decides between credit and reversal."""
+        if reply is None or reply.result in _NO_ANSWER or reply.result in EDGE_RESULTS:
+            self._again(charge, now)
+        elif reply.result is Result.APPROVED:
+            self._end(charge, ChargeState.CREDITED, now, work_order=reply.order)
+        elif charge.state is ChargeState.DOUBTED:
+            self._refund(charge, reply.result, now)
+        elif not charge.reverses or charge.policy == "none":
+            self._unreversed(charge, now)
+        elif charge.policy == "on_timeout" or charge.reason != "timeout":  # no mere silence
+            self._reverse(charge, charge.reason, now)
+        elif charge.late:
+            self._reverse(charge, "late", now)
+        else:
+            until_us = max(now.wall_us, charge.made_us + charge.late_seconds * SECOND_US)
+            self._move(charge, ChargeState.WAITING, now, until_us=until_us)
+
+    def _on_due(self, charge: Charge, now: Now) -> None:
+        if charge.state is ChargeState.WAITING:
+            if charge.blind:
+                self._reverse(charge, "house", now)
+            else:
+                self._end(charge, ChargeState.LAPSED, now)
+        elif charge.ended_us:
+            self._charges.pop(charge.order, None)
+            self._by_key.pop(charge.key.text, None)
+
+    def _refund(self, charge: Charge, result: Result, now: Now) -> None:
+        """Charged, and not credited: it goes back, or stands as a break where it cannot."""
+        if charge.refunds:
+            self._undo(charge, Kind.CHARGE_REFUND, ChargeState.REFUNDING, "refused", now, result)
+        elif charge.reverses:
+            self._undo(charge, Kind.CHARGE_REVERSAL, ChargeState.REVERSING, "refused", now, result)
+        else:
+            self._unreversed(charge, now, result)
+
+    def _reverse(self, charge: Charge, reason: str, now: Now) -> None:
+        self._undo(charge, Kind.CHARGE_REVERSAL, ChargeState.REVERSING, reason, now, charge.result)
+
+    def _undo(
+        self, charge: Charge, kind: Kind, state: ChargeState, reason: str, now: Now, result: Result | None
+    ) -> None:
+        """End a charge together with the entry that takes it back."""
+        date = business_date(now.wall_us, self._zone)
+        own = self._serial(charge.space, date, len(charge.serial)) or charge.serial
+        deadline_us = self._policy.deadline_us(charge.date, now.wall_us, self._zone)
+        entry = undoing(charge, kind, reason, own, deadline_us, self._saf.next_number(now), now)
+        self._end(charge, state, now, reason=reason, result=result)
+        self._saf.put([entry], now)
+
+    def _unreversed(self, charge: Charge, now: Now, result: Result | None = None) -> None:
+        """End a charge that nobody can take back as an open break."""
+        self._end(charge, ChargeState.UNREVERSED, now, result=charge.result if result is None else result)
+        self._tell_break(charge, "unreversed", now)
+
+    def _tell_break(self, charge: Charge, reason: str, now: Now) -> None:
+        self._effects.append(Alarm(f"charge_{reason}", {"order": charge.order, "key": charge.key.text}))
+        entry: Entry = break_of(charge, reason, self._saf.next_number(now), now)
+        self._saf.put([entry], now)
+
+    def _move(self, charge: Charge, state: ChargeState, now: Now, **changes: Any) -> None:
+        """Change a charge, and let it wait until that is stored."""
+        moved = _changed(charge, state=state, version=charge.version + 1, **changes)
+        self._charges[moved.order] = moved
+        self._keeping.add([moved], [(WHO, moved.order, moved.version)])
+        if state is ChargeState.WAITING or moved.ended_us:
+            heappush(self._times, (self._due_us(moved), moved.order, moved.version))
+
+    def _end(self, charge: Charge, state: ChargeState, now: Now, **changes: Any) -> None:
+        self._move(charge, state, now, ended_us=now.wall_us, **changes)
+        self._count(charge, state.value)
+
+    def _act(self, charge: Charge, now: Now) -> None:
+        """Ask what a stored state asks for; called again while the core gives no answer."""
+        ticket = (WHO, charge.order, charge.version)
+        core_us = now.mono_us + CORE_US
+        if not self._keeping.holds(now):
+            self._again(charge, now)
+        elif charge.state is ChargeState.INTENT:
+            left_us = charge.until_us - now.wall_us
+            if left_us <= ANSWER_SLACK_US:  # it took too long to store, and nothing has gone out
+                self._end(charge, ChargeState.DECLINED, now, result=Result.UNAVAILABLE)
+            else:
+                self._errands.append(Errand(ticket, charge.bank, charging(charge), now.mono_us + left_us))
+        elif charge.state is ChargeState.CREDITING:
+            self._errands.append(Errand(ticket, CORE, crediting(charge), core_us))
+        elif charge.state in (ChargeState.TIMED_OUT, ChargeState.DOUBTED):
+            self._errands.append(Errand(ticket, CORE, blocking(charge), core_us))
+
+    def _again(self, charge: Charge, now: Now) -> None:
+        heappush(self._agains, (now.mono_us + AGAIN_US, charge.order, charge.version))
+
+    def _resume(self, charge: Charge, now: Now) -> None:
+        """Go on with a charge of a former life, or of a dead node."""
+        if charge.state is ChargeState.INTENT:
+            self._move(charge, ChargeState.TIMED_OUT, now, reason="house", blind=True)
+        elif charge.state is ChargeState.CREDITING:
+            self._move(charge, ChargeState.DOUBTED, now)
+        elif charge.state in (ChargeState.TIMED_OUT, ChargeState.WAITING):
+            self._move(charge, charge.state, now, blind=True)
+        elif charge.ended_us:
+            heappush(self._times, (self._due_us(charge), charge.order, charge.version))
+        else:
+            self._again(charge, now)
+
+    def _due_us(self, charge: Charge) -> int:
+        return charge.ended_us + KNOWN_US if charge.ended_us else charge.until_us
+
+    def _stale(self, row: tuple[int, str, int]) -> bool:
+        charge = self._charges.get(row[1])
+        return charge is None or charge.version != row[2]
+
+    def _know(self, charge: Charge) -> None:
+        self._charges[charge.order] = charge
+        self._by_key[charge.key.text] = charge.order
+
+    def _serial(self, space: str, date: int, digits: int) -> str | None:
+        """Take the next serial of this node's slot; what is used is written with what uses it."""
+        number = self._serials.get((space, date), 1)
+        serial = str(number * SLOTS + self._slot).zfill(digits)
+        if len(serial) > digits:
+            return None
+        self._serials[space, date] = number + 1
+        self._keeping.add([Serials(space, date, self._slot, number + 1)])
+        return serial
+
+    def _count(self, charge: Charge, what: str) -> None:
+        self._effects.append(Count(CHARGES, (charge.bank, what)))
