@@ -15,6 +15,7 @@ from qianzhi.cli.vector_kinds import OF_KIND
 from qianzhi.cli.vector_spoiling import (
     BAD_CHARACTER,
     NUL,
+    OUTWARD,
     Good,
     Spoil,
     cut,
@@ -81,6 +82,8 @@ def without(field: str) -> Spoil:
 def unknown_transaction(good: Good) -> bytes | None:
     """Ask for a transaction that the profile does not have."""
     table = good.bench.profile.table
+    if good.vector.what.startswith(OUTWARD):
+        return None
     rows = table.transactions[good.vector.what.partition(".")[2]]
     used = {
         value
@@ -114,7 +117,7 @@ def over_limit(good: Good) -> bytes | None:
     """Ask for one fen more than the profile allows."""
     name = good.vector.what.partition(".")[2]
     profile = good.bench.profile
-    if not good.value("amount_fen"):
+    if not good.value("amount_fen") or good.vector.what.startswith(OUTWARD):
         return None
     request = replace(request_of(profile, name), amount_fen=profile.limits.amount_fen_max + 1)
     value = get_path(message_of(profile, name, request), good.paths["amount_fen"])

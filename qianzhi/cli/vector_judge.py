@@ -23,7 +23,9 @@ HIDDEN = ("kind", "space", "bank", "received_us", "date_ours")  # of a request: 
 
 
 def judge(profile: "Profile", body: bytes, mac_key: bytes) -> Message:
-    """Return what a body is: `error`, `result` (a refusal), `request`, `management`, `answer`, `rejected`."""
+    """Return what a body is: `error`, `result` (a refusal), `request`, `asked` (by us),
+    `management`, `answer`, `rejected`.
+    """
     try:
         message = profile.codec.decode(body)
     except RemoteProtocolError as error:
@@ -39,6 +41,10 @@ def judge(profile: "Profile", body: bytes, mac_key: bytes) -> Message:
     if sort is Sort.MANAGEMENT:
         return {"management": profile.mapping.management_of(message)}
     asked = profile.mapping.request_of(message, NOW)
+    if isinstance(asked, Refusal) and profile.outward is not None:
+        ours = profile.outward.mapping.request_of(message, NOW)  # as the network reads it
+        if not isinstance(ours, Refusal):
+            return {"asked": plain_request(ours)}
     if isinstance(asked, Refusal):
         return {"result": asked.result.name.lower(), "field": asked.field}
     return {"request": plain_request(asked)}

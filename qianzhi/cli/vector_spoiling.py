@@ -9,6 +9,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from frontends.mapping_rows import split_row, values_of
+from frontends.mapping_tables import TransactionTable
+from frontends.outward_tables import OutwardTransactionTable
 from qianzhi.cli.vector_making import Bench, Vector
 from qianzhi.wire.paths import get_path, put_path
 from simulators.codecs import BankCodecError
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 
 Message = dict[str, Any]
 
+OUTWARD = "outward.transactions"
 BAD_CHARACTER = b"\xff"  # no character in any of our charsets
 NUL = b"\0"
 
@@ -52,10 +55,19 @@ Spoil = Callable[[Good], bytes | None]
 def good_of(bench: Bench, vector: Vector, message: Message) -> Good:
     """Take a good message apart."""
     views = {view.path: view for view in bench.profile.codec.describe(vector.body)}
-    rows = bench.profile.table.transactions[vector.what.partition(".")[2]]
+    rows = rows_of(bench, vector)
     taken = {**bench.profile.table.request.take, **rows.take}
     paths = {field: split_row(values_of(row)[0])[0] for field, row in taken.items()}
     return Good(bench, vector, message, views, paths)
+
+
+def rows_of(bench: Bench, vector: Vector) -> TransactionTable | OutwardTransactionTable:
+    """Return the rows of the transaction that a vector is of, the bank's or ours."""
+    place, _, name = vector.what.rpartition(".")
+    table, outward = bench.profile.table, bench.profile.table.outward
+    if place == OUTWARD and outward is not None:
+        return outward.transactions[name]
+    return table.transactions[name]
 
 
 def cut(keep: Callable[[int], int]) -> Spoil:

@@ -3,6 +3,7 @@
     requests.json    what banks ask          written by the simulators' codec, read by both
     answers.json     what the platform says  written by the platform, read by both
     management.json  sign-on, echo, keys     written by whoever sends them, read by both
+    outward.json     what we ask networks    written by the platform, answers by the simulators, read by both
     broken.json      derived by rule         with the error or the result that it must meet
     samples.json     from the bank's paper   by hand; never written anew
 
@@ -26,8 +27,12 @@ if TYPE_CHECKING:
 Row = dict[str, Any]
 
 REQUESTS, ANSWERS, MANAGEMENT, DEFECTIVE = "requests.json", "answers.json", "management.json", "broken.json"
+OUTWARD = "outward.json"
 SHOWN_MAX = 30
-VERDICTS = ("error", "result", "field", "request", "management", "answer", "rejected", "heartbeat")
+VERDICTS = (
+    *("error", "result", "field", "request", "asked"),
+    *("management", "answer", "rejected", "heartbeat"),
+)
 
 
 class Fault(NamedTuple):
@@ -137,15 +142,19 @@ def made(profile: "Profile") -> dict[str, list[Row]]:
     """Return a bank's vectors by file; raises BankCodecError or EncodeError for what a codec cannot carry."""
     from qianzhi.cli.sample_requests import main_of
     from qianzhi.cli.vector_making import Bench, answers, management, requests
+    from qianzhi.cli.vector_outward import outward_vectors
 
     bench = Bench(profile)
-    asked = list(requests(bench))
-    main = next(each for each in asked if each[0].name == main_of(profile))
+    asked = list(requests(bench)) if profile.table.transactions else []
+    main = next((each for each in asked if each[0].name == main_of(profile)), None)
+    told = list(outward_vectors(bench))
+    spoilt = [(main[0], main[2])] if main is not None else told[1:2]
     return {
         REQUESTS: [good_row(bench, vector) for vector, _, _ in asked],
-        ANSWERS: [good_row(bench, vector) for vector in answers(bench)],
+        ANSWERS: [good_row(bench, vector) for vector in answers(bench)] if asked else [],
         MANAGEMENT: [good_row(bench, vector) for vector in management(bench)],
-        DEFECTIVE: list(broken_rows(bench, main[0], main[2])),
+        OUTWARD: [good_row(bench, vector) for vector, _ in told],
+        DEFECTIVE: [row for one in spoilt for row in broken_rows(bench, *one)],
     }
 
 
@@ -182,11 +191,11 @@ def broken_rows(bench: "Bench", vector: "Vector", message: Row) -> Iterator[Row]
     key = {"mac_key": vector.mac_key.hex().upper()} if vector.mac_key else {}
     for name, body in broken(good):
         verdict = judge(bench.profile, body, vector.mac_key)
-        if "request" not in verdict or name in FOR_THE_CORE:
+        if not verdict.keys() & {"request", "answer"} or name in FOR_THE_CORE:
             yield {"name": f"{vector.name}.{name}", **head, "frame": body.hex().upper(), **key, **verdict}
     for name, data in broken_wire(good):
         verdict = judge_wire(bench.profile, data, vector.mac_key)
-        if "request" not in verdict:
+        if not verdict.keys() & {"request", "answer"}:
             yield {"name": f"{vector.name}.{name}", **head, "wire": data.hex().upper(), **key, **verdict}
 
 

@@ -22,7 +22,7 @@ from qianzhi.domain.requests import Bill, Kind, Reply, Request
 from qianzhi.domain.results import Result
 from qianzhi.link.events import Hello
 from qianzhi.link.hop import Hop, HopLimits
-from qianzhi.link.messages import Answer, Status
+from qianzhi.link.messages import Answer, Envelope, Status
 from qianzhi.runtime.effects import Effects, Send, Store
 from qianzhi.wire.codec import get_path
 from qianzhi.wire.framing import frame
@@ -134,6 +134,8 @@ class House:
                 self._heard += [body for _, body in effect.items]
             elif isinstance(effect, Send) and isinstance(effect.to, tuple):
                 for envelope in effect.items:
+                    if not isinstance(envelope, Envelope):
+                        continue  # word on the line, for a house with nodes
                     answer = Answer(envelope.id, Status.OK, msgspec.msgpack.encode(self._reply))
                     self._run(self._core.on_answers(NODE, [answer], NOW))
 
