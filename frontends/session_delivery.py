@@ -59,8 +59,11 @@ class Delivery:
 
     @property
     def deadline(self) -> int | None:
-        """When something is to be sent (again), or a key has become old (monotonic)."""
-        times = [self._due_us, self._renew_us]
+        """When something is to be sent (again), or a key has become old (monotonic).
+
+        A key that is still being stored is sent once it is, and not by the clock.
+        """
+        times = [None if self._making else self._due_us, self._renew_us]
         return min((time for time in times if time is not None), default=None)
 
     def want(self, source: Hashable, now: Now) -> None:

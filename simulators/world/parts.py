@@ -98,6 +98,8 @@ class BankPlan(NamedTuple):
     phone_first: int = 13_900_000_000
     instances: int = 1
     offset_us: int = 0  # of its clock; a bank that is a day ahead
+    in_flight: int = 0  # what the platform lets it have under way; 0 leaves the profile's own
+    per_second: int = 0  # likewise, how much a second
 
 
 class Lines(NamedTuple):

@@ -12,8 +12,11 @@ from typing import Any
 from qianzhi.runtime.effects import Effect, Effects, Record, Send, Withheld
 from qianzhi.runtime.now import Now
 from simulators.world.kernel import Kernel, Timer
+from simulators.world.observe import Violation
 
 Handler = Callable[[Any], None]
+
+SPINS_MAX = 50
 
 
 class DiskFullError(Exception):
@@ -107,6 +110,13 @@ class Process:
     def armed(self) -> bool:
         """Whether an armed fault has not happened yet."""
         return self._fuse > 0
+
+    def disarm(self) -> None:
+        """Let an armed fault not happen."""
+        self._fuse = 0
+
+    def drain(self, draining: bool) -> None:
+        """Take nothing new, or take it again; for the processes that can be drained."""
 
     # -- time
 
@@ -204,6 +214,7 @@ class Waker:
         self._ring = ring
         self._at_us: int | None = None  # when the timer fires, None without one
         self._timer: Timer | None = None
+        self._spins = 0
         process.wakers.append(self)
 
     def look(self) -> None:
@@ -221,4 +232,12 @@ class Waker:
         due_us = self._deadline()
         if due_us is not None and due_us <= self._process.mono_us:
             self._ring()
+            self._count_spins()
         self.look()
+
+    def _count_spins(self) -> None:
+        """A deadline that stays in the past keeps a daemon busy for nothing."""
+        due_us = self._deadline()
+        self._spins = self._spins + 1 if due_us is not None and due_us <= self._process.mono_us else 0
+        if self._spins > SPINS_MAX:
+            raise Violation("I10", self._process.name, f"its {self._label} does not move on")

@@ -1,0 +1,303 @@
+"""One simulated world, put together from its plan: banks, fronts, nodes, bridges, a core, and faults.  Pure.
+
+    load      banks begin serial after serial, faults come and go
+    heal      every fault is over, everybody lives again
+    settle    banks begin nothing new and bring everything to its end
+    end       what must hold at the end is looked at
+
+Everything is real that decides: banks' codecs, the fronts', nodes' and bridges' cores, link's muxes, the
+gateway.  Models stand for what does not: network, disk, broker, database.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple
+from zoneinfo import ZoneInfo
+
+from crm_bridge.settings import CoreSettings
+from interface_layer.shares import part_of
+from qianzhi.domain.dates import business_date
+from qianzhi.link.tables import BankLimits, Route
+from qianzhi.runtime.now import SECOND_US, Now
+from simulators.world.banks import BankActor
+from simulators.world.bridge import BridgeProcess
+from simulators.world.broker import ModelBroker
+from simulators.world.database import ModelDatabase
+from simulators.world.disk import Disk, LineRows
+from simulators.world.faults import Fault
+from simulators.world.front import FrontProcess, Setup, SocketFront
+from simulators.world.kernel import Kernel, Stream
+from simulators.world.network import Network
+from simulators.world.node import NodeProcess, NodeSetup
+from simulators.world.observe import Observer, Violation
+from simulators.world.parts import BankPlan, Lines
+from simulators.world.plan import Plan, fronts_of
+from simulators.world.population import make_memory, people_of
+from simulators.world.process import Process
+from simulators.world.queue_front import QueueFrontProcess
+
+if TYPE_CHECKING:
+    from frontends.profile import Profile  # it reads files; its shape alone is used here
+
+ZONE = ZoneInfo("Asia/Shanghai")
+BLOWN_US = 400_000  # an armed fault that met no effect by then happens all the same
+QUIET_US = 20 * SECOND_US  # after the last serial, so that what is still under way comes to rest
+ROUTES = (Route(numbers=["*"], kinds=["*"], to="bridges"),)
+
+
+class Given(NamedTuple):
+    """What a world takes from files, read once for many worlds: profiles, their keys, the core's settings."""
+
+    profiles: Mapping[str, "Profile"]
+    keys: Mapping[str, dict[str, bytes]]
+    core: CoreSettings
+
+
+class Ended(NamedTuple):
+    """How a run ended.  `violation` is None when every rule held."""
+
+    seed: int
+    transactions: int
+    steps: int
+    seconds: int
+    trace_hash: str
+    coverage: Counter[str]
+    kinds: Counter[str]
+    violation: Violation | None
+
+
+class World:
+    """One world; `stream(name)` gives the seeded numbers of one part."""
+
+    def __init__(
+        self, plan: Plan, given: Given, stream: Callable[[str], Stream], *, telling: bool = False
+    ) -> None:
+        """Nothing happens before `run`."""
+        self.plan = plan
+        self.given = given
+        self.kernel = kernel = Kernel(stream, plan.epoch_us)
+        if telling:
+            kernel.telling = []
+        self.profiles = {bank.name: limited(given.profiles[bank.name], bank) for bank in plan.banks}
+        self.network = Network(kernel)
+        self.disks = [Disk(kernel, f"disk/{number}") for number in (1, 2)]
+        today = business_date(plan.epoch_us, ZONE)
+        people = [people_of(bank.phone_first, bank.customers) for bank in plan.banks]
+        month = _month_before(today)
+        self.memory = make_memory(people, month, kernel.dice("people"), Now(0, plan.epoch_us))
+        self.database = ModelDatabase(kernel, self.memory)
+        self.broker = ModelBroker(kernel)
+        self.bridges = [self._bridge(number) for number in range(1, plan.bridges + 1)]
+        self.nodes = [self._node(number) for number in range(1, plan.nodes + 1)]
+        self.fronts: list[FrontProcess] = []
+        self.banks: list[BankActor] = []
+        for bank in plan.banks:
+            self._add_bank(bank)
+        self.processes: list[Process] = [*self.bridges, *self.nodes, *self.fronts, *self.banks]
+        self._named = {process.name: process for process in self.processes}
+        self._targets = {"network": self.network, "database": self.database, "broker": self.broker}
+        self._targets |= {disk.name: disk for disk in self.disks}
+        self._on: list[Fault] = []
+        self.kinds: Counter[str] = Counter()
+
+    # -- who is there
+
+    def _bridge(self, number: int) -> BridgeProcess:
+        name = f"bridge-{number}"
+        return BridgeProcess(self.kernel, name, self.network, self.database, self.given.core, ZONE)
+
+    def _node(self, number: int) -> NodeProcess:
+        bridges = [f"bridge-{at}" for at in range(1, self.plan.bridges + 1)]
+        weights = self.plan.nodes
+        limits = {name: part_of(_bank_limits(one), 1, weights) for name, one in self.profiles.items()}
+        setup = NodeSetup(bridges, limits, ROUTES)
+        return NodeProcess(
+            self.kernel, f"node-{number}", self.network, self._disk(number), setup, number * 977
+        )
+
+    def _add_bank(self, bank: BankPlan) -> None:
+        profile, keys = self.profiles[bank.name], self.given.keys[bank.name]
+        names = fronts_of([bank])
+        nodes = [f"node-{at}" for at in range(1, self.plan.nodes + 1)]
+        setup = Setup(profile, keys, nodes, LineRows())
+        queued = profile.transport.kind == "queue"
+        for number, name in enumerate(names, 1):
+            disk = self._disk(number)
+            if queued:
+                self.fronts.append(
+                    QueueFrontProcess(self.kernel, name, self.network, disk, setup, self.broker)
+                )
+            else:
+                self.fronts.append(SocketFront(self.kernel, name, self.network, disk, setup, number * 577))
+        short = profile.transport.connection == "short"
+        lines = Lines(
+            [f"line/{name}" for name in names],
+            partial(self.network.dial, short=short),
+            self.broker if queued else None,
+            bank.name,
+        )
+        sure = not queued and not any(fault.kind in _DOUBLING for fault in self.plan.faults)
+        self.banks.append(BankActor(self.kernel, bank, profile, keys, lines, ZONE, edge_is_final=sure))
+
+    def _disk(self, number: int) -> Disk:
+        return self.disks[(number - 1) % len(self.disks)]
+
+    # -- a run
+
+    def run(self, observers: Sequence[Observer]) -> Ended:
+        """Let the plan happen; return how it ended."""
+        kernel, plan = self.kernel, self.plan
+        kernel.observers = list(observers)
+        for process in self.processes:
+            process.start()
+        for fault in plan.faults:
+            kernel.later(fault.at_us, "fault", self._begin, fault)
+        kernel.later(SECOND_US, "second", self._tick)
+        violation = None
+        try:
+            kernel.run(plan.load_us)
+            for bank in self.banks:
+                bank.stop_asking()
+            kernel.run(plan.heal_us)
+            self._heal()
+            self._settle()
+            for observer in kernel.observers:
+                observer.on_end()
+        except Violation as found:
+            violation = found
+        return Ended(
+            plan.seed,
+            sum(bank.transactions for bank in self.banks),
+            kernel.steps,
+            kernel.now_us // SECOND_US,
+            kernel.trace.hexdigest(),
+            kernel.coverage,
+            self.kinds,
+            violation,
+        )
+
+    def _settle(self) -> None:
+        """Let the banks bring everything to its end, and all queues run empty."""
+        kernel = self.kernel
+        end_us = kernel.now_us + self.plan.settle_us
+        while kernel.now_us < end_us:
+            kernel.run(kernel.now_us + SECOND_US)
+            if all(bank.settled for bank in self.banks):
+                kernel.run(kernel.now_us + QUIET_US)
+                return
+        open_banks = [bank.name for bank in self.banks if not bank.settled]
+        raise Violation("I7", ",".join(open_banks), "serials are open long after everything has healed")
+
+    def _tick(self) -> None:
+        for observer in self.kernel.observers:
+            observer.on_tick()
+        self.kernel.later(SECOND_US, "second", self._tick)
+
+    # -- faults
+
+    def _begin(self, fault: Fault) -> None:
+        self.kinds[fault.kind] += 1
+        self._on.append(fault)
+        self.kernel.tell(fault.target, "fault begins", fault)
+        for observer in self.kernel.observers:
+            observer.on_fault(fault, True)
+        process = self._named.get(fault.target)
+        if process is not None and fault.kind in _PROCESS_FAULTS:
+            _PROCESS_FAULTS[fault.kind](self, process, fault)
+        else:
+            self._part(fault).begin_fault(fault)
+        self.kernel.later(fault.for_us, "fault over", self._end, fault)
+
+    def _end(self, fault: Fault) -> None:
+        if fault not in self._on:
+            return  # healed before
+        self._on.remove(fault)
+        self.kernel.tell(fault.target, "fault is over", fault)
+        for observer in self.kernel.observers:
+            observer.on_fault(fault, False)
+        process = self._named.get(fault.target)
+        if process is not None and fault.kind in _PROCESS_FAULTS:
+            self._restore(process, fault)
+        else:
+            self._part(fault).end_fault(fault)
+
+    def _part(self, fault: Fault) -> "Network | ModelDatabase | ModelBroker | Disk":
+        found = self._targets.get(fault.target)
+        return found if found is not None else self.network  # a cut between two processes
+
+    def _kill(self, process: Process, fault: Fault) -> None:
+        self._arm(process, fault, process.kill)
+
+    def _freeze(self, process: Process, fault: Fault) -> None:
+        self._arm(process, fault, process.freeze)
+
+    def _arm(self, process: Process, fault: Fault, blow: Callable[[], None]) -> None:
+        """Let it happen between two effects, or, where none come, after a while."""
+        process.arm(fault.strength + 1, blow)
+        self.kernel.later(BLOWN_US, "blown", self._blow_late, process, process.life, blow)
+
+    def _blow_late(self, process: Process, life: int, blow: Callable[[], None]) -> None:
+        if process.armed and process.life == life:
+            process.disarm()
+            blow()
+
+    def _jump(self, process: Process, fault: Fault) -> None:
+        process.offset_us += fault.strength * SECOND_US
+
+    def _drain(self, process: Process, fault: Fault) -> None:
+        process.drain(True)
+
+    def _restore(self, process: Process, fault: Fault) -> None:
+        if fault.kind == "clock_jump":
+            process.offset_us -= fault.strength * SECOND_US
+        elif fault.kind == "drain":
+            process.drain(False)
+        elif fault.kind == "freeze":
+            process.disarm()
+            process.thaw()
+        else:
+            process.disarm()
+            if not any(one.target == fault.target and one.kind == "kill" for one in self._on):
+                process.start()
+
+    def _heal(self) -> None:
+        """End every fault; start whoever is down."""
+        for fault in list(self._on):
+            self._end(fault)
+        for process in self.processes:
+            process.disarm()
+            process.thaw()
+            process.start()
+
+
+_PROCESS_FAULTS: dict[str, Callable[[World, Process, Fault], None]] = {
+    "kill": World._kill,
+    "freeze": World._freeze,
+    "clock_jump": World._jump,
+    "drain": World._drain,
+}
+_DOUBLING = frozenset({"bank_frames_twice", "bank_frames_late"})
+
+
+def limited(profile: "Profile", bank: BankPlan) -> "Profile":
+    """Return the profile with the limits and instances that this run gives it."""
+    limits = replace(
+        profile.limits,
+        in_flight=bank.in_flight or profile.limits.in_flight,
+        rate_per_second=bank.per_second or profile.limits.rate_per_second,
+    )
+    return replace(profile, limits=limits, instances=bank.instances)
+
+
+def _bank_limits(profile: "Profile") -> BankLimits:
+    limits = profile.limits
+    return BankLimits(
+        in_flight=limits.in_flight, rate_per_second=limits.rate_per_second, burst=limits.rate_per_second
+    )
+
+
+def _month_before(date: int) -> int:
+    year, month = divmod(date // 100, 100)
+    return (year - 1) * 100 + 12 if month == 1 else date // 100 - 1
