@@ -91,6 +91,13 @@ class BankActor(Process):
         """Return what the bank believes of each key; of a serial that two numbers use, the later."""
         return {deal.key: deal for deal in self.teller.deals.all}
 
+    @property
+    def dates_are_ours(self) -> bool:
+        """Whether this dialect's requests carry no business date."""
+        table = self.profile.table
+        rows = [one for one in table.transactions.values() if one.kind in ("recharge", "pay")]
+        return not any("date" in {**table.request.take, **one.take} for one in rows)
+
     # -- what its lines tell
 
     def connected(self, line: int) -> None:

@@ -52,7 +52,7 @@ class Checks(Observer):
         self._ticks = 0
         self._named = {bank.profile.name: bank for bank in world.banks}
         self._of_front = {f"{FRONT}{name}-": name for name in self._named}
-        self._date_ours = {name: _dates_are_ours(bank.profile) for name, bank in self._named.items()}
+        self._date_ours = {name: bank.dates_are_ours for name, bank in self._named.items()}
         self.books = Books(self.memory)
         self.serials = checks_order.Serials()
         self.order = checks_order.Order()
@@ -147,13 +147,3 @@ class Checks(Observer):
             return True
         today = business_date(self._world.kernel.wall_us, UTC)
         return abs(days_between(today, key.date)) > DAYS_KEPT
-
-
-def _dates_are_ours(profile: Any) -> bool:
-    """Whether a dialect's requests carry no business date."""
-    table = profile.table
-    return not any(
-        "date" in rows.take or "date" in table.request.take
-        for rows in table.transactions.values()
-        if rows.kind in ("recharge", "pay")
-    )
