@@ -78,7 +78,8 @@ class JournalView:
 class BreakView:
     """One break: what is open about a key, since when, and what of it stands in suspense.
 
-    `changed_us` is when it was last written: mended, where it is not `open`.
+    `changed_us` is when it was last written: mended, where it is not `open`; `noted_us` is the stamp of its
+    episode, which whoever mends it repeats.
     """
 
     key: str
@@ -90,6 +91,7 @@ class BreakView:
     suspense_fen: int
     opened_us: int
     changed_us: int
+    noted_us: int
 
 
 @dataclass(frozen=True)
@@ -193,6 +195,7 @@ def find_breaks(
             row.kind,
             row.open,
             *(row.bank, row.bank_number, row.amount_fen, row.suspense_fen, row.opened_us, row.changed_us),
+            row.noted_us,
         )
         for row in rows
     ]

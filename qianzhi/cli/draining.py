@@ -50,7 +50,7 @@ def drain_command(chosen: "Chosen", name: str, wish: Wish) -> None:
     if not wish.force:
         _refuse_last(chosen, site, here)
     for daemon in here:
-        _ask(site, daemon, "stand_by", reason=wish.reason, by=_operator(), until_us=until_us)
+        _ask(site, daemon, "stand_by", reason=wish.reason, by=os_user(), until_us=until_us)
     if not wish.force and not _others_serve(chosen, site, here):
         for daemon in here:
             _ask(site, daemon, "undrain")
@@ -149,8 +149,8 @@ def _ask(site: "Site", daemon: str, command: str, **arguments: Any) -> None:
         raise CommandError(UNREACHABLE, str(error), f"start it with `qianzhi daemon {daemon}`") from error
 
 
-def _operator() -> str:
-    """Return who gives the order; behind sudo whoever called it."""
+def os_user() -> str:
+    """Return who runs the command, as USER@HOST; behind sudo whoever called it."""
     return f"{os.environ.get('SUDO_USER') or getpass.getuser()}@{socket.gethostname()}"
 
 

@@ -13,6 +13,7 @@ import typer
 from qianzhi.cli.broker import broker_app
 from qianzhi.cli.chosen import Chosen, chosen
 from qianzhi.cli.database import Admin, database_app
+from qianzhi.cli.money_commands import money_app
 from qianzhi.cli.output import (
     CHECK_ADVICE,
     EXIT_CODES,
@@ -45,6 +46,7 @@ app.add_typer(haproxy_app, name="haproxy", rich_help_panel="Running")
 app.add_typer(database_app, name="database", rich_help_panel="Core")
 app.add_typer(broker_app, name="broker", rich_help_panel="Running")
 app.add_typer(simulate_app, name="simulate", rich_help_panel="Trying it")
+app.add_typer(money_app)
 app.add_typer(profile_app)
 
 

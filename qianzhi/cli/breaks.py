@@ -1,0 +1,147 @@
+"""`qianzhi void`, `quarantine list|release` and `breaks`: one key at a time put right, by two operators."""
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from qianzhi.cli.looking import core_of, not_reachable
+from qianzhi.cli.office import Proposal, Who, propose, short_time
+from qianzhi.cli.output import BROKEN, USAGE, CommandError, say, show_json, show_table
+from qianzhi.domain.money import MoneyError, fen_from_yuan, yuan_from_fen
+
+if TYPE_CHECKING:
+    from crm_bridge.lookup import BreakView, JournalView
+    from qianzhi.cli.chosen import Chosen
+    from qianzhi.link.tables import Site
+
+QUARANTINE = "quarantine"  # the kind of break that the core opens about a request that it could not process
+KEY_ADVICE = "write a key as space/YYYYMMDD/serial; `qianzhi trace SERIAL` finds it"
+
+
+def void_command(chosen: "Chosen", text: str, who: Who, reason: str, as_json: bool) -> None:
+    """Propose to cancel (撤销) an approved key whose money is unspent."""
+    _, core = core_of(chosen)
+    row = _journal_row(core.database, text)
+    if row is None:
+        raise CommandError(BROKEN, f"the core has no key {text}", KEY_ADVICE)
+    if row.state != "approved":
+        raise CommandError(BROKEN, f"{row.key} is {row.state}: there is nothing to cancel")
+    arguments = {
+        "key": row.key,
+        "bank": row.bank,
+        "bank_number": row.bank_number,
+        "phone": row.phone,
+        "amount_fen": row.amount_fen,
+        "bill": row.bill,
+        "what": f"cancels a {row.kind}, work order {row.order}",
+    }
+    propose(chosen, who, [Proposal("void", row.key, arguments, reason)], as_json)
+
+
+def breaks_command(chosen: "Chosen", space: str, kind: str, everything: bool, as_json: bool) -> None:
+    """Show the breaks that are open, or all; of one space or kind."""
+    from crm_bridge.lookup import find_breaks
+
+    site, core = core_of(chosen)
+    with not_reachable(core.database):
+        found = find_breaks(core.database, space=space, kind=kind, open_only=not everything)
+    if as_json:
+        show_json([asdict(one) for one in found])
+        return
+    if not found:
+        what = f"{kind} " if kind else ""
+        say(f"no {what}break is open" if not everything else f"there has been no {what}break")
+    columns = ("key", "kind", "is", "yuan>", "in suspense>", "opened", "changed")
+    show_table(columns, [_row(one, site) for one in found])
+
+
+def _row(one: "BreakView", site: "Site") -> tuple[object, ...]:
+    return (
+        one.key,
+        one.kind,
+        "open" if one.open else "mended",
+        yuan_from_fen(one.amount_fen),
+        yuan_from_fen(one.suspense_fen) if one.suspense_fen else "",
+        short_time(one.opened_us, site),
+        short_time(one.changed_us, site),
+    )
+
+
+def mend_command(chosen: "Chosen", text: str, who: Who, reason: str, as_json: bool) -> None:
+    """Propose that a break is settled: what stands in suspense goes back to clearing."""
+    one = _open_break(chosen, text)
+    if one.kind == QUARANTINE:
+        raise CommandError(
+            BROKEN, f"{one.key} is in quarantine", f"`qianzhi quarantine release {one.key}` ends that"
+        )
+    propose(chosen, who, [_mending("break-mend", one, f"mends the break {one.kind!r}", reason)], as_json)
+
+
+def release_command(chosen: "Chosen", text: str, who: Who, reason: str, as_json: bool) -> None:
+    """Propose to release a key from quarantine: its block is confirmed, and its day can close."""
+    one = _open_break(chosen, text)
+    if one.kind != QUARANTINE:
+        raise CommandError(BROKEN, f"{one.key} is not in quarantine", "`qianzhi quarantine list` shows those")
+    what = "its refusal stands; its day can close"
+    propose(chosen, who, [_mending("release", one, what, reason)], as_json)
+
+
+def open_command(chosen: "Chosen", text: str, amount: str, who: Who, reason: str, as_json: bool) -> None:
+    """Propose to note a key as open: its amount goes to suspense, and its day cannot close."""
+    _, core = core_of(chosen)
+    row = _journal_row(core.database, text)
+    try:
+        amount_fen = fen_from_yuan(amount) if amount else (row.amount_fen if row else 0)
+    except MoneyError as error:
+        raise CommandError(USAGE, str(error)) from error
+    key = row.key if row else text
+    arguments = {
+        "key": key,
+        "bank": row.bank if row else "",
+        "bank_number": row.bank_number if row else "",
+        "amount_fen": amount_fen,
+        "what": "opens a break by hand; the amount stands in suspense until it is mended",
+    }
+    propose(chosen, who, [Proposal("break-open", key, arguments, reason)], as_json)
+
+
+def _mending(kind: str, one: "BreakView", what: str, reason: str) -> Proposal:
+    arguments = {
+        "key": one.key,
+        "bank": one.bank,
+        "bank_number": one.bank_number,
+        "amount_fen": one.amount_fen,
+        "stamp_us": one.noted_us,
+        "what": what,
+    }
+    return Proposal(kind, one.key, arguments, reason)
+
+
+def _open_break(chosen: "Chosen", text: str) -> "BreakView":
+    """Return the open break of a key; raises CommandError."""
+    from crm_bridge.lookup import find_breaks
+    from qianzhi.domain.requests import Key
+
+    _, core = core_of(chosen)
+    try:
+        key = Key.parse(text)
+    except ValueError as error:
+        raise CommandError(USAGE, str(error), KEY_ADVICE) from error
+    with not_reachable(core.database):
+        found = find_breaks(core.database, space=key.space, date=key.date)
+    one = next((one for one in found if one.key == text), None)
+    if one is None:
+        raise CommandError(BROKEN, f"there is no open break of {text}", "`qianzhi breaks` shows those")
+    return one
+
+
+def _journal_row(url: str, text: str) -> "JournalView | None":
+    """Return the journal's row of a key; raises CommandError for what is no key."""
+    from crm_bridge.lookup import find_journal
+    from qianzhi.domain.requests import Key
+
+    with not_reachable(url):
+        try:
+            key = Key.parse(text)
+        except ValueError as error:
+            raise CommandError(USAGE, str(error), KEY_ADVICE) from error
+        return next(iter(find_journal(url, key.text)), None)

@@ -1,0 +1,95 @@
+"""`qianzhi operator add|list|password|reset|retire`: who may propose and approve what moves money."""
+
+from typing import TYPE_CHECKING
+
+from qianzhi.cli.daemons import site_of
+from qianzhi.cli.draining import os_user
+from qianzhi.cli.looking import core_of, not_reachable
+from qianzhi.cli.office import Proposal, Who, ask_bridge, propose, short_time, show_act
+from qianzhi.cli.output import say, show_json, show_table
+from qianzhi.cli.passwords import read_new_password
+
+if TYPE_CHECKING:
+    from qianzhi.cli.chosen import Chosen
+
+ENOUGH = 3  # with two, of whom one has forgotten the password, nobody can approve anything
+
+
+def add_command(chosen: "Chosen", name: str, who: Who, new_file: str, as_json: bool) -> None:
+    """Add one of the first two operators, or propose a further one."""
+    site = site_of(chosen)
+    there = _active(chosen)
+    signed = who.sign() if there else {"by": f"os:{os_user()}", "password": ""}
+    new = read_new_password(name, new_file)
+    answer = ask_bridge(site, "operator_add", **signed, name=name, new_password=new)
+    if as_json:
+        show_json(answer)
+        return
+    if "act" in answer:
+        show_act(answer["act"], site)
+        return
+    say(f"{name} is an operator now")
+    if there == 0:
+        say("add a second one next: what moves money waits for another operator than the one who asks for it")
+    elif there + 1 < ENOUGH:
+        say("a third one, approved by the other of these two, keeps you able to act when one cannot")
+
+
+def list_command(chosen: "Chosen", as_json: bool) -> None:
+    """Show who is, was or may become an operator."""
+    from crm_bridge.operators.store import read_operators
+    from qianzhi.runtime import clock
+
+    site, core = core_of(chosen)
+    with not_reachable(core.database):
+        found = read_operators(core.database)
+    if as_json:
+        show_json([one._asdict() | {"state": one.state.name.lower()} for one in found])
+        return
+    if not found:
+        say("there is no operator yet: `qianzhi operator add NAME`, twice")
+    now_us = clock.now().wall_us
+    rows = [
+        (
+            one.name,
+            one.state.name.lower(),
+            short_time(one.made_us, site),
+            f"locked until {short_time(one.locked_until_us, site)}" if one.locked_until_us > now_us else "",
+        )
+        for one in found
+    ]
+    show_table(("operator", "is", "since", ""), rows)
+
+
+def password_command(chosen: "Chosen", who: Who, new_file: str) -> None:
+    """Let an operator choose another password."""
+    signed = who.sign()
+    new = read_new_password(who.operator, new_file)
+    ask_bridge(site_of(chosen), "operator_password", **signed, new_password=new)
+    say(f"{who.operator} has a new password")
+
+
+def reset_command(chosen: "Chosen", name: str, who: Who, new_file: str, as_json: bool) -> None:
+    """Propose a new password for an operator who has forgotten his."""
+    site = site_of(chosen)
+    signed = who.sign()
+    new = read_new_password(name, new_file)
+    answer = ask_bridge(site, "operator_reset", **signed, name=name, new_password=new)
+    if as_json:
+        show_json(answer)
+    else:
+        show_act(answer["act"], site)
+
+
+def retire_command(chosen: "Chosen", name: str, who: Who, reason: str, as_json: bool) -> None:
+    """Propose that somebody is no operator any more."""
+    propose(chosen, who, [Proposal("operator-retire", name, {"name": name}, reason)], as_json)
+
+
+def _active(chosen: "Chosen") -> int:
+    """Return how many operators there are."""
+    from crm_bridge.operators.store import read_operators
+
+    _, core = core_of(chosen)
+    with not_reachable(core.database):
+        return sum(one.state.name == "ACTIVE" for one in read_operators(core.database))
