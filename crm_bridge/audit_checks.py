@@ -6,7 +6,18 @@ Data only.  Where a number stands for a kind, a state or a code, it comes from t
 
 # ruff: noqa: S608 - what is put into these queries are our own enumerations and names
 from crm_bridge.journal import State
-from qianzhi.billing.orders import ARREARS, BOOK, CLEARING, LATE_FEES, RECEIVABLE, REVENUE, UNDO, Code
+from crm_bridge.journal_breaks import MANUAL, BreakState
+from qianzhi.billing.orders import (
+    ARREARS,
+    BOOK,
+    CLEARING,
+    LATE_FEES,
+    RECEIVABLE,
+    REVENUE,
+    SUSPENSE,
+    UNDO,
+    Code,
+)
 from qianzhi.domain.requests import Kind
 from qianzhi.ledger.entries import Ending
 
@@ -66,7 +77,9 @@ _LEDGER = {
         LEFT JOIN billing_orders o ON o.serial = t.reference LEFT JOIN billing_bills b ON b.serial =
         t.reference WHERE NOT ((t.code IN ({_ORDER_CODES}) AND o.serial IS NOT NULL)
         OR (t.code = {Code.BILLED:d} AND b.serial IS NOT NULL)
-        OR (t.code = {Code.OPENING:d} AND t.reference LIKE 'opening-%') OR t.pending IS NOT NULL)""",
+        OR (t.code = {Code.OPENING:d} AND t.reference LIKE 'opening-%')
+        OR (t.code IN ({Code.SUSPENSE:d}, {UNDO + Code.SUSPENSE:d}) AND t.reference LIKE 'break/%')
+        OR t.pending IS NOT NULL)""",
 }
 
 _ORDERS_OF_KEYS = """SELECT space, business_date, key_serial, count(*) AS n, max(serial) AS serial,
@@ -90,7 +103,7 @@ _ORDERS = {
         FROM journal j LEFT JOIN billing_orders o ON o.reverses = j.order_serial
         WHERE (o.serial IS NOT NULL) <> (j.state = {State.REVERSED:d}) OR o.serial IS DISTINCT FROM
         j.reversal_order
-        OR o.amount_fen <> j.amount_fen OR o.kind <> {Kind.REVERSAL:d}""",
+        OR o.amount_fen <> j.amount_fen OR o.kind NOT IN ({Kind.REVERSAL:d}, {Kind.VOID:d})""",
     "unkeyed-order": """SELECT o.serial, 'no journal row names it' FROM billing_orders o
         LEFT JOIN journal j ON j.space = o.space AND j.business_date = o.business_date AND j.serial =
         o.key_serial WHERE o.serial NOT IN (coalesce(j.order_serial, ''), coalesce(j.reversal_order, ''))""",
@@ -194,4 +207,45 @@ _BILLS = {
         """,
 }
 
-CHECKS: dict[str, str] = _LEDGER | _ORDERS | _TOTALS | _BILLS
+# Bridges' clocks may be two minutes apart, and whoever closes a date may have waited for its last keys.
+_LATE_US = 300 * 1_000_000
+_BREAK_KEY = "b.space || '/' || b.business_date || '/' || b.serial"
+_OPEN = f"b.state = {BreakState.OPEN:d}"
+_IN, _OUT = int(Code.SUSPENSE), UNDO + Code.SUSPENSE
+# The close that a date of a space fell under.
+_FENCE = """f.space = {0}.space AND f.closed_through = (SELECT min(g.closed_through) FROM journal_fences g
+    WHERE g.space = {0}.space AND g.closed_through >= {0}.business_date)"""
+
+_HOUSE = {
+    "break": f"""SELECT reference, 'in suspense by the break less by its transfers: ' || sum(fen) FROM (
+        SELECT 'break/' || {_BREAK_KEY} AS reference, b.suspense_fen AS fen FROM journal_breaks b
+        UNION ALL SELECT t.reference, t.amount_fen * CASE WHEN t.code = {_IN} THEN -1 ELSE 1 END
+        FROM ledger_transfers t WHERE t.code IN ({_IN}, {_OUT})) sides GROUP BY reference HAVING sum(fen) <> 0
+        """,
+    "unsuspended": f"""SELECT {_BREAK_KEY}, 'manual over ' || b.amount_fen || ', in suspense ' ||
+        b.suspense_fen FROM journal_breaks b
+        WHERE b.suspense_fen <> CASE WHEN {_OPEN} AND b.kind = '{MANUAL}' THEN b.amount_fen ELSE 0 END""",
+    "suspense": f"""SELECT owner, 'its accounts less its breaks: ' || sum(fen) FROM (
+        SELECT owner, balance_fen AS fen FROM ledger_accounts WHERE kind = '{SUSPENSE}'
+        UNION ALL SELECT bank_number, -suspense_fen FROM journal_breaks) sides
+        GROUP BY owner HAVING sum(fen) <> 0""",
+    "suspense-posting": f"""SELECT t.id, 'code ' || t.code || ' from ' || d.kind || ':' || d.owner
+        || ' to ' || c.kind || ':' || c.owner FROM ledger_transfers t JOIN ledger_accounts d ON d.id = t.debit
+        JOIN ledger_accounts c ON c.id = t.credit WHERE (t.code IN ({_IN}, {_OUT})
+        OR d.kind = '{SUSPENSE}' OR c.kind = '{SUSPENSE}') AND NOT (d.owner = c.owner AND
+        ((t.code = {_IN} AND d.kind = '{CLEARING}' AND c.kind = '{SUSPENSE}')
+        OR (t.code = {_OUT} AND d.kind = '{SUSPENSE}' AND c.kind = '{CLEARING}')))""",
+    "fence": f"""SELECT {_KEY}, 'decided after its date was closed through ' || f.closed_through
+        FROM journal j JOIN journal_fences f ON {_FENCE.format("j")}
+        WHERE j.decided_us > f.closed_us + {_LATE_US}""",
+    "fence-reversal": f"""SELECT {_KEY}, 'reversed after its date was closed, and no break says so'
+        FROM journal j JOIN journal_fences f ON {_FENCE.format("j")}
+        LEFT JOIN journal_breaks b ON b.space = j.space AND b.business_date = j.business_date
+        AND b.serial = j.serial WHERE j.reversed_us > f.closed_us + {_LATE_US} AND b.serial IS NULL""",
+    "fence-break": f"""SELECT {_BREAK_KEY}, 'was open when its date was closed through ' || f.closed_through
+        FROM journal_breaks b JOIN journal_fences f ON {_FENCE.format("b")}
+        WHERE b.opened_us < f.closed_us - {_LATE_US} AND ({_OPEN} OR b.changed_us > f.closed_us + {_LATE_US})
+        """,
+}
+
+CHECKS: dict[str, str] = _LEDGER | _ORDERS | _TOTALS | _BILLS | _HOUSE

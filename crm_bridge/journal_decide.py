@@ -125,7 +125,9 @@ class Journal:
             return Reply(Result.QUARANTINED)
         asking = request.kind in (Kind.STATUS, Kind.REVERSAL, Kind.VOID)
         row = self._row_of_original(request) if asking else self._row_of_credit(request)
-        if row is None:
+        if row is None and self._fences.closed(request.space, request.date):
+            pass  # a closed date takes no key, and needs no block
+        elif row is None:
             self._keep(request, State.QUARANTINED, Reply(Result.QUARANTINED, settled_us=self._now.wall_us))
             self._house.quarantined(self._rows[request.key])
         elif request.kind is Kind.STATUS or (asking and row.state is not State.APPROVED):

@@ -99,7 +99,7 @@ class House:
             return self._told(row)
         if not row.open or stamp_us < row.noted_us:
             if not row.open and stamp_us > row.noted_us:
-                self.breaks.put(row._replace(noted_us=stamp_us, changed_us=now_us, part=self._part))
+                self.breaks.put(row._replace(noted_us=stamp_us))
             return self._told(row, stored=True)
         if row.suspense_fen:
             self._suspense.restore(row.reference, row.bank_number, row.suspense_fen)

@@ -220,6 +220,7 @@ class RemoteGateway:
             if not transaction.save(changes, claims, self._part, now.wall_us):
                 return None
             self._begun = self._begun or any(changes) or any(claims)
+            self._alarms += journal.alarms
             transaction.commit()
         return plan
 

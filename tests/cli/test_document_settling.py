@@ -11,11 +11,11 @@ import pytest
 
 from crm_bridge.journal import State, content_of
 from crm_bridge.journal_dates import Calendar
-from crm_bridge.journal_decide import Journal, Terms
+from crm_bridge.journal_decide import Journal, Kept, Terms
 from frontends.mapping import Refusal
 from qianzhi.billing.desk import Outcome
 from qianzhi.cli.document.settling import EARLY, LISTENERS, SETTLED, codes_of, is_heard, verdicts
-from qianzhi.domain.dates import shift
+from qianzhi.domain.dates import business_date, shift
 from qianzhi.domain.requests import Key, Kind, Reply, Request
 from qianzhi.domain.results import EDGE_RESULTS, Result
 from qianzhi.runtime.now import Now
@@ -31,16 +31,20 @@ each_bank = pytest.mark.parametrize("bank", BANKS)
 class Core:
     """The journal over several batches, with a desk that says what it is told to."""
 
-    def __init__(self, date, desk_says):
+    def __init__(self, date, desk_says, closes=True):
+        self.closes = closes
         self.date, self.at_us, self.rows, self.forgotten = date, TEN, {}, {}
         self.desk = SimpleNamespace(
             credit=lambda job: Outcome(desk_says, "1", job.amount_fen),
-            reverse=lambda order, key, number: Outcome(Result.APPROVED, "2", 5000),
+            reverse=lambda order, key, number, kind: Outcome(Result.APPROVED, "2", 5000),
         )
 
     def ask(self, kind, amount_fen=5000, *, quarantined=False):
         now = Now(self.at_us, self.at_us)
-        journal = Journal(self.rows.values(), [], self.desk, Calendar(now, ZONE, 720), TERMS, now, "a")
+        # Closed at noon of the next day, unless something of it is open.
+        through = shift(business_date(self.at_us, ZONE), -2) if self.closes else 0
+        known = Kept(self.rows.values(), fences={"s": through})
+        journal = Journal(known, self.desk, Calendar(now, ZONE), TERMS, now, "a")
         request = self.request(kind, amount_fen)
         reply = journal.quarantine(request) if quarantined else journal.decide([request])[0]
         changes = journal.changes()
@@ -87,9 +91,9 @@ DATES = [0, 1, -1, 2, -3]
 DESK_SAYS = [Result.APPROVED, Result.NO_SUCH_PHONE]
 
 
-def heard_in(history, date, desk_says):
+def heard_in(history, date, desk_says, closes):
     """Live through a history; yield what each step heard, who heard it, and what was true then and later."""
-    core, sent, told = Core(date, desk_says), set(), []
+    core, sent, told = Core(date, desk_says, closes), set(), []
     for name in history:
         if isinstance(STEPS[name], int):
             core.wait(STEPS[name])
@@ -111,11 +115,12 @@ def heard_in(history, date, desk_says):
     return told
 
 
+@pytest.mark.parametrize("closes", [True, False], ids=["closing", "kept open"])
 @pytest.mark.parametrize("desk_says", DESK_SAYS)
 @pytest.mark.parametrize("days", DATES)
-def test_no_history_of_a_serial_belies_what_the_document_says_of_a_code(days, desk_says):
+def test_no_history_of_a_serial_belies_what_the_document_says_of_a_code(days, desk_says, closes):
     for history in itertools.product(STEPS, repeat=3):
-        for one in heard_in(history, shift(TODAY, days), desk_says):
+        for one in heard_in(history, shift(TODAY, days), desk_says, closes):
             verdict = SETTLED[one["result"]][LISTENERS.index(one["listener"])]
             case = (history, days, one)
             assert verdict != "unheard", case

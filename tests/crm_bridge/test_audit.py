@@ -8,6 +8,7 @@ import pytest
 from crm_bridge.audit import SHOWN_MAX, audit_books
 from qianzhi.domain.requests import Kind
 
+LONG_AGO_US = 1_700_000_000_000_000
 RICH, TWO_BILLS = "13800000010", "13800000005"
 
 
@@ -23,6 +24,9 @@ def busy(run, ask, url, core):
         ask(Kind.REVERSAL, "2"),
         ask(Kind.RECHARGE, "4", "13999999999", 1_000),
         ask(Kind.STATUS, "5"),
+        ask(Kind.BREAK, "6", "", 900, space="unet", date=20261116, reason="manual"),
+        ask(Kind.BREAK, "7", "", 900, space="unet", date=20261116, reason="manual"),
+        ask(Kind.MEND, "7", space="unet", date=20261116),
     )
     core.close()
     assert audit_books(url).violations == []
@@ -185,6 +189,31 @@ DAMAGE = {
         "orphan-phone",
         "UPDATE billing_books SET account = (SELECT id FROM ledger_accounts WHERE kind = 'revenue')"
         " WHERE id = (SELECT book FROM billing_phones WHERE phone = '13800000011')",
+    ),
+    "suspense without its break": (
+        "break suspense",
+        "UPDATE journal_breaks SET state = 2, suspense_fen = 0 WHERE serial = '6'",
+    ),
+    "a manual break without suspense": (
+        "break suspense unsuspended",
+        "UPDATE journal_breaks SET suspense_fen = 0 WHERE serial = '6'",
+    ),
+    "a break lost": ("break suspense", "DELETE FROM journal_breaks WHERE serial = '6'"),
+    "suspense moved to a book": (
+        "suspense-posting balance",
+        f"UPDATE ledger_transfers SET credit = {account('book')} WHERE code = 8",
+    ),
+    "a key taken after its fence": (
+        "fence",
+        f"INSERT INTO journal_fences VALUES ('citic', 20261117, {LONG_AGO_US}, 'somebody')",
+    ),
+    "a reversal after its fence without a break": (
+        "fence fence-reversal",
+        f"INSERT INTO journal_fences VALUES ('citic', 20261117, {LONG_AGO_US}, 'somebody')",
+    ),
+    "a fence over an open break": (
+        "fence-break",
+        "INSERT INTO journal_fences VALUES ('unet', 20261116, 2000000000000000, 'somebody')",
     ),
     "an account that is not there": ("dangling", "UPDATE ledger_transfers SET debit = 999999 WHERE id = 1"),
 }

@@ -4,7 +4,7 @@ import pytest
 
 from crm_bridge.audit import audit_books
 from crm_bridge.lookup import find_entries, find_journal
-from qianzhi.domain.requests import Key, Kind
+from qianzhi.domain.requests import Key, Kind, Request
 from qianzhi.domain.results import Result
 
 RECHARGE, PAY, STATUS, REVERSAL, BLOCK, OWED = (
@@ -23,6 +23,12 @@ EMPTY, DEBTOR, TWO_BILLS, CLOSED = "13800000007", "13800000003", "13800000005", 
 def books_stay_proved(url):
     yield
     assert audit_books(url).violations == []
+
+
+@pytest.fixture
+def close():
+    """Build the request that closes a space's date."""
+    return lambda space, date, by="tester": Request(Kind.CLOSE, space, date, "-", "", "", reason=by)
 
 
 def results(replies):
@@ -200,11 +206,11 @@ def test_a_reversal_that_contradicts_its_original_moves_nothing(run, ask, accoun
     assert account(EMPTY).balance_fen == 5_000
 
 
-def test_a_business_date_closes_at_noon_of_the_next_day(run, ask, account):
-    eve = 20261116  # closes at noon of the 17th
+def test_a_business_date_is_closed_by_its_fence_and_by_no_clock(run, ask, close, account, url):
+    eve = 20261116
     kept = ask(RECHARGE, "1", EMPTY, 5_000, date=eve)
-    assert results(run(kept, ask(RECHARGE, "2", EMPTY, 500, date=eve), hours=-0.001)) == ["APPROVED"] * 2
-    assert results(run(ask(REVERSAL, "2", date=eve), hours=-0.001)) == ["APPROVED"]
+    assert results(run(kept, ask(RECHARGE, "2", EMPTY, 500, date=eve), hours=11)) == ["APPROVED"] * 2
+    assert results(run(ask(REVERSAL, "2", date=eve), close("citic", eve), hours=11)) == ["APPROVED"] * 2
     replies = run(
         kept,
         ask(RECHARGE, "3", EMPTY, 5_000, date=eve),
@@ -214,6 +220,8 @@ def test_a_business_date_closes_at_noon_of_the_next_day(run, ask, account):
         ask(STATUS, "4", date=eve),
         ask(REVERSAL, "5", date=eve),
         ask(RECHARGE, "5", EMPTY, 5_000, date=eve),
+        ask(RECHARGE, "6", EMPTY, 70, date=eve, space="icbc"),
+        hours=11.5,
     )
     assert results(replies) == [
         "APPROVED",
@@ -224,8 +232,9 @@ def test_a_business_date_closes_at_noon_of_the_next_day(run, ask, account):
         "NOT_FOUND",
         "NOT_FOUND",
         "DATE_CLOSED",
+        "APPROVED",  # another space's day is its own
     ]
-    assert account(EMPTY).balance_fen == 5_000
+    assert account(EMPTY).balance_fen == 5_070
 
 
 def test_dates_far_from_today(run, ask, journal_url):

@@ -5,6 +5,7 @@ import zlib
 from concurrent.futures import ThreadPoolExecutor
 from zoneinfo import ZoneInfo
 
+import msgspec
 import psycopg
 import pytest
 
@@ -12,7 +13,7 @@ from crm_bridge.audit import audit_books
 from crm_bridge.bridge import Work
 from crm_bridge.database.store import connect
 from crm_bridge.gateway import Gateway
-from crm_bridge.lookup import find_journal, totals
+from crm_bridge.lookup import find_breaks, find_fences, find_journal, totals
 from crm_bridge.migrations.roles import APP, AUDITOR, FRONT, OWNER
 from crm_bridge.migrations.schema import downgrade, migrate, require_schema, schema_revision
 from crm_bridge.migrations.server import as_owner, make_ready, own
@@ -20,9 +21,11 @@ from crm_bridge.seed import seed
 from crm_bridge.settings import CoreSettings
 from crm_bridge.store import Transaction
 from crm_bridge.writer import Writer
-from qianzhi.domain.requests import Kind
+from qianzhi.domain.dates import business_date, closes_us
+from qianzhi.domain.requests import Kind, Request
 from qianzhi.domain.results import Result
 from qianzhi.runtime import clock
+from qianzhi.runtime.now import Now
 from qianzhi.runtime.urls import database_of, with_database, with_user
 
 ZONE = ZoneInfo("Asia/Shanghai")
@@ -65,9 +68,16 @@ def open_core(app, site):
 
 
 def today(shift=0):
-    from qianzhi.domain.dates import business_date
-
     return business_date(clock.now().wall_us + shift * 86_400_000_000, ZONE)
+
+
+def at_noon():
+    """Today at noon, when yesterday may be closed whatever the time is."""
+    return Now(clock.now().mono_us, closes_us(today(-1), 12 * 60, ZONE))
+
+
+def fence(space, date):
+    return Request(Kind.CLOSE, space, date, "-", "", "", reason="tester")
 
 
 def test_two_bridges_of_two_writers_meet_on_keys_and_accounts(open_core, ask, app):
@@ -166,18 +176,94 @@ def test_a_credit_whose_time_ran_out_while_others_held_its_account_blocks_its_ke
     assert [row.state for row in find_journal(app, "spent")] == ["blocked"]
 
 
-def test_a_closed_date_stays_closed_for_a_bridge_whose_clock_lags(open_core, ask):
+def test_a_closed_date_is_closed_for_every_bridge(open_core, ask):
     """A query was told that nothing came of a key of a closed date; its late original comes to another
-    bridge, by whose clock the date is open, and to one that was started anew since.
+    bridge, and to one that was started anew since.
     """
-    ahead, lags = open_core("b1", day_closes="00:00"), open_core("b2", day_closes="23:59")
-    key = {"date": today(-1), "serial": "late"}
-    assert ahead.execute([ask(Kind.STATUS, **key)], clock.now())[0].result is Result.NOT_FOUND
+    first, second = open_core("b1"), open_core("b2")
+    key = {"date": today(-1), "serial": "late", "space": "closed"}
+    closed = first.execute([fence("closed", today(-1)), ask(Kind.STATUS, **key)], at_noon())
+    assert [reply.result for reply in closed] == [Result.APPROVED, Result.NOT_FOUND]
     original = ask(Kind.RECHARGE, phone="13800000003", amount_fen=700, **key)
-    assert lags.execute([original], clock.now())[0].result is Result.DATE_CLOSED
-    restarted = open_core("b3", day_closes="23:59")
-    assert restarted.execute([original], clock.now())[0].result is Result.DATE_CLOSED
-    assert restarted.execute([ask(Kind.REVERSAL, **key)], clock.now())[0].result is Result.NOT_FOUND
+    for core in (second, open_core("b3")):
+        assert core.execute([original], at_noon())[0].result is Result.DATE_CLOSED
+        assert core.execute([ask(Kind.REVERSAL, **key)], at_noon())[0].result is Result.NOT_FOUND
+        assert core.execute([fence("closed", today(-1))], at_noon())[0].stored
+
+
+def test_a_fence_waits_for_who_takes_a_key_of_its_space_and_for_no_other(open_core, ask, app):
+    """One bridge has decided a credit and not committed; another is asked to close that space's date, and
+    then the date of another space.
+    """
+    taken, go_on = threading.Event(), threading.Event()
+    real = Transaction.save
+
+    def save(transaction, changes, part):
+        if part.startswith("b1/") and not taken.is_set():
+            taken.set()
+            assert go_on.wait(10)
+        return real(transaction, changes, part)
+
+    first, second = open_core("b1"), open_core("b2")
+    credit = ask(Kind.RECHARGE, "slow", "13800000003", 700, date=today(-1), space="slow")
+    night = at_noon()
+    Transaction.save = save
+    try:
+        with ThreadPoolExecutor(2) as pool:
+            taking = pool.submit(first.execute, [credit], night)
+            assert taken.wait(10)
+            closing = pool.submit(second.execute, [fence("slow", today(-1))], night)
+            third = open_core("b3")
+            assert third.execute([fence("other", today(-1))], night)[0].result is Result.APPROVED
+            assert not closing.done()
+            go_on.set()
+            assert taking.result()[0].result is Result.APPROVED
+            assert closing.result()[0].result is Result.APPROVED
+    finally:
+        Transaction.save = real
+    late = msgspec.structs.replace(credit, serial="later")
+    assert first.execute([late], night)[0].result is Result.DATE_CLOSED
+    rows = [(one.space, one.closed_through) for one in find_fences(app) if one.space in ("slow", "other")]
+    assert sorted(rows) == [("other", today(-1)), ("slow", today(-1))]
+
+
+def test_two_bridges_that_close_many_spaces_at_once_wait_in_no_circle(open_core, ask, app):
+    """Each list closes some spaces and takes keys of the others, in opposite order."""
+    spaces = [f"ring{n}" for n in range(8)]
+    cores = [open_core("b1"), open_core("b2")]
+    night = at_noon()
+
+    def lists(turn):
+        mine = spaces if turn % 2 == 0 else spaces[::-1]
+        closes = [fence(space, today(-1)) for space in mine[:4]]
+        return closes + [ask(Kind.STATUS, f"r{turn}", date=today(), space=space) for space in mine[4:]]
+
+    with ThreadPoolExecutor(2) as pool:
+        for turn in range(0, 20, 2):
+            running = [pool.submit(core.execute, lists(turn + n), night) for n, core in enumerate(cores)]
+            for one in running:
+                assert {reply.result for reply in one.result()} <= {Result.APPROVED, Result.NOT_FOUND}
+    assert {one.space for one in find_fences(app)} >= set(spaces)
+
+
+def test_two_bridges_note_and_mend_one_break_once(open_core, site, app):
+    """Both get the same word that a key is open at once, then the same word that it is not."""
+    cores = [open_core("b1"), open_core("b2")]
+
+    def tell(kind, stamp, reason=""):
+        more = {"stamp_us": stamp, "reason": reason}
+        request = Request(kind, "both", today(-1), "1", "unet", "9001", "", 700, **more)
+        with ThreadPoolExecutor(2) as pool:
+            running = [pool.submit(core.execute, [request], clock.now()) for core in cores]
+            return [one.result()[0] for one in running]
+
+    for stamp in (10, 20):
+        assert sorted(one.stored for one in tell(Kind.BREAK, stamp, "manual")) == [False, True]
+        (row,) = find_breaks(app, space="both")
+        assert (row.kind, row.amount_fen, row.suspense_fen) == ("manual", 700, 700)
+        tell(Kind.MEND, stamp)
+        assert find_breaks(app, space="both") == []
+    assert audit_books(site).violations == []
 
 
 FORBIDDEN = {
@@ -220,7 +306,11 @@ def test_a_role_may_do_its_own_and_nothing_more(site, role, statement):
         "DELETE FROM journal",
         "UPDATE journal SET amount_fen = amount_fen + 1",
         "UPDATE journal SET state = 2 WHERE state = 3",
-        "UPDATE journal_fence SET closed_through = 0",
+        "UPDATE journal_fence SET closed_through = -1",
+        "UPDATE journal_fences SET closed_through = 0",
+        "DELETE FROM journal_fences",
+        "DELETE FROM journal_breaks",
+        "UPDATE journal_breaks SET serial = 'other'",
     ],
 )
 def test_history_is_kept_from_its_owner_too(site, open_core, ask, statement):

@@ -15,13 +15,17 @@ from crm_bridge.lookup import find_journal, totals
 from crm_bridge.settings import CoreSettings
 from crm_bridge.writer import Writer
 from qianzhi.domain.dates import closes_us
-from qianzhi.domain.requests import Kind
+from qianzhi.domain.requests import Kind, Request
 from qianzhi.domain.results import Result
 from qianzhi.link.messages import Status
 from qianzhi.runtime.now import SECOND_US, Now
 
 PHONE = "13800000007"
 ZONE = ZoneInfo("Asia/Shanghai")
+
+
+def fence(space, date):
+    return Request(Kind.CLOSE, space, date, "-", "", "", reason="tester")
 
 
 def names(replies):
@@ -213,10 +217,11 @@ def test_a_batch_executed_twice_after_an_unknown_commit_ends_the_same(
 def test_a_clock_set_back_over_the_close_of_a_day_does_not_let_the_late_original_in(
     core, ask, noon, url, kind
 ):
-    """At noon the date is closed and leaves no tombstone; two seconds earlier it would still be open."""
+    """The date is closed and leaves no tombstone; by the clock that was set back it could not be closed."""
     close = noon.after(24 * 3600 * SECOND_US)
-    assert names(core.execute([ask(kind, "1")], close)) == ["NOT_FOUND"]
-    stepped = Now(close.mono_us + SECOND_US, close.wall_us - 2 * SECOND_US)
+    asked = [fence("citic", 20261117), ask(kind, "1")]
+    assert names(core.execute(asked, close)) == ["APPROVED", "NOT_FOUND"]
+    stepped = Now(close.mono_us + SECOND_US, close.wall_us - 20 * 3600 * SECOND_US)
     assert names(core.execute([ask(Kind.RECHARGE, "1", PHONE, 100)], stepped)) == ["DATE_CLOSED"]
     assert totals(url).orders == 0
 
@@ -227,10 +232,14 @@ def test_a_clock_that_was_far_ahead_is_believed_again(core, ask, noon):
 
 
 @pytest.mark.parametrize("date", [20271231, 20280101, 20280228, 20280229, 20280301])
-def test_year_end_and_leap_day_close_like_any_other(core, ask, noon, date):
-    close_us = closes_us(date, 12 * 60, ZONE)
+def test_year_end_and_leap_day_may_be_closed_half_an_hour_after_their_end_and_not_before(
+    core, ask, noon, date
+):
+    close_us = closes_us(date, 30, ZONE)
     just, over = Now(0, close_us - SECOND_US), Now(0, close_us)
+    assert names(core.execute([fence("citic", date)], just)) == ["TOO_EARLY"]
     assert names(core.execute([ask(Kind.RECHARGE, "1", PHONE, 100, date=date)], just)) == ["APPROVED"]
+    assert names(core.execute([fence("citic", date)], over)) == ["APPROVED"]
     assert names(core.execute([ask(Kind.RECHARGE, "2", PHONE, 100, date=date)], over)) == ["DATE_CLOSED"]
     assert names(core.execute([ask(Kind.REVERSAL, "1", date=date)], over)) == ["DATE_CLOSED"]
 

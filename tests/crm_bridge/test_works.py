@@ -11,9 +11,9 @@ from crm_bridge import settling as settling_module
 from crm_bridge.bridge import Batch, Work
 from crm_bridge.database import store
 from crm_bridge.gateway_errors import Trouble
-from crm_bridge.keeper import Standing
 from crm_bridge.migrations.schema import migrate
 from crm_bridge.settings import CoreSettings
+from crm_bridge.watch import Standing
 from crm_bridge.works import Works
 from qianzhi.domain.requests import Kind, Reply, Request
 from qianzhi.domain.results import Result
