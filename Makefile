@@ -29,11 +29,15 @@ FUZZ_RUNS ?=
 FUZZ_PARSERS ?=
 FUZZ_KEEP ?=
 
+# Seeds of the simulator, and the first of them.
+SEEDS ?= 200
+FIRST ?= 1
+
 CODE := qianzhi frontends bankmq socket_pool interface_layer crm_bridge simulators examples benchmarks tests
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup run demo test test-ibmmq check faults fuzz lock clean
+.PHONY: help setup run demo test test-ibmmq check faults fuzz simulate lock clean
 
 help:  ## show this list
 	@echo "usage: make TARGET [PYTHON=python3.11]"
@@ -67,6 +71,9 @@ faults: $(VENV)/.run  ## kill and freeze one process after the other under load:
 fuzz: $(VENV)/.fuzz  ## break the parsers with made-up bytes: FUZZ_SECONDS=20 FUZZ_RUNS=300000 FUZZ_PARSERS="tlv pin"
 	@exec $(BIN)/python tests/fuzz/fuzz_run.py $(FUZZ_PARSERS) $(if $(FUZZ_KEEP),--keep) \
 	    $(if $(FUZZ_RUNS),--runs "$(FUZZ_RUNS)",--seconds "$(FUZZ_SECONDS)")
+
+simulate: $(VENV)/.run  ## the whole system in one process, from seeds, with everything going wrong: SEEDS=200 FIRST=1
+	@exec $(BIN)/qianzhi simulate --seeds "$(SEEDS)" --first "$(FIRST)"
 
 lock: $(VENV)/.dev  ## work both lock files out again from setup.cfg (asks the package index)
 	@rm -rf build/lock && $(call make-venv,build/lock) && build/lock/bin/python -m pip install --quiet pip-tools

@@ -1,5 +1,6 @@
 """`qianzhi simulate`: the other ends of our links, to try the platform on; never for production."""
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,7 +14,42 @@ if TYPE_CHECKING:
     from simulators.core_books import Books
     from simulators.core_faults import Faults
 
-simulate_app = typer.Typer(help="The other ends of our links, to try things on.", no_args_is_help=True)
+simulate_app = typer.Typer(
+    help="The whole system from a seed, or the other ends of our links, to try things on.",
+    invoke_without_command=True,
+)
+
+
+@simulate_app.callback()
+def simulate(
+    context: typer.Context,
+    seed: Annotated[int | None, typer.Option("--seed", min=0, help="Run one seed.")] = None,
+    seeds: Annotated[int, typer.Option("--seeds", min=0, help="Run so many seeds, and sum up.")] = 0,
+    first: Annotated[int, typer.Option("--first", min=0, help="The first of many seeds.")] = 1,
+    requests: Annotated[int, typer.Option("--requests", min=1, help="Serials of one seed.")] = 500,
+    jobs: Annotated[int, typer.Option("--jobs", min=0, help="Processes; 0 for one a core.")] = 0,
+    plan: Annotated[
+        Path | None, typer.Option("--plan", metavar="FILE", help="Run a plan that a failing seed left.")
+    ] = None,
+    shrink: Annotated[bool, typer.Option(help="Make a failing plan smaller.")] = True,
+) -> None:
+    """Simulate the whole system from a seed, with everything going wrong that can (docs/RELIABILITY.md)."""
+    from qianzhi.cli.simulating_world import read_plan, simulate_plan, simulate_seeds
+
+    if context.invoked_subcommand is not None:
+        return
+    config = chosen(context).config
+    if plan is not None:
+        simulate_plan(config, read_plan(plan), shrinking=False)
+    elif seed is not None:
+        from simulators.world.run import plan_of
+
+        simulate_plan(config, plan_of(seed, requests), shrinking=shrink)
+    elif seeds:
+        cores = jobs or os.cpu_count() or 1
+        simulate_seeds(config, range(first, first + seeds), cores, requests, shrinking=shrink)
+    else:
+        sys.stdout.write(context.get_help() + "\n")
 
 
 @simulate_app.command("core")

@@ -24,6 +24,14 @@ class Violation(Exception):  # noqa: N818 - it is what was found, and not that s
         self.says = says
         self.views = views
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Travel between processes as words."""
+        return _violation, (self.invariant, self.key, self.says, {k: str(v) for k, v in self.views.items()})
+
+
+def _violation(invariant: str, key: str, says: str, views: dict[str, str]) -> Violation:
+    return Violation(invariant, key, says, **views)
+
 
 class Observer:
     """Hears of facts; every method may be left as it is."""

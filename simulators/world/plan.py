@@ -112,8 +112,8 @@ class Offer(NamedTuple):
 def make_plan(seed: int, offer: Offer, dice: Dice, requests: int = 500) -> Plan:
     """Return what this seed means."""
     epoch_us = NEWEST + dice.below(60) * 86_400 * SECOND_US + _time_of_day(dice)
-    banks = _banks(offer, dice, requests)
     load_us = (20 + dice.below(50)) * SECOND_US
+    banks = _banks(offer, dice, requests, load_us)
     plan = Plan(
         seed,
         epoch_us,
@@ -136,7 +136,7 @@ def _time_of_day(dice: Dice) -> int:
     return MIDNIGHT_US - dice.below(60) * SECOND_US
 
 
-def _banks(offer: Offer, dice: Dice, requests: int) -> tuple[BankPlan, ...]:
+def _banks(offer: Offer, dice: Dice, requests: int, load_us: int) -> tuple[BankPlan, ...]:
     names = [name for name, parts in offer.parts for _ in range(parts)]
     chosen: list[str] = []
     for _ in range(2 + dice.below(3)):
@@ -148,11 +148,13 @@ def _banks(offer: Offer, dice: Dice, requests: int) -> tuple[BankPlan, ...]:
         BankPlan(
             name,
             each,
-            rate=1,
+            rate=max(1, each * SECOND_US // load_us),
             habits=(dice.pick(offer.habits),),
             customers=4 + dice.below(30),
             phone_first=13_900_000_000 + 1_000 * number,
             instances=1 + (dice.below(2) if name in offer.paired else 0),
+            in_flight=dice.pick((0, 0, 0, 1 + dice.below(4))),
+            per_second=dice.pick((0, 0, 0, 2 + dice.below(8))),
         )
         for number, name in enumerate(chosen)
     )
