@@ -2,27 +2,19 @@
 well again.
 
 A database that is down, or not yet migrated, is no reason to end: the bridge stays up, takes no new money and
-tries again, on a thread of its own.  Whoever meets trouble says so (`hurt`); that it is over is proved by a
-transaction that writes.
+tries again, on a thread of its own.  What an attempt shows is decided in `watch`.
 """
 
 import threading
 import traceback
 from collections.abc import Callable
 from contextlib import ExitStack
-from typing import Any, NamedTuple
 
 from crm_bridge.database.store import Probe
-from crm_bridge.gateway_errors import (
-    CommitUnknownError,
-    LockedError,
-    RetryableError,
-    SchemaError,
-    StoreError,
-    Trouble,
-)
+from crm_bridge.gateway_errors import Trouble
 from crm_bridge.gateway_lock import held
 from crm_bridge.migrations.schema import migrate, require_schema, schema_current
+from crm_bridge.watch import Standing, Watch
 from qianzhi.runtime import clock
 from qianzhi.runtime.log import end_process, get_logger
 from qianzhi.runtime.now import SECOND_US
@@ -30,7 +22,6 @@ from qianzhi.runtime.urls import is_postgres, shown
 
 LOOK_SECONDS = 3.0  # between two looks at a database that is well
 PROVE_SECONDS = 0.25  # between two attempts at one that is not
-SLOW_SECONDS = 2.0  # a batch that takes longer is told
 
 
 # What an operator does about it; it is tried again meanwhile, and ends by itself.
@@ -49,25 +40,6 @@ ADVICE = {
 }
 
 
-class Standing(NamedTuple):
-    """How the database is: no trouble, or which, in whose words, since when (wall clock)."""
-
-    trouble: Trouble | None
-    detail: str
-    since_us: int
-
-    @property
-    def ready(self) -> bool:
-        """Whether money can be moved: a slow database still can."""
-        return self.trouble in (None, Trouble.SLOW)
-
-    def status(self) -> dict[str, Any]:
-        """Return what the status command says of it."""
-        if self.trouble is None:
-            return {"state": "ready", "since_us": self.since_us}
-        return {"state": self.trouble.value, "detail": self.detail, "since_us": self.since_us}
-
-
 class Keeper:
     """Watches one database; `tell` is called on the keeper's thread, once per change."""
 
@@ -80,7 +52,12 @@ class Keeper:
         self._stopping = False
         self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._run, name="keeper", daemon=True)
-        self.standing = Standing(Trouble.OPENING, shown(url), clock.now().wall_us)
+        self._watch = Watch(shown(url), clock.now().wall_us)
+
+    @property
+    def standing(self) -> Standing:
+        """How the database is."""
+        return self._watch.standing
 
     def start(self) -> None:
         """Hold an SQLite database for this process, then open it, however long that takes.
@@ -103,24 +80,15 @@ class Keeper:
 
     def hurt(self, trouble: Trouble, detail: str) -> None:
         """Take note of what a batch met, on whatever thread."""
-        if trouble is not Trouble.CONFLICT:
-            self._become(trouble, detail)
+        self._watch.hurt(trouble, detail, self._become)
 
     def require_clock(self) -> None:
-        """Raise RetryableError while our clock is wrong: business dates hang on it, and a date once closed
-        stays closed for every bridge.
-        """
-        standing = self.standing
-        if standing.trouble is Trouble.CLOCK:
-            raise RetryableError(standing.detail, Trouble.CLOCK)
+        """Raise RetryableError while our clock is wrong."""
+        self._watch.require_clock()
 
     def took(self, seconds: float) -> None:
         """Take note of how long a batch took; one of the usual length ends a slow time."""
-        if seconds >= SLOW_SECONDS:
-            if self.standing.trouble is None:
-                self._become(Trouble.SLOW, f"a batch took {seconds:.1f} s")
-        elif self.standing.trouble is Trouble.SLOW:
-            self._become(None, "")
+        self._watch.took(seconds, self._become)
 
     def _run(self) -> None:
         try:
@@ -140,32 +108,7 @@ class Keeper:
             return self._stopping
 
     def _attempt(self) -> None:
-        """Look at a database that is well, prove one that was not."""
-        trouble = self.standing.trouble
-        try:
-            if trouble in (None, Trouble.DISK_FULL) and self._answers() and trouble is None:
-                return
-            self._open()
-            if trouble is Trouble.DISK_FULL:
-                self._probe.prove_room()
-            self._probe.prove()
-        except SchemaError as error:
-            self._become(Trouble.SCHEMA, str(error))
-        except (RetryableError, CommitUnknownError) as error:
-            self.hurt(error.trouble, str(error))
-        except (StoreError, LockedError, OSError) as error:
-            self._become(Trouble.DOWN, str(error))
-        else:
-            if self.standing.trouble is trouble:  # else the proof says nothing of what came meanwhile
-                self._become(None, "")
-
-    def _answers(self) -> bool:
-        """Look; a connection that was lost meanwhile is no trouble where a new one can be had at once."""
-        try:
-            self._probe.look()
-        except RetryableError:
-            return False
-        return True
+        self._watch.attempt(_Prober(self._probe, self._open), self._become)
 
     def _open(self) -> None:
         if is_postgres(self._url):
@@ -177,12 +120,10 @@ class Keeper:
     def _become(self, trouble: Trouble | None, detail: str) -> None:
         """Change, and say so once: the same trouble in other words is no change."""
         with self._changed:
-            before = self.standing
-            if trouble is before.trouble:
-                self.standing = before._replace(detail=detail)
-                return
             now_us = clock.now().wall_us
-            self.standing = Standing(trouble, detail, now_us)
+            before = self._watch.become(trouble, detail, now_us)
+            if before is None:
+                return
             self._changed.notify()
         seconds = (now_us - before.since_us) // SECOND_US
         if trouble is None:
@@ -199,3 +140,13 @@ class Keeper:
             self._log.warning(trouble.value, **fields)
         else:
             self._log.error(f"{trouble.value}; no new money requests until that is over", **fields)
+
+
+class _Prober:
+    """What an attempt does with a real database."""
+
+    def __init__(self, probe: Probe, open_database: Callable[[], None]) -> None:
+        self.look = probe.look
+        self.open = open_database
+        self.prove_room = probe.prove_room
+        self.prove = probe.prove

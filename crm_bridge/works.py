@@ -8,8 +8,9 @@ from typing import Any
 
 from crm_bridge.bridge import Batch, Work
 from crm_bridge.cores import Cores
-from crm_bridge.keeper import Keeper, Standing
+from crm_bridge.keeper import Keeper
 from crm_bridge.settings import CoreSettings
+from crm_bridge.watch import Standing
 from crm_bridge.writer import Writer
 from qianzhi.runtime import metrics
 from qianzhi.runtime.tls_driver import DriverFiles

@@ -11,24 +11,23 @@ is carried out at once, seconds later or never, and until then the session lives
 """
 
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Hashable
 from functools import partial
 from typing import Any
 from zlib import crc32
 
-from crm_bridge.batch import Batch, Changes, Wanted
+from crm_bridge.batch import Changes, Wanted
 from crm_bridge.gateway_errors import (
     CommitUnknownError,
     OutOfSpaceError,
     RetryableError,
     Trouble,
 )
-from crm_bridge.journal import Row, State
+from crm_bridge.journal import State
 from crm_bridge.memory import Memory, MemoryTransaction
-from crm_bridge.steps import Loading, Pause, Saving, Step
 from qianzhi.domain.requests import Key
 from qianzhi.runtime.now import SECOND_US
+from simulators.world.database_books import ModelBooks, ModelTransaction
 from simulators.world.database_locks import Locks, Taker, Wish
 from simulators.world.faults import Fault
 from simulators.world.kernel import Kernel
@@ -47,10 +46,6 @@ CLOCK_US_MAX = 60 * SECOND_US
 CHANCES = ("deadlock", "serialization", "commit_unknown_written", "commit_unknown_lost", "bad_request")
 
 
-class BadRequestError(Exception):
-    """What a request makes of its row is more than the database can take; nobody foresaw it."""
-
-
 class ModelDatabase:
     """One core's database, as all bridges share it; `memory` is what is committed."""
 
@@ -66,7 +61,7 @@ class ModelDatabase:
         self._copy: Memory | None = None  # what the standby has, while it is cut off
         self._confirmed = 0
 
-    def books(self, process: Process) -> "ModelBooks":
+    def books(self, process: Process) -> ModelBooks:
         """Return the books of one writer, for one life of its process."""
         return ModelBooks(self, process)
 
@@ -101,7 +96,7 @@ class ModelDatabase:
 
     # -- what a transaction asks
 
-    def load(self, transaction: "ModelTransaction", wanted: Wanted) -> None:
+    def load(self, transaction: ModelTransaction, wanted: Wanted) -> None:
         """Lock what is wanted, however long that takes, then load it."""
         try:
             self._require_up()
@@ -114,7 +109,7 @@ class ModelDatabase:
         go_on = partial(self._load, transaction)
         self._locks.take(Taker(transaction, self._wishes(wanted), go_on, partial(self._waits, transaction)))
 
-    def save(self, transaction: "ModelTransaction") -> None:
+    def save(self, transaction: ModelTransaction) -> None:
         """Take what is to be written."""
         error: Exception | None = None
         if transaction.lost:
@@ -127,7 +122,7 @@ class ModelDatabase:
             self.end(transaction)
         transaction.answer(self._statement_us(), error)
 
-    def commit(self, transaction: "ModelTransaction") -> None:
+    def commit(self, transaction: ModelTransaction) -> None:
         """Carry a COMMIT out, and say so: or not, or not in time."""
         dice = self.dice
         if transaction.lost:
@@ -155,7 +150,7 @@ class ModelDatabase:
         rows = changes.journal.inserts
         return any(row.state is State.APPROVED and _lot(row.key) < strength for row in rows)
 
-    def end(self, transaction: "ModelTransaction") -> None:
+    def end(self, transaction: ModelTransaction) -> None:
         """Roll back what was not committed, and let others have what was locked."""
         if transaction in self._open:
             del self._open[transaction]
@@ -184,8 +179,8 @@ class ModelDatabase:
                 self._confirm(transaction)
 
     def _crash(self, *, promoted: bool) -> None:
-        """All sessions break.  Of the COMMITs under way those stay that were on the disk; of a standby that is
-        promoted, on its own.
+        """All sessions break.  Of the COMMITs under way those stay that were on the disk, on the standby's
+        where it is promoted.
         """
         behind = promoted and self._copy is not None
         if self._copy is not None and promoted:
@@ -207,7 +202,7 @@ class ModelDatabase:
 
     # -- a transaction's way
 
-    def _load(self, transaction: "ModelTransaction") -> None:
+    def _load(self, transaction: ModelTransaction) -> None:
         """All that was named is locked: look, then lock the accounts that were found."""
         transaction.inner = MemoryTransaction(self.memory)
         transaction.batch = batch = transaction.inner.load(transaction.wanted, self.kernel.wall_us)
@@ -219,7 +214,7 @@ class ModelDatabase:
         go_on = partial(self._loaded, transaction)
         self._locks.take(Taker(transaction, wishes, go_on, partial(self._waits, transaction)))
 
-    def _loaded(self, transaction: "ModelTransaction") -> None:
+    def _loaded(self, transaction: ModelTransaction) -> None:
         """Answer with what was found; where an account had to be waited for, with what is there now."""
         transaction.since += 1
         if transaction.waited:
@@ -231,7 +226,7 @@ class ModelDatabase:
             return
         transaction.answer(self._statement_us())
 
-    def _commit(self, transaction: "ModelTransaction") -> None:
+    def _commit(self, transaction: ModelTransaction) -> None:
         """The COMMIT has reached the disk; where there is a standby, it has to be there as well."""
         if transaction not in self._open:
             return  # the server died meanwhile
@@ -241,14 +236,14 @@ class ModelDatabase:
             return
         self._confirm(transaction)
 
-    def _confirm(self, transaction: "ModelTransaction") -> None:
+    def _confirm(self, transaction: ModelTransaction) -> None:
         self._apply(transaction)
         self._close(transaction)
         if transaction.waits:
             self._confirmed += not transaction.client_gone
             transaction.answer(100 + self.dice.below(STATEMENT_US))
 
-    def _give_up_standby(self, transaction: "ModelTransaction") -> None:
+    def _give_up_standby(self, transaction: ModelTransaction) -> None:
         """The server has waited for its standby long enough: it is committed here, and says so with a
         warning."""
         if transaction in self._open:
@@ -258,7 +253,7 @@ class ModelDatabase:
                 said = "COMMIT was not confirmed by the standby"
                 transaction.answer(1_000, CommitUnknownError(said, Trouble.NO_STANDBY))
 
-    def _apply(self, transaction: "ModelTransaction") -> None:
+    def _apply(self, transaction: ModelTransaction) -> None:
         if transaction.inner is not None:
             transaction.inner.commit()
         transaction.written = True
@@ -266,17 +261,17 @@ class ModelDatabase:
             for changes in transaction.saved:
                 observer.on_commit(transaction.process.name, changes)
 
-    def _close(self, transaction: "ModelTransaction") -> None:
+    def _close(self, transaction: ModelTransaction) -> None:
         del self._open[transaction]
         self._locks.give_back(transaction)
         self._fate(transaction, written=True)
 
-    def _unknown(self, transaction: "ModelTransaction", after_us: int) -> None:
+    def _unknown(self, transaction: ModelTransaction, after_us: int) -> None:
         """The client will not hear what became of its COMMIT."""
         transaction.told_unknown = True
         transaction.answer(after_us, CommitUnknownError("the outcome of COMMIT is not known"))
 
-    def _fate(self, transaction: "ModelTransaction", *, written: bool) -> None:
+    def _fate(self, transaction: ModelTransaction, *, written: bool) -> None:
         """What a client was not told has been decided."""
         if transaction.told_unknown and transaction.saved:
             transaction.told_unknown = False
@@ -291,7 +286,7 @@ class ModelDatabase:
         wishes: list[Wish] = [(("fence", space), space in closing) for space in wanted.spaces]
         return wishes + [(("serial", *serial), True) for serial in wanted.serials]
 
-    def _waits(self, transaction: "ModelTransaction", name: Hashable, holders: list[Any]) -> None:
+    def _waits(self, transaction: ModelTransaction, name: Hashable, holders: list[Any]) -> None:
         """Somebody stands in the way: wait so long, and end who stands still in mid-transaction."""
         kernel = self.kernel
         transaction.waited = True
@@ -307,12 +302,12 @@ class ModelDatabase:
             if both and holder.process is not transaction.process:
                 kernel.saw("same-serial-twice-at-once")
 
-    def _lock_timeout(self, transaction: "ModelTransaction", since: int) -> None:
+    def _lock_timeout(self, transaction: ModelTransaction, since: int) -> None:
         if transaction in self._open and transaction.since == since:
             self.end(transaction)
             transaction.answer(200, RetryableError("canceling statement due to lock timeout"))
 
-    def _end_idle(self, transaction: "ModelTransaction", idle_us: int) -> None:
+    def _end_idle(self, transaction: ModelTransaction, idle_us: int) -> None:
         if transaction in self._open and transaction.idle_us == idle_us:
             self.end(transaction)
 
@@ -332,111 +327,6 @@ class ModelDatabase:
     def _slow_us(self) -> int:
         slow_ms = self._strength["slow_database"]
         return self.dice.below(1_000 * slow_ms) if slow_ms else 0
-
-
-class ModelBooks:
-    """The database behind one writer (`crm_bridge.batch.Books`); `before` comes before each of its calls."""
-
-    def __init__(self, database: ModelDatabase, process: Process) -> None:
-        self.database = database
-        self.process = process
-        self.originals: frozenset[Hashable] = frozenset()  # serials for which money is asked now
-        self._transaction: ModelTransaction | None = None
-
-    def before(self, step: Step, resume: Callable[[], None]) -> None:
-        """Let happen what the next call will come back with, and call `resume` when it would come back."""
-        if isinstance(step, Pause):
-            self.process.later(int(step.seconds * SECOND_US), "pause", resume)
-            return
-        transaction = self._transaction
-        assert transaction is not None  # noqa: S101 - a step names a call of the open transaction
-        transaction.ask(resume)
-        if isinstance(step, Loading):
-            self.database.load(transaction, step.wanted)
-        elif isinstance(step, Saving):
-            self.database.save(transaction)
-        else:
-            self.database.commit(transaction)
-
-    @contextmanager
-    def transaction(self) -> Iterator["ModelTransaction"]:
-        """Open a transaction; it is rolled back unless its COMMIT was sent."""
-        transaction = self._transaction = ModelTransaction(self.database, self.process, self.originals)
-        try:
-            yield transaction
-        finally:
-            self._transaction = None
-            if not (transaction.committing or transaction.client_gone):
-                self.database.end(transaction)
-
-    def rows(self, keys: Sequence[Key]) -> list[Row]:
-        """Return the journal's rows of these keys, as far as they exist."""
-        return self.database.memory.rows(keys)
-
-    def close(self) -> None:
-        """There is nothing to let go."""
-
-
-class ModelTransaction:
-    """One transaction, both ends of it: what the client asked and was answered, what the server holds."""
-
-    def __init__(self, database: ModelDatabase, process: Process, originals: frozenset[Hashable]) -> None:
-        self.process = process
-        self.originals = originals
-        self.inner: MemoryTransaction | None = None
-        self.wanted: Any = None
-        self.batch: Batch | None = None
-        self.saved: list[Changes] = []
-        self.waits = False  # the client, for an answer
-        self.waited = False  # for somebody's lock
-        self.since = 0
-        self.idle_us: int | None = None  # since when the client has asked for nothing
-        self.lost = False  # the session is gone
-        self.client_gone = False
-        self.committing = False
-        self.flushed = False  # waits for the standby alone
-        self.written = False
-        self.told_unknown = False
-        self._database = database
-        self._error: Exception | None = None
-        self._resume: Callable[[], None] = database.kernel.dice  # type: ignore[assignment]  # set by `ask`
-
-    def ask(self, resume: Callable[[], None]) -> None:
-        """The client asks for something, and waits."""
-        self._resume = resume
-        self.waits, self.idle_us = True, None
-
-    def answer(self, after_us: int, error: Exception | None = None) -> None:
-        """Let the client go on in so many microseconds, if it lives; it then gets this error or none."""
-        self.waits = False
-        self._error = error
-        self.idle_us = self._database.kernel.now_us + after_us
-        if not self.client_gone:
-            self.process.later(after_us, "database", self._resume)
-
-    def load(self, wanted: Wanted, now_us: int) -> Batch:
-        """Return what was loaded."""
-        self._raise()
-        assert self.batch is not None  # noqa: S101 - without an error there is something
-        return self.batch
-
-    def save(self, changes: Changes, part: str) -> bool:
-        """Keep changes for the COMMIT; False says that a key is not as it was loaded."""
-        self._raise()
-        if self._database.bad(changes):
-            raise BadRequestError
-        self.saved.append(changes)
-        assert self.inner is not None  # noqa: S101 - it was loaded before
-        return self.inner.save(changes, part)
-
-    def commit(self) -> None:
-        """It was carried out before; raises what the client hears of it."""
-        self._raise()
-
-    def _raise(self) -> None:
-        error, self._error = self._error, None
-        if error is not None:
-            raise error
 
 
 def copied(memory: Memory) -> Memory:

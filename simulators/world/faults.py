@@ -72,7 +72,7 @@ DATABASE_FAULTS = {
     "slow_database": "statements take up to strength ms longer",
     "database_restart": "all connections break, and nobody connects for for_us",
     "failover": "the primary is gone; a synchronous standby is promoted after for_us",
-    "standby_cut": "the synchronous standby is not reached: COMMITs wait, and after 5 s are told as uncertain",
+    "standby_cut": "the standby is not reached: COMMITs wait for it, and after 5 s are told as uncertain",
     "read_only": "nothing can be written",
     "database_full": "no room: OutOfSpaceError",
     "bad_request": "so many in a thousand requests raise an unforeseen error when they are carried out",

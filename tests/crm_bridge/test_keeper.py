@@ -10,7 +10,7 @@ from crm_bridge.database.store import connect
 from crm_bridge.gateway_errors import LockedError, RetryableError, Trouble
 from crm_bridge.gateway_lock import held
 from crm_bridge.keeper import Keeper
-from crm_bridge.migrations.schema import migrate
+from crm_bridge.migrations.schema import HEAD, migrate
 from qianzhi.runtime.urls import database_of, with_user
 from simulators.servers.postgres import Postgres
 
@@ -90,7 +90,7 @@ def test_a_schema_that_is_too_new_is_told_and_its_return_seen(watch, url):
     run(url, "UPDATE alembic_version SET version_num = '9999'")
     heard = watch(url)
     assert "9999, newer than this version knows" in heard.wait(Trouble.SCHEMA).detail
-    run(url, "UPDATE alembic_version SET version_num = '0004'")
+    run(url, f"UPDATE alembic_version SET version_num = '{HEAD}'")
     heard.wait(None)
 
 
