@@ -18,9 +18,8 @@ from crm_bridge.gateway_errors import (
     SchemaError,
     StoreError,
 )
-from crm_bridge.gateway_steps import Again, Rules, SteppedGateway
+from crm_bridge.gateway_steps import Again, SteppedGateway, rules_of
 from crm_bridge.journal import repeat_of
-from crm_bridge.journal_decide import Terms
 from crm_bridge.settings import CoreSettings
 from crm_bridge.steps import finish
 from crm_bridge.store import Store
@@ -98,14 +97,3 @@ class Gateway:
     def close(self) -> None:
         """Let the database go."""
         self._store.close()
-
-
-def rules_of(settings: CoreSettings, zone: tzinfo) -> Rules:
-    """Return what the settings say to a batch."""
-    return Rules(terms_of(settings), settings.tariff, zone)
-
-
-def terms_of(settings: CoreSettings) -> Terms:
-    """Return what the settings say to a decision."""
-    given = (settings.amount_fen_max, settings.keep_days, settings.repeat_hours, settings.fence_minutes)
-    return Terms(*given)

@@ -8,7 +8,7 @@ Before each call of the database it yields, because there others may come in bet
 
 from collections.abc import Callable, Sequence
 from datetime import tzinfo
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from crm_bridge.batch import Books, Changes
 from crm_bridge.gateway_errors import RaceError
@@ -22,6 +22,9 @@ from qianzhi.domain.requests import Reply, Request
 from qianzhi.ledger.sheet import Sheet
 from qianzhi.runtime.effects import Alarm
 from qianzhi.runtime.now import Now
+
+if TYPE_CHECKING:
+    from crm_bridge.settings import CoreSettings  # it reads URLs; its shape alone is used here
 
 RACES_MAX = 5
 SET_BACK_US_MAX = 3_600_000_000  # a clock that is set back further is an operator's doing
@@ -119,3 +122,14 @@ class SteppedGateway:
             return now._replace(wall_us=self._latest_us)
         self._latest_us = now.wall_us
         return now
+
+
+def rules_of(settings: "CoreSettings", zone: tzinfo) -> Rules:
+    """Return what the settings say to a batch."""
+    return Rules(terms_of(settings), settings.tariff, zone)
+
+
+def terms_of(settings: "CoreSettings") -> Terms:
+    """Return what the settings say to a decision."""
+    given = (settings.amount_fen_max, settings.keep_days, settings.repeat_hours, settings.fence_minutes)
+    return Terms(*given)

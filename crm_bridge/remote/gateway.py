@@ -17,9 +17,9 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 
-from crm_bridge.gateway import terms_of
 from crm_bridge.gateway_checks import key_refusal
 from crm_bridge.gateway_errors import CommitUnknownError, RaceError, RetryableError
+from crm_bridge.gateway_steps import terms_of
 from crm_bridge.journal import Row, repeat_of
 from crm_bridge.journal_dates import Calendar
 from crm_bridge.journal_decide import HOUSE_KINDS, Journal, Kept
