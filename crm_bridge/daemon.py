@@ -12,6 +12,7 @@ from crm_bridge.bridge import Batch, Bridge
 from crm_bridge.closer import Closer
 from crm_bridge.cores import Cores
 from crm_bridge.gateway_errors import LockedError
+from crm_bridge.operators.notes.store import notes_of
 from crm_bridge.operators.shell import Operators
 from crm_bridge.settings import CoreSettings
 from crm_bridge.works import Works
@@ -44,10 +45,8 @@ class BridgeDaemon:
         self._reactor = install_reactor()
         closer = Closer(zone_of(site), settings.close_minutes)
         self._core = Bridge(name, settings.writers, settings.queue_max, closer)
-        tls = protection_of(site, site.link.tls)
-        self._link = Link(
-            self._core.hello, key, self._on_events, reactor=self._reactor, limits=site.link, tls=tls
-        )
+        given = {"reactor": self._reactor, "limits": site.link, "tls": protection_of(site, site.link.tls)}
+        self._link = Link(self._core.hello, key, self._on_events, **given)
         cores = Cores(site, name, settings, self._reactor)
         self._works = Works(settings, cores, lambda _: self._reactor.callFromThread(self._announce))
         self._operators = Operators(settings.database, self._works, self._ask, self._reactor)
@@ -69,6 +68,7 @@ class BridgeDaemon:
             self._core, {Send: self._send, Close: self._close}, self._reactor, events
         )
         self._announce()
+        self._operators.start(notes_of(self._site))
         place = self._site.bridges[self.name]
         self._link.listen(place.host, place.port).start()
 
@@ -93,6 +93,7 @@ class BridgeDaemon:
         if self._interpreter is not None:
             self._interpreter.stop()
         self._works.stop()
+        self._operators.stop()
         return self._link.stop()
 
     def _announce(self) -> None:

@@ -90,7 +90,7 @@ class Desk:
         operator = people.failed(self._operators[name], self._now_us)
         what = "operator locked" if operator.locked_until_us > self._now_us else "password wrong"
         self._put_operator(operator)
-        self._note(name, what, {"name": name})
+        self._note("unknown", what, {"name": name})
 
     def enlist(self, by: str, name: str, password_hash: str, *, alone: bool) -> Operator:
         """Take one of the first operators, whom nobody can approve yet; raises OperatorsError.

@@ -13,10 +13,11 @@ AdminError.  Passwords come over the socket, which only this machine's own user 
 Hashes and transactions take their turns on a thread, so that the reactor never waits for them.
 """
 
+import json
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-from twisted.internet.defer import Deferred, DeferredLock, inlineCallbacks
+from twisted.internet.defer import Deferred, DeferredLock, inlineCallbacks, succeed
 from twisted.internet.threads import deferToThread
 
 from crm_bridge.bridge import Done
@@ -24,6 +25,7 @@ from crm_bridge.gateway_errors import CommitUnknownError, RetryableError, StoreE
 from crm_bridge.operators.acts import HOUSE_KINDS, Act, ActKind, ActState, Order
 from crm_bridge.operators.chain import canonical
 from crm_bridge.operators.house import request_of
+from crm_bridge.operators.notes.store import Notes, NotesError
 from crm_bridge.operators.office import Office
 from crm_bridge.operators.passwords import Argon2
 from crm_bridge.operators.people import OperatorsError
@@ -37,6 +39,7 @@ from qianzhi.runtime.crash import crashpoint
 from qianzhi.runtime.log import get_logger
 
 ANSWER_SECONDS = 40.0  # longer than the bridge lets the house wait
+NOTES_SECONDS = 3.0
 TRIES = 3
 PAUSE_SECONDS = 0.2
 BY: dict[str, type] = {"by": str, "password": str}
@@ -73,6 +76,20 @@ class Operators:
         self._asked = 0
         self._waiting: dict[int, Deferred[Done | None]] = {}
         self._log = get_logger("operators")
+        self._notes: Notes | None = None
+        self._timer: Any = None
+        self._trouble = ""
+
+    def start(self, notes: Notes) -> None:
+        """Take up notes from now on, now and then, while the database can be used."""
+        self._notes = notes
+        self._timer = self._reactor.callLater(NOTES_SECONDS, self._look_for_notes)
+
+    def stop(self) -> None:
+        """Take up no more notes."""
+        self._notes = None
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
 
     def commands(self) -> Mapping[str, Command]:
         """Return the commands, by name."""
@@ -191,6 +208,30 @@ class Operators:
 
         return waiting.addCallback(answered)
 
+    def _look_for_notes(self) -> None:
+        looked: Deferred[Any] = self.work(self._take_notes) if self._works.ready else succeed(None)
+        looked.addErrback(_leave).addCallback(self._look_again)
+
+    def _look_again(self, _: object) -> None:
+        if self._notes is not None:
+            self.start(self._notes)
+
+    def _take_notes(self, office: Office, now_us: int) -> None:
+        """Put notes into the chain, on the thread, and remove them; each comes in once, whoever does it."""
+        notes = self._notes
+        if notes is None:
+            return
+        try:
+            for each in notes.read():
+                office.note(each.who, each.what, json.loads(each.detail), now_us, each.id)
+                notes.forget([each.id])
+            trouble = ""
+        except NotesError as error:
+            trouble = str(error)
+        if trouble and not self._trouble:
+            self._log.warning("notes for the audit chain cannot be taken up", reason=trouble)
+        self._trouble = trouble
+
     def _give_up(self, number: int) -> None:
         waiting = self._waiting.pop(number, None)
         if waiting is not None:
@@ -241,6 +282,11 @@ def facts(reply: Reply) -> Answer:
     """Return what is worth keeping of the core's answer."""
     names = (*_TEXTS, *_NUMBERS)
     return {name: getattr(reply, name) for name in names if getattr(reply, name)} | {"stored": reply.stored}
+
+
+def _leave(failure: Any) -> None:
+    """Let notes stay where they are while the database cannot be used."""
+    failure.trap(AdminError)
 
 
 def _refused(failure: Any) -> Answer:

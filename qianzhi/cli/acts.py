@@ -7,6 +7,7 @@ from qianzhi.cli.looking import core_of, not_reachable
 from qianzhi.cli.office import Who, ask_bridge, content, end_of, result_words, short_time, show_act
 from qianzhi.cli.output import BROKEN, USAGE, CommandError, say, show_json, show_table
 from qianzhi.cli.wording import counted
+from qianzhi.domain.money import yuan_from_fen
 
 if TYPE_CHECKING:
     from crm_bridge.operators.acts import Act
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 ROWS_MAX = 100
 HEAD_FORM = "it is NUMBER:HASH, as `audit verify` shows it"
 ENTRY_CHARS = 120
+SHOWN = ("kind", "subject", "yuan", "result", "order", "name", "daemon", "server", "old_primary", "reason")
 
 
 def pending_command(chosen: "Chosen", everything: bool, as_json: bool) -> None:
@@ -166,10 +168,12 @@ def _plain(entry: "Entry") -> dict[str, Any]:
 
 
 def _entry_row(entry: "Entry", site: "Site") -> tuple[object, ...]:
-    facts = {name: value for name, value in entry.facts.items() if value not in ("", {}, None)}
-    for name in ("arguments", "expires_us", "mark"):
-        facts.pop(name, None)
-    detail = ", ".join(f"{name} {value}" for name, value in facts.items())
+    facts = entry.facts
+    facts |= facts.pop("arguments", {}) | facts.pop("detail", {})  # of an act, and of what became of it
+    if facts.get("amount_fen"):
+        facts["yuan"] = yuan_from_fen(facts["amount_fen"])
+    shown = {name: facts[name] for name in SHOWN if facts.get(name)}
+    detail = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in shown.items())
     if len(detail) > ENTRY_CHARS:
         detail = detail[: ENTRY_CHARS - 1] + "…"
     return entry.number, short_time(entry.at_us, site), entry.who, entry.what, entry.act or "", detail

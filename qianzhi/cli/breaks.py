@@ -48,8 +48,9 @@ def breaks_command(chosen: "Chosen", space: str, kind: str, everything: bool, as
         show_json([asdict(one) for one in found])
         return
     if not found:
-        what = f"{kind} " if kind else ""
-        say(f"no {what}break is open" if not everything else f"there has been no {what}break")
+        what = f"break of kind {kind}" if kind else "break"
+        nothing = f"there has been no {what}" if everything else f"no {what} is open"
+        say("no key is in quarantine" if kind == QUARANTINE else nothing)
     columns = ("key", "kind", "is", "yuan>", "in suspense>", "opened", "changed")
     show_table(columns, [_row(one, site) for one in found])
 

@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo
 
 from qianzhi.cli.daemons import folder_of_sockets, programs_of, site_of
 from qianzhi.cli.health import Look
+from qianzhi.cli.noting import note
 from qianzhi.cli.output import BROKEN, UNREACHABLE, USAGE, CommandError, say
 from qianzhi.link.heartbeats import is_ready
 from qianzhi.link.site import fronts, group_of, machines, zone_of
@@ -57,6 +58,8 @@ def drain_command(chosen: "Chosen", name: str, wish: Wish) -> None:
         raise _last_error(here, "its partners were drained or lost at the same moment; nothing changed")
     until = f" until {_local(until_us, zone_of(site))}" if until_us else " until `undrain`"
     for daemon in here:
+        detail = {"daemon": daemon, "reason": wish.reason, "until_us": until_us, "force": wish.force}
+        note(site, os_user(), "drained", detail)
         say(f"{daemon}: stands by and takes nothing new{until}")
 
 
@@ -65,6 +68,7 @@ def undrain_command(chosen: "Chosen", name: str) -> None:
     site = site_of(chosen)
     for daemon in _here(site, name):
         _ask(site, daemon, "undrain")
+        note(site, os_user(), "undrained", {"daemon": daemon})
         say(f"{daemon}: takes requests again")
 
 

@@ -15,6 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from qianzhi.cli.noting import note
 from qianzhi.cli.output import BROKEN, UNREACHABLE, USAGE, CommandError, say
 
 if TYPE_CHECKING:
@@ -29,10 +30,11 @@ def promote_command(chosen: "Chosen", standby: str, stop: "Stop", admin: str) ->
     """Stop the old primary or hold the operator to it, then promote `standby` (HOST:PORT of [core])."""
     from crm_bridge.gateway_errors import StoreError
     from crm_bridge.migrations.server import ServerError, look, promote, stand_alone
+    from qianzhi.cli.draining import os_user
     from qianzhi.cli.looking import core_of
     from qianzhi.runtime.urls import hosts_of, is_postgres, with_hosts
 
-    _, core = core_of(chosen, "owner")
+    site, core = core_of(chosen, "owner")
     hosts = hosts_of(core.database) if is_postgres(core.database) else []
     if standby not in hosts:
         advice = f"[core] database names {', '.join(hosts)}" if hosts else "only PostgreSQL has a standby"
@@ -58,6 +60,7 @@ def promote_command(chosen: "Chosen", standby: str, stop: "Stop", admin: str) ->
     except (StoreError, ServerError) as error:
         raise CommandError(BROKEN, f"{standby} was not promoted: {error}") from error
     say(f"{standby} is the primary now; that took {seconds:.1f} s; bridges and fronts find it by themselves")
+    note(site, os_user(), "promoted", {"server": standby, "old_primary": stop.words})
     if after.settings["synchronous_standby_names"] and not admin:
         say(
             "its commits wait for a standby, by synchronous_standby_names: "
@@ -79,6 +82,13 @@ class Stop:
                 "the old primary has to be stopped before the standby is promoted",
                 "give one of --stop-data, --stop-command and --primary-is-stopped",
             )
+
+    @property
+    def words(self) -> str:
+        """How it was stopped, for the audit chain."""
+        if self._done:
+            return "stopped already, said the operator"
+        return f"stopped by {self._command}" if self._command else f"stopped in {self._data}"
 
     def carry_out(self) -> None:
         """Stop it and wait until it has; raises CommandError where that fails."""

@@ -1,0 +1,1 @@
+"""What is recorded in the audit chain without anybody's approval, on its way there."""
