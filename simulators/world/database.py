@@ -184,7 +184,8 @@ class ModelDatabase:
         """
         behind = promoted and self._copy is not None
         if self._copy is not None and promoted:
-            self.memory, self._copy = self._copy, None
+            vars(self.memory).update(vars(self._copy))  # whoever looks at it goes on to look at this one
+            self._copy = None
         if promoted and self._confirmed:
             self.kernel.saw("failover-keeps-answers")
         sessions = list(self._open)
