@@ -26,6 +26,7 @@ from qianzhi.cli.output import (
 )
 from qianzhi.cli.profile_commands import profile_app
 from qianzhi.cli.simulating import simulate_app
+from qianzhi.cli.simulating_networks import simulate_network  # noqa: F401 - adds its commands
 from qianzhi.cli.wording import counted
 from qianzhi.runtime.problems import ConfigError
 
