@@ -150,11 +150,12 @@ class Charges:
         self._agains.clear()
         self._errands.clear()
 
-    def on_refused(self, order: str) -> None:
-        """The order is known already, to a node that has it."""
+    def on_refused(self, order: str) -> Charge | None:
+        """Forget a charge that could not be stored: its order or its serial is another's; return it."""
         charge = self._charges.pop(order, None)
         if charge is not None:
             self._by_key.pop(charge.key.text, None)
+        return charge
 
     def on_stored(self, order: str, version: int, now: Now) -> None:
         """Do what rests on a charge's state."""
@@ -367,7 +368,7 @@ class Charges:
         """Take the next serial of this node's slot; what is used is written with what uses it."""
         number = self._serials.get((space, date), 1)
         serial = str(number * SLOTS + self._slot).zfill(digits)
-        if len(serial) > digits:
+        if len(serial) > digits or self._slot >= SLOTS:
             return None
         self._serials[space, date] = number + 1
         self._keeping.add([Serials(space, date, self._slot, number + 1)])

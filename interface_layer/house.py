@@ -51,7 +51,7 @@ class House:
         self._charges = Charges(slot, self._keeping, self._saf, policy, zone)
         self._terms: dict[str, OutwardTerms] = {}
         self._ready: set[str] = set()
-        self._answers: dict[str, Any] = {}  # to askers, waiting for a write
+        self._answers: dict[str, dict[str, Any]] = {}  # to askers, waiting for a write
         self._askers: dict[str, list[str]] = {}  # who waits for the end of an order
         self._effects: Effects = []
         self._forgot_us = 0
@@ -93,9 +93,15 @@ class House:
             if isinstance(row, Entry):
                 self._saf.on_refused(row.id)
             else:
-                self._charges.on_refused(row.order)
-                for asker in self._askers.pop(row.order, []):
-                    self._say(asker, shown(row))
+                own = self._charges.on_refused(row.order)
+                used = own is not None and own.key == row.key
+                answer = (
+                    RefusedError(f"the serial of {row.key.text} was used before; ask again")
+                    if used
+                    else shown(row)
+                )
+                for asker in self._waiting_for(row.order):
+                    self._say(asker, answer)
         self._release(released, now)
 
     def on_lost(self, token: int | None, now: Now) -> None:
@@ -262,6 +268,13 @@ class House:
         date = entry.request.date if entry is not None else 20_000_101
         return self._policy.deadline_us(date, now.wall_us, self._zone)
 
+    def _waiting_for(self, order: str) -> list[str]:
+        """Return who waits for a word on an order, and forget them."""
+        at_once = [asker for asker, answer in self._answers.items() if answer.get("order") == order]
+        for asker in at_once:
+            del self._answers[asker]
+        return at_once + self._askers.pop(order, [])
+
     def _release(self, released: list[tuple[str, str, int]], now: Now) -> None:
         for whose, what, version in released:
             if whose == lanes.WHO:
@@ -273,7 +286,7 @@ class House:
             elif what in self._answers:
                 self._say(what, self._answers.pop(what))
 
-    def _say_when_stored(self, asker: str, answer: Any) -> None:
+    def _say_when_stored(self, asker: str, answer: dict[str, Any]) -> None:
         self._answers[asker] = answer
         self._keeping.add([Renew()], [(ASKER, asker, 0)])
 

@@ -105,7 +105,7 @@ def build(chosen: "Chosen", checked: "Checked", site: "Site", name: str) -> Any:
 
     key = resolve_key(site.key, production=site.production, base=chosen.config)
     if name in site.nodes:
-        return build_node(checked, site, name, key)
+        return build_node(chosen, checked, site, name, key)
     if name in site.bridges:
         return build_bridge(checked, site, name, key)
     return build_front(chosen, checked, site, name, key)
@@ -142,7 +142,7 @@ def build_bridge(checked: "Checked", site: "Site", name: str, key: bytes) -> Any
     return BridgeDaemon(site, name, settings_of(checked, site), key)
 
 
-def build_node(checked: "Checked", site: "Site", name: str, key: bytes) -> Any:
+def build_node(chosen: "Chosen", checked: "Checked", site: "Site", name: str, key: bytes) -> Any:
     """Build an interface node with the limits of every bank of the site."""
     from interface_layer.daemon import NodeDaemon
     from qianzhi.link.tables import BankLimits
@@ -155,7 +155,7 @@ def build_node(checked: "Checked", site: "Site", name: str, key: bytes) -> Any:
         )
         for bank, profile in checked.profiles.items()
     }
-    return NodeDaemon(site, name, limits, key)
+    return NodeDaemon(site, name, limits, key, state_password(chosen, site))
 
 
 def folder_of_sockets(site: "Site") -> Path:

@@ -204,12 +204,16 @@ def _prepare_state(site: "Site", owner: str, admin: str) -> None:
     """Make the tables that daemons of several machines share, where the site keeps them here."""
     import frontends.store
     import qianzhi.link.store
+    import qianzhi.saf.store
+    from crm_bridge.operators.notes import store as notes
     from qianzhi.runtime.urls import database_of, is_postgres
 
     shared = site.state.database
     if is_postgres(shared) and database_of(shared) == database_of(owner):
         frontends.store.prepare(owner)
         qianzhi.link.store.prepare(owner)
+        notes.prepare(owner)
+        qianzhi.saf.store.prepare(owner)
 
 
 def _passwords(site: "Site", core: "CoreSettings") -> dict[str, str]:
@@ -231,10 +235,11 @@ def _reachable() -> "Iterator[None]":
     """Turn what a database refuses into a plain failure."""
     from crm_bridge.gateway_errors import LockedError, SchemaError, StoreError
     from crm_bridge.migrations.server import ServerError
+    from crm_bridge.operators.notes.store import NotesError
     from frontends.store import StoreError as SessionError
     from qianzhi.link.store import BeatsError
 
     try:
         yield
-    except (LockedError, SchemaError, StoreError, ServerError, SessionError, BeatsError) as error:
+    except (LockedError, SchemaError, StoreError, ServerError, SessionError, BeatsError, NotesError) as error:
         raise CommandError(UNREACHABLE, str(error)) from error

@@ -25,6 +25,7 @@ from qianzhi.link.tables import (
     MaintenanceTable,
     Place,
     Route,
+    SafTable,
     Site,
     StateTable,
     TlsTable,
@@ -55,6 +56,7 @@ class SiteFile:
     tls: dict[str, TlsTable] = field(default_factory=dict)
     maintenance: tuple[MaintenanceTable, ...] = ()
     ibmmq: IbmmqTable | None = None
+    saf: SafTable = SafTable()
 
 
 def load_site(config: Path, name: str | None = None) -> tuple[Site | None, list[Problem]]:
@@ -105,6 +107,7 @@ def _look(tree: Mapping[str, Any], file: str) -> tuple[Site | None, list[Problem
         tls=read.tls,
         maintenance=read.maintenance,
         ibmmq=read.ibmmq,
+        saf=read.saf,
     )
     problems = problems + list(_problems_of(site))
     return (_usable(site) if problems else site), problems

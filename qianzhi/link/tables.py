@@ -182,6 +182,29 @@ class StateTable:
 
 
 @table
+class SafTable:
+    """[saf]: how store-and-forward tries, and for how long.
+
+    The first `fast_tries` of an entry are `fast_seconds` apart, later ones twice as far each time, up to
+    `slow_seconds`; an answer is awaited for `answer_seconds`.  An entry's time is over `deadline_minutes`
+    after the midnight that ends its business date.  `window` entries of one destination are under way at
+    once, `entries_max` may wait at a node; what has ended is kept for `keep_days`.  Where nodes share their
+    rows in the state database, a node that gives no sign of life for `lease_seconds` loses them to its
+    partner.
+    """
+
+    fast_tries: Annotated[int, Ge(1), Le(100)] = 3
+    fast_seconds: Annotated[int, Ge(1), Le(3_600)] = 5
+    slow_seconds: Annotated[int, Ge(1), Le(86_400)] = 60
+    answer_seconds: Annotated[int, Ge(1), Le(600)] = 30
+    deadline_minutes: Annotated[int, Ge(1), Le(43_200)] = 720
+    window: Annotated[int, Ge(1), Le(10_000)] = 16
+    entries_max: Annotated[int, Ge(1), Le(10_000_000)] = 100_000
+    keep_days: Annotated[int, Ge(1), Le(3_650)] = 30
+    lease_seconds: Annotated[int, Ge(3), Le(3_600)] = 10
+
+
+@table
 class MaintenanceTable:
     """[[maintenance]]: a planned time in which some banks' money requests are refused as closed.
 
@@ -246,3 +269,4 @@ class Site:
     tls: Mapping[str, TlsTable] = field(default_factory=dict)
     maintenance: tuple[MaintenanceTable, ...] = ()
     ibmmq: IbmmqTable | None = None
+    saf: SafTable = SafTable()

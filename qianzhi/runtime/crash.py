@@ -24,6 +24,8 @@ CRASH_POINTS: tuple[str, ...] = (
     "front.after_store",
     "front.handling_alone",
     "files.before_done",
+    "saf.before_store",
+    "saf.after_store",
 )
 
 

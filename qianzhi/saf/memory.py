@@ -9,7 +9,7 @@ from itertools import count
 from typing import TypeVar
 
 from qianzhi.saf.errors import LostError
-from qianzhi.saf.rows import Charge, Entry, Forget, Row, Saved, Serials, State
+from qianzhi.saf.rows import Charge, Entry, Forget, Row, Saved, Serials, State, joined, same
 
 T = TypeVar("T", Entry, Charge)
 
@@ -69,15 +69,10 @@ class MemoryStore:
         Raises LostError, and then nothing was written.
         """
         self._renew(self._wall_us())
-        rows = list(rows)
-        entries, charges = dict(self._shelf.entries), dict(self._shelf.charges)
-        standing = [stood for row in rows if (stood := self._write(row, entries, charges)) is not None]
-        self._shelf.entries, self._shelf.charges = entries, charges
-        for row in rows:
-            if isinstance(row, Serials):
-                key = (row.space, row.date, row.slot)
-                self._shelf.serials[key] = max(row.next, self._shelf.serials.get(key, 0))
-        return standing
+        versions = joined(rows)
+        for row, since in versions:
+            self._check(row, since)
+        return [stood for row, since in versions if (stood := self._write(row, since)) is not None]
 
     def find(self, entry_id: str) -> Entry | None:
         """Return an entry whoever owns it, ended ones too."""
@@ -87,30 +82,32 @@ class MemoryStore:
     def close(self) -> None:
         """Nothing is open."""
 
-    def _write(
-        self, row: Row, entries: dict[str, tuple[str, Entry]], charges: dict[str, tuple[str, Charge]]
-    ) -> Entry | Charge | None:
+    def _check(self, row: Row, since: int) -> None:
+        """Refuse all when a row that this write rests on is not there."""
+        if isinstance(row, Entry | Charge) and since:
+            there = self._shelf.entries if isinstance(row, Entry) else self._shelf.charges
+            owner, stands = there.get(_key(row), ("", row))
+            if owner != self._node or not since <= stands.version <= row.version:
+                self._lose()
+
+    def _write(self, row: Row, since: int) -> Entry | Charge | None:
         if isinstance(row, Entry):
-            return self._put(entries, row.id, row)
+            return self._put(self._shelf.entries, row, since)
         if isinstance(row, Charge):
-            return self._put(charges, row.order, row)
-        if isinstance(row, Forget):
-            for old in [key for key, (_, one) in entries.items() if 0 < one.ended_us < row.before_us]:
-                del entries[old]
-            for old in [key for key, (_, one) in charges.items() if 0 < one.ended_us < row.before_us]:
-                del charges[old]
+            return self._put(self._shelf.charges, row, since)
+        if isinstance(row, Serials):
+            key = (row.space, row.date, row.slot)
+            self._shelf.serials[key] = max(row.next, self._shelf.serials.get(key, 0))
+        elif isinstance(row, Forget):
+            _forget(self._shelf.entries, row.before_us)
+            _forget(self._shelf.charges, row.before_us)
         return None
 
-    def _put(self, there: dict[str, tuple[str, T]], key: str, row: T) -> T | None:
-        found = there.get(key)
-        if row.version == 1:
-            if found is not None:
-                return None if found[1] == row else found[1]
-        elif (
-            found is None or found[0] != self._node or found[1].version not in (row.version - 1, row.version)
-        ):
-            self._lose()
-        there[key] = (self._node, row)
+    def _put(self, there: dict[str, tuple[str, T]], row: T, since: int) -> T | None:
+        found = there.get(_key(row))
+        if since == 0 and found is not None and not same(found[1], row):
+            return found[1]
+        there[_key(row)] = (self._node, row)
         return None
 
     def _mine(self, there: dict[str, tuple[str, T]]) -> list[T]:
@@ -141,3 +138,12 @@ class MemoryStore:
     def _lose(self) -> None:
         self._epoch, self._whole = 0, True
         raise LostError("these rows are another's now")
+
+
+def _key(row: Entry | Charge) -> str:
+    return row.id if isinstance(row, Entry) else row.order
+
+
+def _forget(there: dict[str, tuple[str, T]], before_us: int) -> None:
+    for key in [key for key, (_, one) in there.items() if 0 < one.ended_us < before_us]:
+        del there[key]

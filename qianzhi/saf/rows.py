@@ -4,6 +4,7 @@ Pure data.  A row is kept whole as JSON, so that an operator can read it; what i
 it in columns (`store`).  Wall times are microseconds, amounts fen.
 """
 
+from collections.abc import Iterable
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -154,3 +155,29 @@ class Saved(NamedTuple):
     serials: list[Serials]
     spoiled: list[str]
     taken: int = 0
+
+
+def joined(rows: Iterable[Row]) -> list[tuple[Row, int]]:
+    """Return each entry and charge once, as it is last, with the version that it rests on (0: it is new).
+
+    So a write may be said again when it is not known whether it was written: it finds either what it rests
+    on, or something that it has written itself.
+    """
+    last: dict[object, Row] = {}
+    since: dict[object, int] = {}
+    for row in rows:
+        key: object = row
+        if isinstance(row, Entry | Charge):
+            key = (type(row), row.id if isinstance(row, Entry) else row.order)
+            since.setdefault(key, row.version - 1)
+        last[key] = row
+    return [(row, since.get(key, 0)) for key, row in last.items()]
+
+
+def same(stands: Entry | Charge, row: Entry | Charge) -> bool:
+    """Tell whether a row that stands is an earlier or later version of this very one."""
+    if isinstance(stands, Entry) and isinstance(row, Entry):
+        return (stands.number, stands.made_us) == (row.number, row.made_us)
+    if isinstance(stands, Charge) and isinstance(row, Charge):
+        return (stands.key, stands.made_us) == (row.key, row.made_us)
+    return False
