@@ -102,7 +102,8 @@ class ModelDatabase:
             self._require_up()
             self._require_writes()
         except RetryableError as error:
-            transaction.answer(self.dice.pick((1_000, CONNECT_US)), error)
+            down = error.trouble is Trouble.DOWN
+            transaction.answer(self.dice.pick((1_000, CONNECT_US)) if down else 1_000, error)
             return
         self._open[transaction] = None
         transaction.wanted = wanted
@@ -296,7 +297,7 @@ class ModelDatabase:
         kernel.later(wait_us, "lock timeout", self._lock_timeout, transaction, since)
         for holder in holders:
             idle_us = holder.idle_us
-            if idle_us is not None:
+            if idle_us is not None and not holder.committing:
                 delay_us = max(0, idle_us + IDLE_US - kernel.now_us)
                 kernel.later(delay_us, "idle session", self._end_idle, holder, idle_us)
             both = name in transaction.originals and name in holder.originals
