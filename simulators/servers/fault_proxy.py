@@ -27,6 +27,7 @@ from simulators.servers.namespaces import CLONE_NEWNET
 CABLE = b"eth0"
 PROBE_SECONDS = 0.25
 USER_TIMEOUT_MS = 6_000  # as our daemons have it towards the database: who is silent so long is given up
+LIBC = ctypes.CDLL(None, use_errno=True)
 BROKEN = select.EPOLLERR | select.EPOLLHUP
 
 
@@ -35,6 +36,7 @@ class Proxy:
 
     def __init__(self, wires: list[Wire]) -> None:
         self._epoll = select.epoll()
+        self._home = os.open("/proc/self/ns/net", os.O_RDONLY)
         self._networks: dict[str, int] = {}
         self._flows: dict[int, tuple[Flow, Side]] = {}  # by either side's descriptor
         self._masks: dict[int, int] = {}
@@ -113,12 +115,14 @@ class Proxy:
     # -- listening
 
     def _socket(self, wire: Wire) -> socket.socket:
-        """Make a socket in the client's network."""
+        """Make a socket in the client's network; come back, for a machine's death ends all who are in it."""
         if wire.namespace not in self._networks:
             self._networks[wire.namespace] = os.open(Path("/run/netns", wire.namespace), os.O_RDONLY)
-        if ctypes.CDLL(None, use_errno=True).setns(self._networks[wire.namespace], CLONE_NEWNET):
-            raise OSError(ctypes.get_errno(), f"cannot enter the network {wire.namespace}")
-        made = socket.socket()
+        enter(self._networks[wire.namespace])
+        try:
+            made = socket.socket()
+        finally:
+            enter(self._home)
         made.setblocking(False)
         return made
 
@@ -285,6 +289,12 @@ class Proxy:
         if not fault and wire in self._closed:
             with contextlib.suppress(OSError):  # taken for the moment: the next look tries again
                 self._listen(wire)
+
+
+def enter(network: int) -> None:
+    """Move this thread into an open network."""
+    if LIBC.setns(network, CLONE_NEWNET):
+        raise OSError(ctypes.get_errno(), "cannot enter a machine's network")
 
 
 def main() -> None:

@@ -1,0 +1,418 @@
+"""The carrier's site as its file stands, for the chaos run: every machine a network namespace, every daemon,
+server and bank a process of its own, our fault proxy on every way between the machines' daemons and servers.
+
+What a daemon writes, and each server's data, lies on a small disk of its own (tmpfs), so that it can be full.
+"""
+
+import contextlib
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import xmlrpc.client
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from qianzhi.cli.balancer import entries, render
+from qianzhi.cli.chosen import Chosen
+from qianzhi.cli.daemons import programs_of as supervised
+from qianzhi.cli.servers import make_users
+from qianzhi.cli.stopping import UnixTransport
+from qianzhi.link.site import bridges_of, fronts, load_site, machines, nodes_of, parse_address
+from qianzhi.link.tables import Site
+from qianzhi.runtime import clock
+from qianzhi.runtime.admin import AdminError, ask
+from qianzhi.runtime.urls import hosts_of
+from simulators.servers.disks import Disk
+from simulators.servers.fault_lines import FaultProxy, lay_wires
+from simulators.servers.haproxy import Haproxy
+from simulators.servers.namespaces import Machines
+from simulators.servers.packages import faketime_library, require
+from simulators.servers.postgres import Cluster, Listening, Postgres, run_as
+from simulators.servers.rabbitmq import Broker
+
+ROOT = Path(__file__).parents[1]
+CONFIG = ROOT / "config"
+SITE = "carrier"
+ADDRESSES = {
+    "mq1": "10.77.1.1",
+    "mq2": "10.77.1.2",
+    "if1": "10.77.2.1",
+    "if2": "10.77.2.2",
+    "if3": "10.77.3.1",
+    "if4": "10.77.3.2",
+    "core1": "10.77.4.1",
+    "core2": "10.77.4.2",
+    "banks": "10.77.9.1",
+}
+BALANCER = "10.77.4.10"  # held by core1; what HAProxy dials comes from it too
+OURS = "10.77.0.0/16"
+MACHINE_DISK_MB, SERVER_DISK_MB = 2_000, 8_000  # only what is written is taken from memory
+DATABASE_SETTINGS = ["log_checkpoints = off"]
+STATUS_SECONDS = 2.0
+START_SECONDS = 240.0
+
+
+class CommandFailed(Exception):  # noqa: N818  it is what the command did
+    """A command of the operator's did not do what it should; the text is what it said."""
+
+
+class Program(NamedTuple):
+    """A daemon: its machine, what it is, and the banks that notice its death."""
+
+    name: str
+    machine: str
+    kind: str  # front, node, bridge
+    banks: tuple[str, ...]
+    group: str  # supervisord's
+
+
+class ChaosSite:
+    """The site on its machines, from `start` until the stack closes."""
+
+    def __init__(self, folder: Path, banks: list[str], stack: ExitStack) -> None:
+        require("iproute2", "rabbitmq-server", "postgresql", "haproxy", "libfaketime")
+        self.folder = folder
+        self._stack = stack
+        self.config = derived_config(folder / "config", banks)
+        site, problems = load_site(self.config)
+        if site is None:
+            raise SystemExit(f"{problems}")
+        self.site: Site = site
+        self.checked = load_profiles(self.config)
+        self.running: dict[str, subprocess.Popen[str]] = {}
+        self.disks: dict[Path, Disk] = {}
+        self.programs = {program.name: program for program in programs_of(site, self.checked)}
+        for machine in ADDRESSES:
+            (folder / machine / "armed").mkdir(parents=True)
+            self.mount(folder / machine / "var", MACHINE_DISK_MB)
+        self.machines = Machines(ADDRESSES)
+        stack.callback(self.machines.close)
+        self.machines.add_address("core1", BALANCER)
+        wires = lay_wires(self.machines, ADDRESSES, ports_of(site))
+        self.wired = sorted({(wire.machine, wire.server) for wire in wires})
+        self.proxy = FaultProxy(wires)
+        stack.callback(self.proxy.close)
+        self.primary: Postgres
+        self.standby: Postgres
+        self.broker: Broker
+        self.balancer: Haproxy
+
+    # -- starting
+
+    def start(self, say: Callable[[str], None]) -> None:
+        """Start the servers, make users and tables, then every machine's daemons; wait until they run."""
+        say("starting RabbitMQ, PostgreSQL with a synchronous standby, HAProxy")
+        self.mount(self.folder / "broker", SERVER_DISK_MB)
+        self.broker = self.machines.call("core1", self._make_broker)
+        self._stack.callback(self.broker.close)
+        self.machines.call("core1", self.broker.launch)
+        self.primary = self._database("core1")
+        self._stack.callback(lambda: self.primary.close())
+        self.standby = self._database("core2", self.primary)
+        self._stack.callback(lambda: self.standby.close())
+        Cluster(self.primary, self.standby).join(DATABASE_SETTINGS)
+        self.qianzhi("core1", "database", "init", "--admin", self.admin_url())
+        self.qianzhi("core1", "seed")
+        self.machines.call("core1", self.broker.wait_ready)
+        self.machines.call("core1", lambda: make_users(Chosen(self.config), self.broker))
+        text = render(self.site, service=False).replace(
+            "    mode tcp\n", f"    mode tcp\n    source {BALANCER}\n"
+        )
+        self.balancer = self.machines.call("core1", lambda: Haproxy.create(text, entries(self.site)))
+        self._stack.callback(self.balancer.close)
+        self.machines.call("core1", self.balancer.start)
+        say(f"starting {len(self.programs)} daemons on {len(ADDRESSES) - 1} machines")
+        for machine in dict.fromkeys(program.machine for program in self.programs.values()):
+            self.start_machine(machine)
+        self.wait(lambda: not self.not_ready(), START_SECONDS, lambda: f"not ready: {self.not_ready()}")
+
+    def start_machine(self, machine: str) -> None:
+        """Start a machine's daemons under their supervisord, as an operator does when its power is back."""
+        self.running[machine] = self.popen(machine, *self.command("run", "--machine", machine))
+
+    def command(self, *words: str) -> list[str]:
+        """The command with this configuration."""
+        return [sys.executable, "-m", "qianzhi.cli.main", "--config", str(self.config), *words]
+
+    def popen(self, machine: str, *command: str) -> "subprocess.Popen[str]":
+        """Start a command on a machine, in that machine's own folder; it ends with us."""
+        with (self.folder / machine / "stdout").open("a") as said:
+            return self._started(machine, command, said)
+
+    def piped(self, machine: str, *command: str) -> "subprocess.Popen[str]":
+        """The same, with what it says for us to read."""
+        return self._started(machine, command, subprocess.PIPE)
+
+    def _started(self, machine: str, command: Sequence[str], said: Any) -> "subprocess.Popen[str]":
+        folder = self.folder / machine
+        hook = str(ROOT / "benchmarks" / "chaos_hook")
+        paths = [hook, *filter(None, [os.environ.get("PYTHONPATH")])]
+        environment = {**os.environ, "PYTHONPATH": ":".join(paths), "QIANZHI_CHAOS": str(folder / "armed")}
+        words = ["setpriv", "--pdeathsig", "TERM", "--", *command]
+
+        def started() -> "subprocess.Popen[str]":
+            with (folder / "stderr").open("a") as errors:
+                return subprocess.Popen(
+                    words, cwd=folder, env=environment, stdout=said, stderr=errors,
+                    stdin=subprocess.DEVNULL, text=True, start_new_session=True,
+                )  # fmt: skip
+
+        return self.machines.call(machine, started)
+
+    def qianzhi(self, machine: str, *words: str, seconds: float = 120.0) -> str:
+        """Run a command on a machine; return what it says.  Raises CommandFailed."""
+
+        def done() -> "subprocess.CompletedProcess[str]":
+            folder = self.folder / machine
+            return subprocess.run(
+                self.command(*words), cwd=folder, capture_output=True, text=True, timeout=seconds
+            )
+
+        found = self.machines.call(machine, done)
+        if found.returncode:
+            raise CommandFailed(f"{' '.join(words[:2])}: {found.stdout}{found.stderr}")
+        return str(found.stdout + found.stderr)
+
+    def admin_url(self) -> str:
+        """The URL of the primary's superuser."""
+        return self.primary.url(self.primary.admin_user, "postgres", self.primary.admin_password)
+
+    def _make_broker(self) -> Broker:
+        return Broker.create(self.folder / "broker", host=ADDRESSES["core1"], port=5672)
+
+    def _database(self, machine: str, primary: Postgres | None = None) -> Postgres:
+        """Make and start a machine's database: the first one, or a standby of the first one."""
+        place = Listening(ADDRESSES[machine], 5432, OURS)
+        folder = self.folder / f"postgres-{machine}"
+        if not folder.is_mount():
+            self.mount(folder, SERVER_DISK_MB, run_as())
+        if primary is None:
+            server = self.machines.call(machine, lambda: Postgres.create(folder, at=place))
+        else:
+            server = self.machines.call(machine, lambda: Postgres.copied(primary, folder, at=place))
+        self.machines.call(machine, server.start)
+        return server
+
+    def new_standby(self) -> None:
+        """Make the old primary's place a standby of the present one, and let commits wait for it again."""
+        machine = self.machine_of(self.standby)
+        self.standby.close()
+        self.standby = self._database(machine, self.primary)
+        Cluster(self.primary, self.standby).join(DATABASE_SETTINGS)
+
+    def machine_of(self, server: Postgres) -> str:
+        """Which machine a database is on."""
+        return next(machine for machine, address in ADDRESSES.items() if address == server.host)
+
+    # -- disks
+
+    def mount(self, folder: Path, megabytes: int, user: str = "") -> None:
+        """Give a folder a disk of its own."""
+        disk = self.disks[folder] = Disk(folder, megabytes)
+        self._stack.callback(disk.remove)
+        if user:
+            shutil.chown(folder, user)
+
+    # -- who is where
+
+    @property
+    def everybody(self) -> tuple[str, ...]:
+        """All banks."""
+        return tuple(self.site.banks)
+
+    @property
+    def brokered(self) -> tuple[str, ...]:
+        """The banks on queues of the broker."""
+        return tuple(bank for bank, place in self.site.banks.items() if place.engine == "rabbitmq")
+
+    def on(self, machine: str) -> list[Program]:
+        """A machine's daemons."""
+        return [program for program in self.programs.values() if program.machine == machine]
+
+    def banks_of(self, machine: str) -> tuple[str, ...]:
+        """The banks that need what is on a machine."""
+        found = dict.fromkeys(bank for program in self.on(machine) for bank in program.banks)
+        return self.everybody if machine.startswith("core") else tuple(found)
+
+    def bridges_ready(self) -> bool:
+        """Whether every bridge has its database."""
+        return not any(lack(self.status(bridge)) for bridge in self.site.bridges)
+
+    # -- looking
+
+    def status(self, daemon: str) -> dict[str, Any]:
+        """Ask a daemon how it is; of one that does not answer the state is down."""
+        socket = self.folder / self.programs[daemon].machine / "var" / "run" / f"{daemon}.sock"
+        try:
+            return dict(ask(socket, "status", timeout_seconds=STATUS_SECONDS))
+        except AdminError as error:
+            return {"state": "down", "reason": str(error)}
+
+    def pid(self, daemon: str) -> int:
+        """A daemon's process, 0 while it has none."""
+        return int(self.status(daemon).get("pid", 0))
+
+    def waiting_messages(self) -> dict[str, int]:
+        """The banks' queues in which something waits, with how much; what was put aside is not counted."""
+        queues = self.machines.call("core1", lambda: self.broker.manage("GET", "/queues"))
+        return {
+            queue["name"]: queue["messages"]
+            for queue in queues
+            if queue.get("messages") and not queue["name"].endswith((".bo", ".dlq"))
+        }
+
+    def not_ready(self) -> dict[str, str]:
+        """Which daemons are not as they should be, each with what it lacks."""
+        lacks = {name: lack(self.status(name)) for name in self.programs}
+        return {name: why for name, why in lacks.items() if why}
+
+    def wait(self, so: Callable[[], Any], seconds: float, otherwise: Callable[[], str]) -> None:
+        """Wait for something; raises TimeoutError."""
+        until = clock.monotonic_seconds() + seconds
+        while not so():
+            if clock.monotonic_seconds() > until:
+                raise TimeoutError(otherwise())
+            clock.sleep(0.1)
+
+    # -- doing
+
+    def pause(self, seconds: float) -> None:
+        """Let time pass."""
+        clock.sleep(seconds)
+
+    def supervisor_pid(self, machine: str) -> int:
+        """A machine's supervisord."""
+        return int(self.supervisor(machine, "getPID") or 0)
+
+    def faked_clock(self, file: Path) -> dict[str, str]:
+        """What lets a daemon's wall clock be what a file says."""
+        return {
+            "LD_PRELOAD": str(faketime_library()),
+            "FAKETIME_TIMESTAMP_FILE": str(file),
+            "FAKETIME_CACHE_DURATION": "1",
+            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+            "DONT_FAKE_MONOTONIC": "1",
+        }
+
+    def supervisor(self, machine: str, method: str, *arguments: Any) -> Any:
+        """Call a machine's supervisord; None when it cannot be reached or refuses."""
+        path = self.folder / machine / "var" / "run" / "supervisor.sock"
+        try:
+            with xmlrpc.client.ServerProxy("http://localhost", UnixTransport(path)) as proxy:
+                return getattr(proxy.supervisor, method)(*arguments)
+        except (OSError, xmlrpc.client.Error):
+            return None
+
+    def arm(self, daemon: str, given: dict[str, str]) -> None:
+        """Lay out an environment for a daemon's next start."""
+        path = self.folder / self.programs[daemon].machine / "armed" / daemon
+        path.write_text("".join(f"{name}={value}\n" for name, value in given.items()), encoding="utf-8")
+
+    def taken(self, daemon: str) -> int:
+        """Which process took what was laid out last for a daemon, 0 for none; said once."""
+        folder = self.folder / self.programs[daemon].machine / "armed"
+        for path in folder.glob(f"{daemon}.*"):
+            path.unlink()
+            return int(path.suffix[1:])
+        return 0
+
+    def kill(self, daemon: str) -> int:
+        """End a daemon with SIGKILL; return the process that it was."""
+        pid = self.pid(daemon)
+        if pid:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        return pid
+
+    def stop(self) -> None:
+        """Stop every machine's daemons in order."""
+        for process in self.running.values():
+            process.send_signal(signal.SIGTERM)
+        for process in self.running.values():
+            process.wait(120)
+
+
+def derived_config(folder: Path, banks: list[str]) -> Path:
+    """Make a configuration whose site is the carrier's, with only some banks where any are named."""
+    folder.mkdir(parents=True)
+    for name in ("banks", "specs", "parsers", "schemas"):
+        if (CONFIG / name).exists():
+            (folder / name).symlink_to(CONFIG / name)
+    text = (CONFIG / "sites" / f"{SITE}.toml").read_text(encoding="utf-8")
+    (folder / "site.toml").write_text(with_banks(text, banks), encoding="utf-8")
+    return folder
+
+
+def with_banks(text: str, banks: list[str]) -> str:
+    """Return a site's text with only these banks; all without any.  Raises SystemExit for an unknown one."""
+    sections = re.split(r"(?m)^(?=\[)", text)
+    names = {match[1]: part for part in sections if (match := re.match(r"\[banks\.(\w+)\]", part))}
+    unknown = set(banks) - set(names)
+    if unknown:
+        raise SystemExit(f"no such bank: {', '.join(sorted(unknown))}; the site has {', '.join(names)}")
+    dropped = {part for name, part in names.items() if banks and name not in banks}
+    return "".join(part for part in sections if part not in dropped)
+
+
+def load_profiles(config: Path) -> dict[str, Any]:
+    """Return the profiles of the site's banks."""
+    from qianzhi.cli.checks import require
+
+    checked, _ = require(config)
+    return dict(checked.profiles)
+
+
+def programs_of(site: Site, profiles: dict[str, Any]) -> list[Program]:
+    """Return the site's daemons."""
+    group = {bank: profiles[bank].group for bank in site.banks}
+    banks = {name: (bank,) for name, bank, _, _ in fronts(site)}
+    for name, each in site.groups.items():
+        served = tuple(bank for bank in site.banks if (site.banks[bank].group or group[bank]) == name)
+        banks.update(dict.fromkeys(each.nodes, served))
+    kinds = dict.fromkeys(site.nodes, "node") | dict.fromkeys(site.bridges, "bridge")
+    everybody = tuple(site.banks)
+    groups = {program.name: program.group for program in supervised(site)}
+    return [
+        Program(name, machine, kinds.get(name, "front"), banks.get(name, everybody), groups[name])
+        for name, machine in machines(site).items()
+    ]
+
+
+def ports_of(site: Site) -> dict[str, list[tuple[str, str, int]]]:
+    """Return which (machine, host, port) each machine's daemons dial on other machines."""
+    machine_of = {address: machine for machine, address in ADDRESSES.items()}
+    found: dict[str, dict[tuple[str, int], None]] = {machine: {} for machine in ADDRESSES}
+    urls = [str(site.core["database"]), site.state.database]
+    databases = [parse_address(host) for url in urls for host in hosts_of(url)]
+    for machine in machines(site).values():
+        found[machine].update(dict.fromkeys(databases))
+    for _, bank, _, place in fronts(site):
+        found[place.machine].update(dict.fromkeys(nodes_of(site, site.banks[bank].group).values()))
+        if site.banks[bank].engine == "rabbitmq" and site.broker is not None:
+            found[place.machine].update(dict.fromkeys(map(parse_address, site.broker.hosts)))
+    for node in site.nodes.values():
+        found[node.machine].update(dict.fromkeys(bridges_of(site).values()))
+    return {
+        machine: [(machine_of[host], host, port) for host, port in dialled if machine_of[host] != machine]
+        for machine, dialled in found.items()
+        if dialled
+    }
+
+
+def lack(status: dict[str, Any]) -> str:
+    """Say what a daemon still lacks, empty when it is as it should be."""
+    from qianzhi.cli.machine import missing_peers
+
+    if status["state"] != "running":
+        return str(status.get("reason", status["state"]))
+    if status.get("broker_state", "ready") != "ready":
+        return f"broker {status['broker_state']}"
+    if not status.get("ready", True):
+        return f"database {status.get('database')}"
+    missing = missing_peers(status)
+    return f"waits for {', '.join(missing)}" if missing else ""
