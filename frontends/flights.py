@@ -91,7 +91,7 @@ class Flight:
 def rooms(in_flight_max: int) -> tuple[int, int]:
     """Return how many ordinary requests may be in flight, and how many more reversals and status queries."""
     reserved = max(1, in_flight_max // 10)
-    return in_flight_max - reserved, reserved
+    return max(1, in_flight_max - reserved), reserved
 
 
 class Flights:

@@ -32,6 +32,7 @@ class Plan(NamedTuple):
     nodes: int = 2
     bridges: int = 2
     writers: int = 1
+    whole: bool = False  # a transaction has the whole database to itself, as on SQLite
     load_us: int = 60 * SECOND_US
     heal_us: int = 75 * SECOND_US
     settle_us: int = 900 * SECOND_US
@@ -114,11 +115,13 @@ def make_plan(seed: int, offer: Offer, dice: Dice, requests: int = 500) -> Plan:
     epoch_us = NEWEST + dice.below(60) * 86_400 * SECOND_US + _time_of_day(dice)
     load_us = (20 + dice.below(50)) * SECOND_US
     banks = _banks(offer, dice, requests, load_us)
+    bridges = 1 + dice.below(2)
     plan = Plan(
         seed,
         epoch_us,
         banks,
-        bridges=1 + dice.below(2),
+        bridges=bridges,
+        whole=bridges == 1 and dice.below(2) == 0,
         writers=1 + dice.below(3),
         load_us=load_us,
         heal_us=load_us + 10 * SECOND_US,

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from qianzhi.domain.results import Result
 from simulators.world.observe import Observer
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ class Timeline(Observer):
         """Keep what became of keys."""
         at_us = self._kernel.now_us
         for row in (*changes.journal.inserts, *changes.journal.reversals):
-            says = f"{row.state.name.lower()} {row.result.name.lower()}"
+            says = f"{row.state.name.lower()} {Result(row.result).name.lower()}"
             self._kept.append(Line(at_us, bridge, "commit", row.key.text, says))
 
     def on_death(self, process: str) -> None:

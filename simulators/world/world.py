@@ -87,7 +87,7 @@ class World:
         people = [people_of(bank.phone_first, bank.customers) for bank in plan.banks]
         month = _month_before(today)
         self.memory = make_memory(people, month, kernel.dice("people"), Now(0, plan.epoch_us))
-        self.database = ModelDatabase(kernel, self.memory)
+        self.database = ModelDatabase(kernel, self.memory, whole=plan.whole)
         self.broker = ModelBroker(kernel)
         self.bridges = [self._bridge(number) for number in range(1, plan.bridges + 1)]
         self.nodes = [self._node(number) for number in range(1, plan.nodes + 1)]
@@ -106,7 +106,17 @@ class World:
 
     def _bridge(self, number: int) -> BridgeProcess:
         name = f"bridge-{number}"
-        return BridgeProcess(self.kernel, name, self.network, self.database, self.given.core, ZONE)
+        settings = replace(self.given.core, writers=1 if self.plan.whole else self.plan.writers)
+        return BridgeProcess(
+            self.kernel,
+            name,
+            self.network,
+            self.database,
+            settings,
+            ZONE,
+            number * 641,
+            disk=self._disk(number),
+        )
 
     def _node(self, number: int) -> NodeProcess:
         bridges = [f"bridge-{at}" for at in range(1, self.plan.bridges + 1)]
