@@ -89,7 +89,7 @@ class BankActor(Process):
 
     def views(self) -> Mapping[Key, Deal]:
         """Return what the bank believes of each key; of a serial that two numbers use, the later."""
-        return {deal.key: deal for deal in self.teller.deals.all}
+        return {deal.record.key: deal for deal in self.teller.deals.all}
 
     @property
     def dates_are_ours(self) -> bool:

@@ -21,12 +21,13 @@ _PAYS = frozenset({"pay", "pay_changed"})
 
 
 @dataclass(slots=True, eq=False)
-class Deal(Record):
-    """One serial of the bank; `at` is the next move of its script, `round` grows with every message.
+class Deal:
+    """One serial of the bank; `at` is the next move of its script, its record's `round` grows with messages.
 
     `settled` says that nothing is waited for, `done` that nothing more will be sent.
     """
 
+    record: Record
     moves: tuple[Move, ...] = ()
     at: int = 0
     line: int = 0
@@ -87,18 +88,17 @@ class Deals:
             phone = people.closed[pick(0, len(people.closed))]
         elif action == "zero_amount":
             amount_fen = 0
-        deal = Deal(
-            key=self.new_key(stamp_us) if met is None else met.key,
+        record = Record(
+            key=self.new_key(stamp_us) if met is None else met.record.key,
             kind=Kind.OWED if action == "owed" else Kind.PAY if action in _PAYS else Kind.RECHARGE,
             action=action,
             customer=0,
             phone=phone,
             bank_number=self._numbers[0] if met is None else self._numbers[1],
             amount_fen=amount_fen,
-            stamp_us=stamp_us if met is None else met.stamp_us,
-            moves=ACTIONS[action],
-            line=pick(0, self._lines),
+            stamp_us=stamp_us if met is None else met.record.stamp_us,
         )
+        deal = Deal(record, ACTIONS[action], line=pick(0, self._lines))
         self.all.append(deal)
         return deal
 
@@ -112,5 +112,9 @@ class Deals:
         if len(self._numbers) < 2:
             return None
         first = self._numbers[0]
-        found = [deal for deal in self.all[-LATEST:] if deal.action in _PLAIN and deal.bank_number == first]
+        found = [
+            deal
+            for deal in self.all[-LATEST:]
+            if deal.record.action in _PLAIN and deal.record.bank_number == first
+        ]
         return found[self._dice.randrange(0, len(found))] if found else None

@@ -110,11 +110,11 @@ class Teller:
             elif what == "move":
                 if deal.at == of_round:
                     self._move(deal, now)
-            elif deal.round == of_round and not deal.settled:
+            elif deal.record.round == of_round and not deal.settled:
                 if what == "patience":
                     self._give_up(deal, now)
                 else:
-                    self._send(deal, deal.steps[0], now)
+                    self._send(deal, deal.record.steps[0], now)
         return self._effects()
 
     def stop(self) -> None:
@@ -160,7 +160,7 @@ class Teller:
             deal.line = (deal.line + 1) % len(self.lines)
         deal.at += 1
         deal.settled = False
-        deal.tries = 0
+        deal.record.tries = 0
         self._send(deal, move.step, now)
         if deal.at < len(deal.moves) and deal.moves[deal.at].beside:
             after = deal.moves[deal.at]
@@ -168,31 +168,31 @@ class Teller:
             self._arm(now.mono_us + wait_us, "move", deal, deal.at)
 
     def _send(self, deal: Deal, step: Step, now: Now) -> None:
-        deal.round += 1
-        deal.steps = [step]
+        deal.record.round += 1
+        deal.record.steps = [step]
         line = self._ready_line(deal.line)
         if line is None:
-            self._arm(now.mono_us + HELD_US, "again", deal, deal.round)
+            self._arm(now.mono_us + HELD_US, "again", deal, deal.record.round)
             return
         if step in _ORIGINALS:
             self._debit(deal)
         stamped = now._replace(wall_us=self._wall_us(now))
         request, stamp_us = make_request(
-            self.identity, deal, step, stamped, lambda: self.deals.new_key(stamped.wall_us).serial
+            self.identity, deal.record, step, stamped, lambda: self.deals.new_key(stamped.wall_us).serial
         )
         if step is Step.REVERSAL:
-            deal.reversing = deal.undoing = True
-        deal.queried |= step is Step.STATUS
-        deal.tries += 1
+            deal.record.reversing = deal.undoing = True
+        deal.record.queried |= step is Step.STATUS
+        deal.record.tries += 1
         self._ticket += 1
         sent = Sent(deal, step)
         self._tickets[self._ticket] = sent
-        deal.tickets.append(self._ticket)
-        out = self.lines[line].carry([Ask(self._ticket, request, stamp_us, deal.stamp_us, "")], now)
+        deal.record.tickets.append(self._ticket)
+        out = self.lines[line].carry([Ask(self._ticket, request, stamp_us, deal.record.stamp_us, "")], now)
         for item in out:
             self.sent[item.frame] = sent
         self._put(line, out)
-        self._arm(now.mono_us + self.habit.reply_us, "patience", deal, deal.round)
+        self._arm(now.mono_us + self.habit.reply_us, "patience", deal, deal.record.round)
 
     def _ready_line(self, wanted: int) -> int | None:
         wanted_first = [wanted, *range(len(self.lines))]
@@ -200,10 +200,10 @@ class Teller:
 
     def _debit(self, deal: Deal) -> None:
         """Take the customer's money before the first original goes out."""
-        deal.originals += 1
-        if deal.debit is Debit.NONE:
-            self.customers.take(deal.phone, deal.amount_fen)
-            deal.debit = Debit.UNKNOWN
+        deal.record.originals += 1
+        if deal.record.debit is Debit.NONE:
+            self.customers.take(deal.record.phone, deal.record.amount_fen)
+            deal.record.debit = Debit.UNKNOWN
 
     # -- hearing
 
@@ -217,16 +217,20 @@ class Teller:
         final = verdict is Verdict.FINAL
         if self._told is not None:
             self._told(HeardAt(self.identity.bank, deal, step, heard, final))
-        deal.code, deal.result, deal.order = heard.code, heard.result, heard.order or deal.order
+        deal.record.code, deal.record.result, deal.record.order = (
+            heard.code,
+            heard.result,
+            heard.order or deal.record.order,
+        )
         if deal.done or deal.settled or (deal.undoing and step is not Step.REVERSAL):
             self.late += 1
         elif final:
             self._conclude(deal, step, outcome, heard, now)
-        elif step is deal.steps[0]:
+        elif step is deal.record.steps[0]:
             self._again(deal, step, verdict, now)
 
     def _judge(self, deal: Deal, step: Step, heard: Heard) -> tuple[Verdict, Outcome | None]:
-        verdict, outcome = judge(deal, step, heard.result)
+        verdict, outcome = judge(deal.record, step, heard.result)
         edge = heard.result in EDGE_RESULTS
         if edge and verdict is Verdict.FINAL and step is not Step.OWED:
             again = self.habit.repeat and self._dice.randrange(0, 2)
@@ -242,13 +246,13 @@ class Teller:
             self._quote(deal, heard.bills)
         elif outcome is not None:
             if outcome is Outcome.APPROVED and deal.unknown and self.habit.reverses_found:
-                deal.stood = True
+                deal.record.stood = True
                 self._send(deal, Step.REVERSAL, now)
                 return
             self._settle(deal, outcome)
         deal.settled = True
         over = heard.result in EDGE_RESULTS or (
-            self.habit.refunds_not_found and heard.result is Result.NOT_FOUND and deal.originals
+            self.habit.refunds_not_found and heard.result is Result.NOT_FOUND and deal.record.originals
         )
         if over or deal.at >= len(deal.moves):
             self._finish(deal)
@@ -260,46 +264,46 @@ class Teller:
 
         An approval that comes after the end of what was approved is a late answer to an early message.
         """
-        if outcome is Outcome.APPROVED and deal.outcome in (Outcome.REVERSED, Outcome.REFUSED):
+        if outcome is Outcome.APPROVED and deal.record.outcome in (Outcome.REVERSED, Outcome.REFUSED):
             return
-        deal.outcome = outcome
-        deal.stood |= deal.result is Result.APPROVED
+        deal.record.outcome = outcome
+        deal.record.stood |= deal.record.result is Result.APPROVED
         if outcome is Outcome.APPROVED:
-            if deal.debit is Debit.UNKNOWN:
-                deal.debit = Debit.DEBITED
-        elif deal.debit in (Debit.UNKNOWN, Debit.DEBITED):
-            self.customers.give(deal.phone, deal.amount_fen)
-            deal.debit = Debit.RETURNED
+            if deal.record.debit is Debit.UNKNOWN:
+                deal.record.debit = Debit.DEBITED
+        elif deal.record.debit in (Debit.UNKNOWN, Debit.DEBITED):
+            self.customers.give(deal.record.phone, deal.record.amount_fen)
+            deal.record.debit = Debit.RETURNED
 
     def _quote(self, deal: Deal, bills: tuple[Bill, ...]) -> None:
         """Take the oldest bill of an owed answer for the payment that follows, if there is one."""
-        if deal.kind is not Kind.PAY:
+        if deal.record.kind is not Kind.PAY:
             return
         if not bills:
-            deal.kind, deal.moves = Kind.OWED, ()
+            deal.record.kind, deal.moves = Kind.OWED, ()
             return
         bill = min(bills, key=lambda one: one.month)
-        deal.bill = bill.serial
-        deal.amount_fen = bill.total_fen + (100 if deal.action == "pay_changed" else 0)
+        deal.record.bill = bill.serial
+        deal.record.amount_fen = bill.total_fen + (100 if deal.record.action == "pay_changed" else 0)
 
     def _finish(self, deal: Deal) -> None:
         deal.done = True
         deal.at = len(deal.moves)
         self._open -= 1
-        for ticket in deal.tickets:
+        for ticket in deal.record.tickets:
             self._tickets.pop(ticket, None)
         for line in self.lines:
-            line.forget(deal.tickets)
-        deal.tickets = []
+            line.forget(deal.record.tickets)
+        deal.record.tickets = []
 
     # -- no answer, or none that settles anything
 
     def _give_up(self, deal: Deal, now: Now) -> None:
         """Patience with a message is over: say it again, ask, or take it back."""
-        step = deal.steps[0]
+        step = deal.record.steps[0]
         if step in _ORIGINALS:
             deal.unknown = True
-        if step is Step.OTHER and deal.outcome is not None:
+        if step is Step.OTHER and deal.record.outcome is not None:
             deal.settled = True  # nothing rests on it
             self._finish(deal)
             return
@@ -307,22 +311,22 @@ class Teller:
 
     def _again(self, deal: Deal, step: Step, verdict: Verdict, now: Now) -> None:
         """Arrange the next message about this serial, later each time."""
-        wait_us = min(BACKOFF_US_MAX, BACKOFF_US << min(deal.tries, 6))
+        wait_us = min(BACKOFF_US_MAX, BACKOFF_US << min(deal.record.tries, 6))
         deal.unknown |= step in _ORIGINALS and verdict is Verdict.UNSURE
         if verdict is Verdict.QUERY:
             deal.undoing = False
-            deal.steps = [Step.REPEAT if self.habit.shares_serials else Step.STATUS]
+            deal.record.steps = [Step.REPEAT if self.habit.shares_serials else Step.STATUS]
         elif verdict is Verdict.UNSURE:
-            deal.steps = [self._settling_step(deal, step)]
-        deal.round += 1
-        self._arm(now.mono_us + self._dice.randrange(wait_us // 2, wait_us), "again", deal, deal.round)
+            deal.record.steps = [self._settling_step(deal, step)]
+        deal.record.round += 1
+        self._arm(now.mono_us + self._dice.randrange(wait_us // 2, wait_us), "again", deal, deal.record.round)
 
     def _settling_step(self, deal: Deal, step: Step) -> Step:
         if step not in _ORIGINALS:
             return step
-        if deal.reversing:
+        if deal.record.reversing:
             return Step.REVERSAL
-        if deal.outcome in (Outcome.APPROVED, Outcome.REVERSED):
+        if deal.record.outcome in (Outcome.APPROVED, Outcome.REVERSED):
             return Step.REPEAT
         return Step(choose(self.habit.settling, self._dice))
 

@@ -53,7 +53,8 @@ class Checks(Observer):
         self._named = {bank.profile.name: bank for bank in world.banks}
         self._of_front = {f"{FRONT}{name}-": name for name in self._named}
         self._date_ours = {name: bank.dates_are_ours for name, bank in self._named.items()}
-        self.books = Books(self.memory)
+        self._mirrored = self.memory
+        self.books = Books(self._mirrored)
         self.serials = checks_order.Serials()
         self.order = checks_order.Order()
         self.told = Told(
@@ -69,7 +70,7 @@ class Checks(Observer):
 
     @property
     def memory(self) -> "Memory":
-        """The core's tables, as committed."""
+        """The core's tables, as committed; others after a standby that was behind has been promoted."""
         memory: Memory = self._world.database.memory
         return memory
 
@@ -93,7 +94,8 @@ class Checks(Observer):
 
     def on_commit(self, bridge: str, changes: "Changes") -> None:
         """Take a commit."""
-        self.books.follow(changes, self.memory)
+        if not self._promoted():
+            self.books.follow(changes, self.memory)
 
     def on_tick(self) -> None:
         """Look at all tables now and then."""
@@ -122,12 +124,18 @@ class Checks(Observer):
     def audit(self) -> None:
         """Work the tables out from nothing, and hold them to the mirror of all commits."""
         memory = self.memory
+        self._promoted()
         checks_books.audit(memory)
         self._hold_to_mirror(memory)
 
-    def on_rolled_back(self, lost: Iterable["Changes"] = ()) -> None:
-        """A fail-over has undone commits that nobody heard of: the mirror begins anew from what stands."""
-        self.books.read(self.memory)
+    def _promoted(self) -> bool:
+        """Begin the mirror anew where a fail-over has undone commits that nobody heard of."""
+        memory = self.memory
+        if memory is self._mirrored:
+            return False
+        self._mirrored = memory
+        self.books.read(memory)
+        return True
 
     def _hold_to_mirror(self, memory: "Memory") -> None:
         if len(memory.journal) != len(self.books.rows) or len(memory.transfers) != self.books.transfers:
@@ -136,6 +144,10 @@ class Checks(Observer):
                 f"{len(self.books.rows)} and {self.books.transfers} were committed"
             )
             raise Violation("I4", "journal", says)
+        for number, account in memory.accounts.items():
+            if account.balance_fen != self.books.balances[number]:
+                says = f"balance {account.balance_fen}, committed {self.books.balances[number]}"
+                raise Violation("I4", f"account {number}", says)
         for key, row in memory.journal.items():
             if self.books.rows.get(key) != row:
                 views = {"committed": checks_books.words(self.books.rows.get(key))}

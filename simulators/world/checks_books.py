@@ -31,7 +31,6 @@ class Books:
 
     def __init__(self, memory: "Memory") -> None:
         """`memory` is the core as it begins; nothing of it is kept but numbers and rows."""
-        self.resyncs = 0
         self.read(memory)
 
     def read(self, memory: "Memory") -> None:
@@ -73,7 +72,7 @@ class Books:
             self.orders[serial] = order.reverses
             if serial not in named:
                 raise Violation("I3", order.key.text, f"work order {serial} moves money that no row names")
-        self._move(changes)
+        self._move(changes, memory)
 
     # -- keys
 
@@ -129,8 +128,8 @@ class Books:
             says = f"its reversal gave back {-fen} fen of {row.amount_fen}"
             raise Violation("I3", key, says, journal=words(row), books=f"{order.serial}: {fen}")
 
-    def _move(self, changes: "Changes") -> None:
-        """Take the transfers; what the accounts are changed by must be exactly their sums."""
+    def _move(self, changes: "Changes", memory: "Memory") -> None:
+        """Take the transfers; what the accounts are changed by must be exactly their sums, and fit them."""
         moved = _moved(changes.ledger.transfers)
         told = {number: delta.balance_fen for number, delta in changes.ledger.deltas.items()}
         for number in {*moved, *told}:
@@ -138,6 +137,10 @@ class Books:
                 says = f"its balance changes by {told.get(number, 0)}, its postings sum to {moved[number]}"
                 raise Violation("I4", f"account {number}", says)
             self.balances[number] += moved[number]
+            floor_fen = memory.accounts[number].floor_fen
+            if floor_fen is not None and self.balances[number] < floor_fen:
+                says = f"its postings sum to {self.balances[number]}, which is below its floor"
+                raise Violation("I4", f"account {number}", says)
         self.transfers += len(changes.ledger.transfers)
 
     def _rise(self, fence: Any) -> None:

@@ -38,8 +38,8 @@ def compare(parties: Sequence[Party], memory: "Memory", find: Find) -> None:
     breaks = {key for key, one in memory.breaks.items() if one.open}
     for party in parties:
         for deal in party.deals:
-            if deal.originals or deal.reversing or deal.queried:
-                row = _row_of(deal, find(deal.key, party.name))
+            if deal.record.originals or deal.record.reversing or deal.record.queried:
+                row = _row_of(deal, find(deal.record.key, party.name))
                 if row is not None:
                     claimed.add(row.key)
                 _compare_deal(party.name, deal, row, books, breaks)
@@ -60,24 +60,30 @@ def _row_of(deal: Deal, rows: Sequence[Row]) -> Row | None:
 
 def _fits(deal: Deal, row: Row) -> bool:
     return (
-        row.phone == deal.phone and row.amount_fen == deal.amount_fen and row.bank_number == deal.bank_number
+        row.phone == deal.record.phone
+        and row.amount_fen == deal.record.amount_fen
+        and row.bank_number == deal.record.bank_number
     )
 
 
 def _compare_deal(bank: str, deal: Deal, row: Row | None, books: Counter[Key], breaks: set[Key]) -> None:
-    key = deal.key.text
+    key = deal.record.key.text
     views = {"bank": f"{bank}: {deal_words(deal)}", "journal": words(row)}
-    if not deal.done or (deal.outcome is None and deal.originals) or deal.debit is Debit.UNKNOWN:
+    if (
+        not deal.done
+        or (deal.record.outcome is None and deal.record.originals)
+        or deal.record.debit is Debit.UNKNOWN
+    ):
         raise Violation("I7", key, "still open long after everything has healed", **views)
     core_fen = books[row.key] if row is not None and row.content and _fits(deal, row) else 0
-    if deal.standing_fen == core_fen:
+    if deal.record.standing_fen == core_fen:
         return
     if row is not None and row.key in breaks:
         return
     views["books"] = f"{core_fen} fen"
-    if deal.standing_fen > core_fen:
+    if deal.record.standing_fen > core_fen:
         raise Violation("I3", key, "the bank was told of success, and the money is not credited", **views)
-    if deal.outcome is Outcome.REVERSED:
+    if deal.record.outcome is Outcome.REVERSED:
         raise Violation("I3", key, "credited still after a completed reversal", **views)
     raise Violation("I1", key, "the bank was told that it was refused, and it is credited", **views)
 
@@ -120,7 +126,7 @@ def _compare_totals(
     own: Counter[str] = Counter()
     for party in parties:
         for deal in party.deals:
-            own[deal.bank_number] += deal.standing_fen
+            own[deal.record.bank_number] += deal.record.standing_fen
     ours: Counter[str] = Counter()
     for (number, _), fen in posted.items():
         ours[number] += fen
@@ -131,9 +137,10 @@ def _compare_totals(
 
 def deal_words(deal: Deal) -> str:
     """Return what a bank believes, in a few words."""
-    outcome = deal.outcome.value if deal.outcome else "open"
-    tail = f", last heard {deal.result.name}" if deal.result is not None else ""
-    return f"{deal.action} {outcome}, {deal.debit.value}, {deal.amount_fen} fen for {deal.phone}{tail}"
+    own = deal.record
+    outcome = own.outcome.value if own.outcome else "open"
+    tail = f", last heard {own.result.name}" if own.result is not None else ""
+    return f"{own.action} {outcome}, {own.debit.value}, {own.amount_fen} fen for {own.phone}{tail}"
 
 
 def drained(left: Iterable[tuple[str, int]]) -> None:

@@ -147,11 +147,15 @@ class Told:
         if was is result:
             if result is Result.APPROVED and order and heard.heard.order and order != heard.heard.order:
                 says = f"approved as {order}, then as {heard.heard.order}"
-                raise Violation("I5", deal.key.text, says, bank=heard.bank)
+                raise Violation("I5", deal.record.key.text, says, bank=heard.bank)
         elif {was, result} != {Result.APPROVED, Result.REVERSED}:
             says = f"{was.name} became {result.name}"
             raise Violation(
-                "I5", deal.key.text, says, bank=heard.bank, journal=_all(self._find(deal.key, ""))
+                "I5",
+                deal.record.key.text,
+                says,
+                bank=heard.bank,
+                journal=_all(self._find(deal.record.key, "")),
             )
 
 

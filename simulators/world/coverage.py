@@ -42,7 +42,6 @@ class Coverage(Observer):
         self._told_unknown: dict[str, int] = {}  # deaths of the front when it told so, by key
         self._fences: dict[str, int] = {}
         self._draining: set[str] = set()
-        self._approved = 0  # told up to now
         self._today = (0, 0)  # until when, and the date
 
     # -- facts
@@ -56,9 +55,9 @@ class Coverage(Observer):
         deal, step = sent
         story = self._of_deal.get(id(deal))
         if story is None:
-            story = self._of_deal[id(deal)] = self._story(deal.key.text)
-        day = (self._date(), self._fences.get(deal.key.space, 0))
-        story.came(step, _content(deal, step), deal.bank_number, front, day, self._saw)
+            story = self._of_deal[id(deal)] = self._story(deal.record.key.text)
+        day = (self._date(), self._fences.get(deal.record.key.space, 0))
+        story.came(step, _content(deal, step), deal.record.bank_number, front, day, self._saw)
 
     def on_rows(self, process: str, rows: "Sequence[Event]") -> None:
         """Take rows of an event file."""
@@ -71,7 +70,7 @@ class Coverage(Observer):
                 if story is not None:
                     data = row.data
                     lived = self._deaths.get(story.unknown, 0) == self._told_unknown.get(row.key, -1)
-                    story.settled(process, data["kind"], data["result"], lived, self._saw)
+                    story.settled(data["kind"], data["result"], lived, self._saw)
             elif row.name == "node" and (row.data["attempt"] > 1 or row.data["sends"] > 1):
                 self._saw("resend-to-partner")
 
@@ -102,11 +101,9 @@ class Coverage(Observer):
             story.pending.pop(process, None)
 
     def on_fault(self, fault: "Fault", begins: bool) -> None:
-        """Note drains, and that answers were told before a fail-over."""
+        """Note drains."""
         if fault.kind == "drain":
             (self._draining.add if begins else self._draining.discard)(fault.target)
-        elif fault.kind == "failover" and not begins and self._approved:
-            self._saw("failover-keeps-answers")
 
     # -- a front's rows
 
@@ -126,7 +123,6 @@ class Coverage(Observer):
     def _told(self, front: str, row: "Event", result: str) -> None:
         kind = self._kinds.get(row.trace, "")
         story = self._stories.get(self._id(row.key))
-        self._approved += result == "approved"
         if front in self._draining and kind in _ALWAYS_SERVED and result not in ("", "unknown"):
             self._saw("reversal-through-drain")
         if story is None:
@@ -166,4 +162,10 @@ def table(counts: "dict[str, int]") -> list[tuple[str, int]]:
 
 
 def _content(deal: "Deal", step: object) -> object:
-    return (deal.phone, deal.amount_fen, deal.bank_number, deal.bill, step == "other")
+    return (
+        deal.record.phone,
+        deal.record.amount_fen,
+        deal.record.bank_number,
+        deal.record.bill,
+        step == "other",
+    )

@@ -20,7 +20,7 @@ class KeyStory:
     """One key.  Dates are numbers YYYYMMDD; `today` is always the platform's own at that moment."""
 
     __slots__ = (
-        "asked", "beside", "block_asked", "bridges", "content", "date", "dated", "edge", "far", "first_day",
+        "asked", "block_asked", "content", "date", "dated", "edge", "far", "first_day",
         "number", "pending", "reversals", "said", "state", "unknown",
     )  # fmt: skip
 
@@ -32,8 +32,6 @@ class KeyStory:
         self.number = ""
         self.first_day = 0  # on which the first original came
         self.pending: dict[str, int] = {}  # originals that this front has not answered
-        self.beside = 0  # originals that had come when the first was carried out
-        self.bridges: set[str] = set()  # that have carried an original out
         self.asked = False  # by a query, before any original came
         self.reversals = 0
         self.said = False  # whether a final word on the original was told
@@ -119,7 +117,7 @@ class KeyStory:
 
     # -- a bridge has settled a request
 
-    def settled(self, bridge: str, kind: str, result: str, alive: bool, saw: Saw) -> None:
+    def settled(self, kind: str, result: str, alive: bool, saw: Saw) -> None:
         """Take a bridge's row; `alive` says that the front which told "unknown" has lived since."""
         if kind == "block":
             self.block_asked = True
@@ -128,11 +126,6 @@ class KeyStory:
             return
         if result == "blocked" and self.state is State.BLOCKED and not self.reversals and not self.asked:
             saw("budget-spent-waiting")
-        if not self.bridges:
-            self.beside = sum(self.pending.values())
-        elif bridge not in self.bridges and self.beside > 1:
-            saw("same-serial-twice-at-once")
-        self.bridges.add(bridge)
         if self.unknown and alive and not any(self.pending.values()):
             saw("late-reply-dropped")
 
