@@ -75,8 +75,9 @@ def _read(entry: Entry, told: dict[int, Told], known: dict[str, Person]) -> Iter
     if before is None:
         yield Fault(entry.number, f"act {entry.act} was never proposed")
         return
-    checker = entry.who if state in (ActState.APPROVED, ActState.REFUSED) else before.checker
-    if checker == before.maker:
+    decides = state in (ActState.APPROVED, ActState.REFUSED)
+    checker = entry.who if decides else before.checker
+    if decides and checker == before.maker:
         yield Fault(entry.number, f"act {entry.act} was decided by {checker}, who had proposed it")
     told[entry.act] = before._replace(state=state, checker=checker, result=str(facts.get("result", "")))
 
