@@ -30,7 +30,7 @@ SOCKETS = (
     *("hz_ceb", "hz_citic", "lianlian", "nb_ccb", "nb_ceb"),
     *("psbc", "unionpay_web", "wenzhou", "zhenghe", "zongheng"),
 )
-QUEUES = ("abc", "icbc", "ccb", "cmb", "boc")
+QUEUES: tuple[str, ...] = ()
 CHUNK = 4  # seeds that a process takes at once
 
 

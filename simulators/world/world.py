@@ -13,20 +13,18 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from zoneinfo import ZoneInfo
 
-from crm_bridge.settings import CoreSettings
 from interface_layer.shares import part_of
 from qianzhi.domain.dates import business_date
 from qianzhi.link.tables import BankLimits, Route
 from qianzhi.runtime.now import SECOND_US, Now
 from simulators.world.banks import BankActor
 from simulators.world.bridge import BridgeProcess
-from simulators.world.broker import ModelBroker
 from simulators.world.database import ModelDatabase
 from simulators.world.disk import Disk, LineRows
-from simulators.world.faults import Fault
+from simulators.world.faults import Fault, Part
 from simulators.world.front import FrontProcess, Setup, SocketFront
 from simulators.world.kernel import Kernel, Stream
 from simulators.world.network import Network
@@ -36,9 +34,9 @@ from simulators.world.parts import BankPlan, Lines
 from simulators.world.plan import Plan, fronts_of
 from simulators.world.population import make_memory, people_of
 from simulators.world.process import Process
-from simulators.world.queue_front import QueueFrontProcess
 
 if TYPE_CHECKING:
+    from crm_bridge.settings import CoreSettings  # it reads URLs; its shape alone is used here
     from frontends.profile import Profile  # it reads files; its shape alone is used here
 
 ZONE = ZoneInfo("Asia/Shanghai")
@@ -52,7 +50,7 @@ class Given(NamedTuple):
 
     profiles: Mapping[str, "Profile"]
     keys: Mapping[str, dict[str, bytes]]
-    core: CoreSettings
+    core: "CoreSettings"
 
 
 class Ended(NamedTuple):
@@ -88,7 +86,7 @@ class World:
         month = _month_before(today)
         self.memory = make_memory(people, month, kernel.dice("people"), Now(0, plan.epoch_us))
         self.database = ModelDatabase(kernel, self.memory, whole=plan.whole)
-        self.broker = ModelBroker(kernel)
+        self.broker: Any = None
         self.bridges = [self._bridge(number) for number in range(1, plan.bridges + 1)]
         self.nodes = [self._node(number) for number in range(1, plan.nodes + 1)]
         self.fronts: list[FrontProcess] = []
@@ -97,7 +95,7 @@ class World:
             self._add_bank(bank)
         self.processes: list[Process] = [*self.bridges, *self.nodes, *self.fronts, *self.banks]
         self._named = {process.name: process for process in self.processes}
-        self._targets = {"network": self.network, "database": self.database, "broker": self.broker}
+        self._targets: dict[str, Part] = {"network": self.network, "database": self.database}
         self._targets |= {disk.name: disk for disk in self.disks}
         self._on: list[Fault] = []
         self.kinds: Counter[str] = Counter()
@@ -135,12 +133,7 @@ class World:
         queued = profile.transport.kind == "queue"
         for number, name in enumerate(names, 1):
             disk = self._disk(number)
-            if queued:
-                self.fronts.append(
-                    QueueFrontProcess(self.kernel, name, self.network, disk, setup, self.broker)
-                )
-            else:
-                self.fronts.append(SocketFront(self.kernel, name, self.network, disk, setup, number * 577))
+            self.fronts.append(SocketFront(self.kernel, name, self.network, disk, setup, number * 577))
         short = profile.transport.connection == "short"
         lines = Lines(
             [f"line/{name}" for name in names],
@@ -233,7 +226,7 @@ class World:
         else:
             self._part(fault).end_fault(fault)
 
-    def _part(self, fault: Fault) -> "Network | ModelDatabase | ModelBroker | Disk":
+    def _part(self, fault: Fault) -> Part:
         found = self._targets.get(fault.target)
         return found if found is not None else self.network  # a cut between two processes
 
