@@ -10,7 +10,8 @@ import pytest
 from crm_bridge.audit import audit_books
 from crm_bridge.database.store import fetch, reading
 from crm_bridge.gateway import Gateway
-from crm_bridge.lookup import find_account
+from crm_bridge.journal_fences import latest
+from crm_bridge.lookup import find_account, find_breaks, find_fences, totals
 from crm_bridge.memory import Memory
 from crm_bridge.migrations.schema import migrate
 from crm_bridge.remote.client import Client, Remote
@@ -167,6 +168,14 @@ class HeldCore:
     def account(self, phone, now):
         return find_account(self.url, phone, settings=self.settings, now=now, zone=ZONE)
 
+    def house(self):
+        """Return through which date each space is closed, the open breaks, and what is in suspense."""
+        fences = {}
+        for one in find_fences(self.url):
+            fences[one.space] = max(one.closed_through, fences.get(one.space, 0))
+        breaks = {one.key: (one.kind, one.amount_fen) for one in find_breaks(self.url)}
+        return fences, breaks, totals(self.url).balances_fen.get("suspense", 0)
+
     def close(self):
         self.core.close()
         return audit_books(self.url).violations
@@ -196,6 +205,12 @@ class HeldMemory:
             arrears_fen=-memory.accounts[one.arrears].balance_fen,
             bills=[quote(bill, today, self.settings.tariff) for bill in mine],
         )
+
+    def house(self):
+        memory = self.memory
+        breaks = {one.key.text: (one.kind, one.amount_fen) for one in memory.breaks.values() if one.open}
+        held = [number for name, number in memory.house.items() if name.kind == "suspense"]
+        return latest(memory.fences), breaks, sum(memory.accounts[number].balance_fen for number in held)
 
     def close(self):
         sums = Counter({account.id: account.balance_fen for account in self.before})
