@@ -46,7 +46,7 @@ from frontends.outward_late import LateAnswers
 from frontends.outward_mapping import OutwardMapping
 from frontends.seal import Seal
 from frontends.session import Session
-from qianzhi.domain.requests import PRIORITY_KINDS, Kind, Reply, Request
+from qianzhi.domain.requests import OUTWARD_KINDS, PRIORITY_KINDS, Kind, Reply, Request
 from qianzhi.domain.results import Result
 from qianzhi.link.events import DrainNotice
 from qianzhi.link.messages import UNREADABLE, Answer, Envelope, Status
@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from frontends.profile import Profile  # it reads files; its shape alone is used here
 
 ASKED = "qianzhi_outward_total"
+KIND_NAMES = {int(kind): kind.name.lower() for kind in OUTWARD_KINDS}
 BUDGET_US_MIN = 1_000
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -185,7 +186,8 @@ class Outward:
             refusal = self._ask(peer, envelope, now, out)
             if refusal is not None:
                 answers.append(Answer(envelope.id, refusal))
-                out.count(ASKED, self._bank, str(envelope.kind), refusal.name.lower())
+                kind = KIND_NAMES.get(envelope.kind, "unknown")
+                out.count(ASKED, self._bank, kind, refusal.name.lower())
         if answers:
             out.extend([Send(("peer", peer), answers)])
 

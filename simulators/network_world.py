@@ -21,7 +21,7 @@ from qianzhi.domain.results import Result
 from qianzhi.link.events import DrainNotice, Hello
 from qianzhi.link.hop import Hop, HopLimits
 from qianzhi.link.messages import Answer, Envelope, Status
-from qianzhi.runtime.effects import Alarm, Effects, Record, Send, Store
+from qianzhi.runtime.effects import Alarm, Count, Effects, Record, Send, Store
 from qianzhi.runtime.now import Now
 from simulators.line import Incoming
 from simulators.network import Network
@@ -57,6 +57,7 @@ class NetworkWorld:
         self.owner = ""  # the node that says of every late answer that it is its own
         self.alarms: list[str] = []
         self.events: list[str] = []
+        self.counts: list[Count] = []
         self._keys = keys
         self._nodes = nodes
         self._envelopes = count(1)
@@ -181,7 +182,9 @@ class NetworkWorld:
 
     def _run(self, effects: Effects) -> None:
         for effect in effects:
-            if isinstance(effect, Store):
+            if isinstance(effect, Count):
+                self.counts.append(effect)
+            elif isinstance(effect, Store):
                 self._run(self.front.on_stored(effect.token, self.now))
             elif isinstance(effect, Alarm):
                 self.alarms.append(effect.name)

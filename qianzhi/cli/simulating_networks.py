@@ -105,7 +105,8 @@ def simulate_charge(
         show_json(said)
     else:
         because = f", {said['reason']}" if said.get("reason") else ""
-        say(f"order {order}: {said['state']}{because}, key {said['key']}")
+        key = f", key {said['key']}" if said.get("key") else ""
+        say(f"order {order}: {said['state']}{because}{key}")
     finish(str(said["state"]))
 
 

@@ -36,6 +36,7 @@ COUNTERS: dict[str, Metric] = {
     "qianzhi_link_refused_total": Metric("Link peers refused, by reason.", ("reason",)),
     "qianzhi_late_replies_total": Metric("Replies from further in that came too late to be sent.", ("bank",)),
     "qianzhi_unmatched_replies_total": Metric("Replies of a bank to nothing that we asked.", ("bank",)),
+    "qianzhi_outward_total": Metric("Requests that we sent to banks.", ("bank", "kind", "result")),
     "qianzhi_repeats_joined_total": Metric("Repeats that joined their request in flight.", ("bank",)),
     "qianzhi_routed_total": Metric("Requests routed, by where to or why not.", ("bank", "result")),
     "qianzhi_queue_messages_total": Metric("Queue messages, by what became of them.", ("queue", "what")),

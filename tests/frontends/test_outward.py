@@ -13,6 +13,7 @@ from qianzhi.domain.requests import Kind
 from qianzhi.domain.results import Result
 from qianzhi.link.messages import Status
 from qianzhi.runtime.effects import Send
+from qianzhi.runtime.metric_names import COUNTERS
 from simulators.network import Network, Plan, State
 from simulators.network_world import world_of
 
@@ -444,3 +445,20 @@ def test_the_line_tells_an_operator_how_it_stands():
     here.ask(here.charge(5_098))
     shown = here.front.status(here.now)["outward"]
     assert shown == {"open": True, "policy": "on_late_approval", "in_flight": 1, "late_kept": 0}
+
+
+def test_all_that_is_counted_is_declared():
+    here = world("vnet", plan=Plan(late_us=30_000_000))
+    for fen in (5_000, 5_051, 5_068, 5_098):
+        here.ask(here.charge(fen))
+    here.ask(here.about(Kind.ADVICE, here.charge()))
+    here.later(60)
+    assert {count.labels for count in here.counts if count.name == "qianzhi_outward_total"} == {
+        ("vnet", "charge", "approved"),
+        ("vnet", "charge", "over_quota"),
+        ("vnet", "charge", "unknown"),
+        ("vnet", "late_answer", "approved"),
+        ("vnet", "advice", "no_route"),
+    }
+    for count in here.counts:
+        assert len(count.labels) == len(COUNTERS[count.name].labels)
