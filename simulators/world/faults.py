@@ -83,6 +83,7 @@ BROKER_FAULTS = {
     "confirm_lost": "the broker has taken a publication and its confirm is lost",
     "nack": "the broker refuses a publication",
     "reply_queue_gone": "the bank's reply queue is deleted for for_us: replies come back as unroutable",
+    "poison": "so many in a thousand messages end every front that handles them",
     "broker_restart": "all connections break, and nobody connects for for_us; durable messages stay",
     "broker_pause": "the broker delivers nothing for for_us",
 }
