@@ -25,6 +25,7 @@ HELD_US = 200_000  # between two looks for a line that is ready
 BACKOFF_US = 400_000
 BACKOFF_US_MAX = 8 * SECOND_US
 _ORIGINALS = frozenset({Step.ORIGINAL, Step.REPEAT})
+_ASIDE = frozenset({Step.OWED, Step.OTHER})  # whose answers say nothing about the serial
 
 
 class Teller:
@@ -217,16 +218,14 @@ class Teller:
         final = verdict is Verdict.FINAL
         if self._told is not None:
             self._told(HeardAt(self.identity.bank, deal, step, heard, final))
-        deal.record.code, deal.record.result, deal.record.order = (
-            heard.code,
-            heard.result,
-            heard.order or deal.record.order,
-        )
+        record = deal.record
+        record.code, record.result, record.order = heard.code, heard.result, heard.order or record.order
+        present = step is record.steps[0]
         if deal.done or deal.settled or (deal.undoing and step is not Step.REVERSAL):
             self.late += 1
-        elif final:
+        elif final and (present or step not in _ASIDE):
             self._conclude(deal, step, outcome, heard, now)
-        elif step is deal.record.steps[0]:
+        elif present:
             self._again(deal, step, verdict, now)
 
     def _judge(self, deal: Deal, step: Step, heard: Heard) -> tuple[Verdict, Outcome | None]:
