@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 from zoneinfo import ZoneInfo
 
 from interface_layer.shares import part_of
@@ -22,6 +22,7 @@ from qianzhi.link.tables import BankLimits, Route
 from qianzhi.runtime.now import SECOND_US, Now
 from simulators.world.banks import BankActor
 from simulators.world.bridge import BridgeProcess
+from simulators.world.broker import ModelBroker
 from simulators.world.database import ModelDatabase
 from simulators.world.disk import Disk, LineRows
 from simulators.world.faults import Fault, Part
@@ -34,6 +35,7 @@ from simulators.world.parts import BankPlan, Lines
 from simulators.world.plan import Plan, fronts_of
 from simulators.world.population import make_memory, people_of
 from simulators.world.process import Process
+from simulators.world.queue_front import QueueFrontProcess
 
 if TYPE_CHECKING:
     from crm_bridge.settings import CoreSettings  # it reads URLs; its shape alone is used here
@@ -86,7 +88,7 @@ class World:
         month = _month_before(today)
         self.memory = make_memory(people, month, kernel.dice("people"), Now(0, plan.epoch_us))
         self.database = ModelDatabase(kernel, self.memory, whole=plan.whole)
-        self.broker: Any = None
+        self.broker = ModelBroker(kernel)
         self.bridges = [self._bridge(number) for number in range(1, plan.bridges + 1)]
         self.nodes = [self._node(number) for number in range(1, plan.nodes + 1)]
         self.fronts: list[FrontProcess] = []
@@ -95,7 +97,11 @@ class World:
             self._add_bank(bank)
         self.processes: list[Process] = [*self.bridges, *self.nodes, *self.fronts, *self.banks]
         self._named = {process.name: process for process in self.processes}
-        self._targets: dict[str, Part] = {"network": self.network, "database": self.database}
+        self._targets: dict[str, Part] = {
+            "network": self.network,
+            "database": self.database,
+            "broker": self.broker,
+        }
         self._targets |= {disk.name: disk for disk in self.disks}
         self._on: list[Fault] = []
         self.kinds: Counter[str] = Counter()
@@ -133,7 +139,11 @@ class World:
         queued = profile.transport.kind == "queue"
         for number, name in enumerate(names, 1):
             disk = self._disk(number)
-            self.fronts.append(SocketFront(self.kernel, name, self.network, disk, setup, number * 577))
+            given = (self.kernel, name, self.network, disk, setup)
+            if queued:
+                self.fronts.append(QueueFrontProcess(*given, self.broker, number * 577))
+            else:
+                self.fronts.append(SocketFront(*given, number * 577))
         short = profile.transport.connection == "short"
         lines = Lines(
             [f"line/{name}" for name in names],
