@@ -67,7 +67,7 @@ DRAWS = (
     Draw("drain", "ours", (1, 3), (0, 1), (SECOND_US, 10 * SECOND_US)),
     Draw("slow", "network", (1, 2), (10, 4_000), (2 * SECOND_US, 30 * SECOND_US)),
     Draw("lossy", "network", (1, 1), (1, 60), whole=True),
-    Draw("split", "network", (1, 1), (20, 600), whole=True),
+    Draw("split", "network", (1, 1), (5, 120), whole=True),
     Draw("cut", "pairs", (1, 4), (0, 1), (500_000, 20 * SECOND_US)),
     Draw("cut_one_way", "pairs", (1, 4), (0, 1), (500_000, 20 * SECOND_US)),
     Draw("reset", "network", (1, 2), (5, 200), (2 * SECOND_US, 20 * SECOND_US)),
@@ -85,6 +85,7 @@ DRAWS = (
     Draw("slow_database", "database", (1, 2), (5, 1_500), (2 * SECOND_US, 20 * SECOND_US)),
     Draw("database_restart", "database", (1, 2), (0, 1), (300_000, 8 * SECOND_US)),
     Draw("failover", "database", (1, 1), (0, 1), (SECOND_US, 15 * SECOND_US)),
+    Draw("standby_cut", "database", (1, 2), (0, 1), (SECOND_US, 20 * SECOND_US)),
     Draw("read_only", "database", (1, 1), (0, 1), (SECOND_US, 8 * SECOND_US)),
     Draw("database_full", "database", (1, 1), (0, 1), (SECOND_US, 10 * SECOND_US)),
     Draw("bad_request", "database", (1, 1), (2, 20), whole=True),
@@ -92,6 +93,7 @@ DRAWS = (
     Draw("duplicate", "broker", (1, 1), (5, 100), whole=True),
     Draw("confirm_lost", "broker", (1, 1), (5, 150), whole=True),
     Draw("nack", "broker", (1, 1), (5, 100), whole=True),
+    Draw("poison", "broker", (1, 1), (2, 12), whole=True),
     Draw("reply_queue_gone", "broker", (1, 2), (0, 1), (300_000, 6 * SECOND_US)),
     Draw("broker_restart", "broker", (1, 2), (0, 1), (500_000, 10 * SECOND_US)),
     Draw("broker_pause", "broker", (1, 2), (0, 1), (500_000, 10 * SECOND_US)),
@@ -147,17 +149,18 @@ def _banks(offer: Offer, dice: Dice, requests: int, load_us: int) -> tuple[BankP
         if name not in chosen:
             chosen.append(name)
     each = max(1, requests // len(chosen))
+    rate = max(1, each * SECOND_US // load_us)
     return tuple(
         BankPlan(
             name,
             each,
-            rate=max(1, each * SECOND_US // load_us),
+            rate=rate,
             habits=(dice.pick(offer.habits),),
             customers=4 + dice.below(30),
             phone_first=13_900_000_000 + 1_000 * number,
             instances=1 + (dice.below(2) if name in offer.paired else 0),
-            in_flight=dice.pick((0, 0, 0, 1 + dice.below(4))),
-            per_second=dice.pick((0, 0, 0, 2 + dice.below(8))),
+            in_flight=1 + dice.below(6) if dice.below(8) == 0 else 0,
+            per_second=rate + dice.below(4) if dice.below(8) == 0 else 0,
         )
         for number, name in enumerate(chosen)
     )
