@@ -115,6 +115,7 @@ class Charges:
             policy=terms.policy,
             reverses=terms.reverses,
             refunds=terms.refunds,
+            advises=terms.advises,
             late_seconds=terms.late_seconds,
             made_us=now.wall_us,
             until_us=now.wall_us + terms.answer_ms * 1_000 + ANSWER_SLACK_US,
@@ -243,7 +244,7 @@ class Charges:
         elif reply is None or reply.result in _NO_ANSWER:
             self._move(charge, ChargeState.DOUBTED, now)
         elif reply.result is Result.APPROVED:
-            self._end(charge, ChargeState.CREDITED, now, work_order=reply.order)
+            self._credited(charge, reply.order, now)
         else:
             self._refund(charge, reply.result, now)
 
@@ -252,7 +253,7 @@ class Charges:
         if reply is None or reply.result in _NO_ANSWER or reply.result in EDGE_RESULTS:
             self._again(charge, now)
         elif reply.result is Result.APPROVED:
-            self._end(charge, ChargeState.CREDITED, now, work_order=reply.order)
+            self._credited(charge, reply.order, now)
         elif charge.state is ChargeState.DOUBTED:
             self._refund(charge, reply.result, now)
         elif not charge.reverses or charge.policy == "none":
@@ -291,12 +292,22 @@ class Charges:
         self, charge: Charge, kind: Kind, state: ChargeState, reason: str, now: Now, result: Result | None
     ) -> None:
         """End a charge together with the entry that takes it back."""
+        entry = self._entry_about(charge, kind, reason, now)
+        self._end(charge, state, now, reason=reason, result=result)
+        self._saf.put([entry], now)
+
+    def _credited(self, charge: Charge, work_order: str, now: Now) -> None:
+        """End a charge whose money stands; where it was only put aside, an advice takes it."""
+        entries = [self._entry_about(charge, Kind.ADVICE, "", now)] if charge.advises else []
+        self._end(charge, ChargeState.CREDITED, now, work_order=work_order)
+        self._saf.put(entries, now)
+
+    def _entry_about(self, charge: Charge, kind: Kind, reason: str, now: Now) -> Entry:
+        """Return an entry about a charge, with a serial and a deadline of its own."""
         date = business_date(now.wall_us, self._zone)
         own = self._serial(charge.space, date, len(charge.serial)) or charge.serial
         deadline_us = self._policy.deadline_us(charge.date, now.wall_us, self._zone)
-        entry = undoing(charge, kind, reason, own, deadline_us, self._saf.next_number(now), now)
-        self._end(charge, state, now, reason=reason, result=result)
-        self._saf.put([entry], now)
+        return undoing(charge, kind, reason, own, deadline_us, self._saf.next_number(now), now)
 
     def _unreversed(self, charge: Charge, now: Now, result: Result | None = None) -> None:
         """End a charge that nobody can take back as an open break."""

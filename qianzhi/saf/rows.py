@@ -87,7 +87,7 @@ class Charge(msgspec.Struct, frozen=True, kw_only=True):
     """One request of ours for money, by the order number of whoever wants it (`order`, unique).
 
     `space`, `date` and `serial` are its key, at the destination and at the core.  `policy`, `reverses`,
-    `refunds` and `late_seconds` are the destination's terms as they were when it was made.
+    `refunds`, `advises` and `late_seconds` are the destination's terms as they were when it was made.
     `until_us` is until when its present state may last.  `late` says that an approval came too late, `blind`
     that we may have missed one.
     """
@@ -107,6 +107,7 @@ class Charge(msgspec.Struct, frozen=True, kw_only=True):
     made_us: int
     until_us: int
     agreement: str = ""
+    advises: bool = False
     state: ChargeState = ChargeState.INTENT
     result: Result | None = None
     reason: str = ""
