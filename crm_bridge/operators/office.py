@@ -10,12 +10,13 @@ from contextlib import AbstractContextManager
 from typing import Any, Protocol, TypeVar
 
 from crm_bridge.operators import people
-from crm_bridge.operators.acts import Act, ActKind, ActState, Order
+from crm_bridge.operators.acts import HOUSE_KINDS, NODE_KINDS, Act, ActKind, ActState, Order
 from crm_bridge.operators.desk import Book, Desk, Transaction
 from crm_bridge.operators.people import LoginError, Operator, OperatorsError
 
 _T = TypeVar("_T")
 
+CARRIED_OUT = HOUSE_KINDS | NODE_KINDS
 WRONG = "the name or the password is wrong"
 
 
@@ -120,9 +121,24 @@ class Office:
 
         return self._transact(decide, now_us, number)
 
-    def finish(self, by: str, number: int, result: str, detail: dict[str, Any], now_us: int) -> Act:
-        """Put down what an approved act came to; the result that stands already prevails."""
-        return self._transact(lambda desk: desk.finish(by, number, result, detail), now_us, number)
+    def finish(
+        self,
+        by: str,
+        number: int,
+        result: str,
+        detail: dict[str, Any],
+        now_us: int,
+        kinds: frozenset[ActKind] = CARRIED_OUT,
+    ) -> Act:
+        """Put down what an approved act of these kinds came to; the result that stands already prevails."""
+
+        def decide(desk: Desk) -> Act:
+            act = desk.act(number)
+            if act.kind not in kinds:
+                raise OperatorsError(f"{act.title} is not for this one to carry out")
+            return desk.finish(by, number, result, detail)
+
+        return self._transact(decide, now_us, number)
 
     def note(self, who: str, what: str, detail: dict[str, Any], now_us: int, note: str = "") -> None:
         """Record in the chain what needs nobody's approval; once for each name of a note."""

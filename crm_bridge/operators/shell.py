@@ -22,10 +22,10 @@ from twisted.internet.threads import deferToThread
 
 from crm_bridge.bridge import Done
 from crm_bridge.gateway_errors import CommitUnknownError, RetryableError, StoreError
-from crm_bridge.operators.acts import HOUSE_KINDS, Act, ActKind, ActState, Order
+from crm_bridge.operators.acts import HOUSE_KINDS, NODE_KINDS, Act, ActKind, ActState, Order
 from crm_bridge.operators.chain import canonical
 from crm_bridge.operators.house import request_of
-from crm_bridge.operators.notes.store import Notes, NotesError
+from crm_bridge.operators.notes.store import Note, Notes, NotesError
 from crm_bridge.operators.office import Office
 from crm_bridge.operators.passwords import Argon2
 from crm_bridge.operators.people import OperatorsError
@@ -40,6 +40,7 @@ from qianzhi.runtime.log import get_logger
 
 ANSWER_SECONDS = 40.0  # longer than the bridge lets the house wait
 NOTES_SECONDS = 3.0
+ACT_DONE = "act done"  # the note of an act that a node has carried out, where no bridge is
 TRIES = 3
 PAUSE_SECONDS = 0.2
 BY: dict[str, type] = {"by": str, "password": str}
@@ -223,7 +224,7 @@ class Operators:
             return
         try:
             for each in notes.read():
-                office.note(each.who, each.what, json.loads(each.detail), now_us, each.id)
+                _take(office, each, now_us)
                 notes.forget([each.id])
             trouble = ""
         except NotesError as error:
@@ -282,6 +283,18 @@ def facts(reply: Reply) -> Answer:
     """Return what is worth keeping of the core's answer."""
     names = (*_TEXTS, *_NUMBERS)
     return {name: getattr(reply, name) for name in names if getattr(reply, name)} | {"stored": reply.stored}
+
+
+def _take(office: Office, note: Note, now_us: int) -> None:
+    """Put a note into the chain: that a node has carried an act out belongs to the act."""
+    facts = json.loads(note.detail)
+    if note.what != ACT_DONE:
+        office.note(note.who, note.what, facts, now_us, note.id)
+        return
+    try:
+        office.finish(note.who, facts["act"], facts["result"], facts["detail"], now_us, NODE_KINDS)
+    except OperatorsError as error:
+        office.note(note.who, "act not done", facts | {"why": error.what}, now_us, note.id)
 
 
 def _leave(failure: Any) -> None:

@@ -74,7 +74,7 @@ def approve_command(chosen: "Chosen", number: int, who: Who, as_json: bool) -> N
     if act["state"] == "approved" and act["kind"].startswith("saf-"):
         from qianzhi.cli.saf import carry_out
 
-        answer = carry_out(site, act, signed)
+        answer = carry_out(chosen, site, act, signed)
         act = answer["act"]
     if as_json:
         show_json(act)

@@ -354,11 +354,21 @@ _saf_act("expire", "Propose that an open entry's time is over now: it becomes ma
 _saf_act("settle", "Propose that a manual or quarantined entry was settled by hand: it ends.")
 
 
+@saf_app.command("carry-out")
+def saf_carry_out(context: typer.Context, number: Number, as_json: Json = False) -> None:
+    """Carry an approved act out where the entry's node is, when no bridge runs on that machine."""
+    from qianzhi.cli.saf import carry_out_command
+
+    carry_out_command(chosen(context), number, as_json)
+
+
 @saf_app.command("export")
 def saf_export(
     context: typer.Context,
     destination: Annotated[str, typer.Argument(metavar="BANK", help="The destination.")],
-    date: Annotated[str, typer.Argument(metavar="DATE", help="The business date YYYYMMDD.")],
+    date: Annotated[
+        str, typer.Argument(metavar="[DATE]", help="Of this business date alone.", show_default=False)
+    ] = "",
     as_json: Json = False,
 ) -> None:
     """Write what only a person can settle into a file that the other side can import, again and again."""

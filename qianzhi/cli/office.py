@@ -142,6 +142,8 @@ def standing(act: dict[str, Any], site: "Site") -> str:
 def result_words(result: str) -> str:
     """Say what the core's or a node's word means."""
     name = result.upper()
+    if name == "TOO_LATE":
+        return "too late, it had gone on by itself"
     if name == "APPROVED" or name not in Result.__members__:
         return result.replace("_", " ")
     return meaning(Result[name])

@@ -1,108 +1,126 @@
 """`qianzhi saf …`: the entries of store-and-forward 存储转发, asked of this machine's nodes.
 
 Looking and exporting need nobody's approval.  What sends an entry again or ends it is an act: the node that
-has the entry carries it out under the act's number, once however often it is asked.
+has the entry carries it out under the act's number, once however often it is asked.  On a site of several
+machines bridges and nodes are apart: an act that was approved at a bridge is carried out where the node is.
 """
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from qianzhi.cli.daemons import folder_of_sockets, site_of
+from qianzhi.cli.daemons import folder_of_sockets, site_of, state_password
 from qianzhi.cli.days import date_of
-from qianzhi.cli.office import Proposal, Who, ask_bridge, propose, short_time
+from qianzhi.cli.office import Proposal, Who, ask_bridge, end_of, propose, short_time
 from qianzhi.cli.output import BROKEN, UNREACHABLE, CommandError, say, show_json, show_table
 from qianzhi.domain.money import yuan_from_fen
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from qianzhi.cli.chosen import Chosen
     from qianzhi.link.tables import Site
 
 NODE_SECONDS = 20.0
 HERE = "run the command on a machine where a node runs; `qianzhi status` names them"
+# What each act does, and to an entry in which states.
+ACTS = {
+    "saf-retry": ("sends it again", ("manual", "quarantined")),
+    "saf-expire": ("its time is over now: it becomes manual, and its day cannot close", ("open",)),
+    "saf-settle": ("it was settled by hand: it ends, and its break is mended", ("manual", "quarantined")),
+}
 
 
 def list_command(chosen: "Chosen", destination: str, state: str, as_json: bool) -> None:
-    """Show what every node of this machine has to deliver, oldest first."""
+    """Show what the nodes of this machine have to deliver, oldest first."""
     site = site_of(chosen)
-    wanted = {"destination": destination, "state": state}
-    found = dict(_ask_all(site, "saf_list", **wanted))
+    found = dict(_ask_all(site, "saf_list", destination=destination, state=state))
     if as_json:
         show_json(found)
         return
     rows = [_row(node, entry, site) for node, said in found.items() for entry in said["entries"]]
     if not rows:
         say("nothing is stored" if not state else f"nothing is {state}")
-    show_table(("entry", "node", "to", "what", "yuan>", "is", "tries>", "deadline", "why"), rows)
+    columns = ("entry", "node", "to", "what", "key", "yuan>", "is", "tries>", "until", "why")
+    show_table(columns, rows)
 
 
 def _row(node: str, entry: dict[str, Any], site: "Site") -> tuple[object, ...]:
-    request = entry.get("request", {})
+    amount = yuan_from_fen(entry["amount_fen"]) if entry["amount_fen"] else ""
     return (
-        entry["id"],
-        node,
-        entry.get("destination", ""),
-        kind_words(request),
-        yuan_from_fen(request.get("amount_fen", 0)),
-        entry.get("state", ""),
-        entry.get("tries", ""),
-        short_time(entry.get("deadline_us", 0), site),
-        entry.get("why", ""),
+        *(entry["id"], node, entry["destination"], _words(entry["kind"]), entry["key"], amount),
+        *(entry["state"], entry["tries"], short_time(entry["deadline_us"], site), entry["why"]),
     )
 
 
-def kind_words(request: dict[str, Any]) -> str:
-    """Say what an entry asks of its destination."""
-    from qianzhi.domain.requests import Kind
-
-    kind = request.get("kind", "")
-    return Kind(kind).name.lower().replace("_", " ") if isinstance(kind, int) else str(kind).replace("_", " ")
+def _words(name: str) -> str:
+    return name.replace("_", " ")
 
 
 def show_command(chosen: "Chosen", entry: str, as_json: bool) -> None:
-    """Show one entry with its request."""
+    """Show one entry."""
     site = site_of(chosen)
-    node, found = find_entry(site, entry)
+    found = find_entry(chosen, site, entry)
     if as_json:
-        show_json({"node": node, **found})
+        show_json(found)
         return
-    say(f"{entry} at {node}")
+    say(f"{_words(found['kind'])} to {found['destination']}: {found['state']}")
     for name, value in found.items():
-        if name == "request" and isinstance(value, dict):
-            for field, each in value.items():
-                if each not in ("", 0, None, False):
-                    say(f"    request.{field}: {each}")
-        elif value not in ("", 0, None):
-            say(f"    {name}: {short_time(value, site) if name.endswith('_us') else value}")
+        if name.endswith("_us"):
+            value = short_time(value, site)
+        elif name.endswith("_fen"):
+            name, value = name.removesuffix("_fen"), f"{yuan_from_fen(value)} yuan"
+        if value != "" and name not in ("kind", "destination", "state"):
+            say(f"    {_words(name.removesuffix('_us')):<12} {value}")
 
 
-def find_entry(site: "Site", entry: str) -> tuple[str, dict[str, Any]]:
-    """Return the node that has an entry, and the entry; raises CommandError."""
+def find_entry(chosen: "Chosen", site: "Site", entry: str) -> dict[str, Any]:
+    """Return an entry, of a node here or of the database that all nodes share; raises CommandError."""
     from qianzhi.runtime.admin import AdminError, ask
 
     said = []
     for node, path in _nodes(site):
         try:
-            return node, ask(path, "saf_show", timeout_seconds=NODE_SECONDS, id=entry)
+            return ask(path, "saf_show", timeout_seconds=NODE_SECONDS, id=entry)
         except AdminError as error:
             said.append(f"{node}: {error}")
-    raise CommandError(BROKEN, f"no node here has the entry {entry}: {'; '.join(said)}", HERE)
+    found = _shared_entry(chosen, site, entry) if site.state.database else None
+    if found is not None:
+        return found
+    if said:
+        raise CommandError(BROKEN, f"no node here has the entry {entry}", "; ".join(said))
+    raise CommandError(UNREACHABLE, "no node runs on this machine", HERE)
+
+
+def _shared_entry(chosen: "Chosen", site: "Site", entry: str) -> dict[str, Any] | None:
+    """Return an entry as it stands in the [state] database."""
+    from interface_layer.house import shown_entry
+    from qianzhi.saf.errors import SafError
+    from qianzhi.saf.store import open_url
+
+    rows = open_url(site.state.database, "command", "", 0, state_password(chosen, site))
+    try:
+        found = rows.find(entry)
+    except SafError as error:
+        raise CommandError(UNREACHABLE, f"the entries cannot be read: {error}") from error
+    finally:
+        rows.close()
+    return shown_entry(found) if found is not None else None
 
 
 def act_command(chosen: "Chosen", kind: str, entry: str, who: Who, reason: str, as_json: bool) -> None:
     """Propose to send an entry again (retry), to end its time (expire), or to note it as settled by hand."""
     site = site_of(chosen)
-    _, found = find_entry(site, entry)
-    request = found.get("request", {})
-    ends = {
-        "saf-retry": "sends it again",
-        "saf-expire": "its time is over now: it becomes manual, and its day cannot close",
-        "saf-settle": "it was settled by hand: it ends, and its break is mended",
-    }[kind]
+    found = find_entry(chosen, site, entry)
+    does, states = ACTS[kind]
+    if found["state"] not in states:
+        raise CommandError(
+            BROKEN, f"{entry} is {found['state']}; it has to be {' or '.join(states)} for that"
+        )
     arguments = {
         "entry": entry,
-        "amount_fen": request.get("amount_fen", 0),
-        "phone": request.get("phone", ""),
-        "what": f"{kind_words(request)} to {found.get('destination', '')}, {found.get('state', '')}: {ends}",
+        "amount_fen": found["amount_fen"],
+        "phone": found["phone"],
+        "what": f"{_words(found['kind'])} to {found['destination']}, {found['state']}: {does}",
     }
     propose(chosen, who, [Proposal(kind, entry, arguments, reason)], as_json)
 
@@ -110,37 +128,66 @@ def act_command(chosen: "Chosen", kind: str, entry: str, who: Who, reason: str, 
 def export_command(chosen: "Chosen", destination: str, date: str, as_json: bool) -> None:
     """Let each node write what only a person can settle into a file that the other side can import."""
     site = site_of(chosen)
-    found = dict(_ask_all(site, "saf_export", destination=destination, date=date_of(date)))
+    number = date_of(date) if date else 0
+    found = dict(_ask_all(site, "saf_export", destination=destination, date=number))
     if as_json:
         show_json(found)
         return
     for node, said in found.items():
-        amount = yuan_from_fen(said.get("amount_fen", 0))
-        say(f"{node}: {said.get('entries', 0)} entries, {amount} yuan: {said.get('path', '')}")
-        say(f"    sha256 {said.get('sha256', '')}")
+        amount = yuan_from_fen(said["amount_fen"])
+        say(f"{node}: {said['entries']} entries, {amount} yuan: {said['path']}")
+        say(f"    sha256 {said['sha256']}")
 
 
-def carry_out(site: "Site", act: dict[str, Any], signed: dict[str, str]) -> dict[str, Any]:
+def carry_out(chosen: "Chosen", site: "Site", act: dict[str, Any], signed: dict[str, str]) -> dict[str, Any]:
     """Have an approved act carried out by the node that has its entry, and put its result down."""
+    result, detail = _ask_nodes(chosen, site, act)
+    return ask_bridge(site, "act_done", **signed, number=act["id"], result=result, detail=detail)
+
+
+def carry_out_command(chosen: "Chosen", number: int, as_json: bool) -> None:
+    """Carry an approved act out on a machine without a bridge; a bridge hears of it by a note."""
+    from crm_bridge.operators.shell import ACT_DONE, view
+    from qianzhi.cli.acts import act_of
+    from qianzhi.cli.draining import os_user
+    from qianzhi.cli.noting import note
+
+    site = site_of(chosen)
+    act = view(act_of(chosen, number))
+    if act["state"] != "approved" or act["kind"] not in ACTS:
+        what = f"act {number} is {act['state']}, a {act['kind']}"
+        raise CommandError(BROKEN, what, "only an approved act about an entry is carried out here")
+    result, detail = _ask_nodes(chosen, site, act)
+    note(site, os_user(), ACT_DONE, {"act": number, "result": result, "detail": detail})
+    if as_json:
+        show_json({"act": number, "result": result, "detail": detail})
+    else:
+        say(f"act {number}: {act['kind']} {act['subject']}: {_words(result)}; it is now {detail['state']}")
+    end_of({**act, "state": "done", "result": result})
+
+
+def _ask_nodes(chosen: "Chosen", site: "Site", act: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Ask this machine's nodes, one after the other; return the result and what the entry has become."""
     from qianzhi.runtime.admin import AdminError, ask
 
-    command = act["kind"].replace("-", "_")
-    reason = {} if command == "saf_retry" else {"why": act["reason"]}
+    command, entry = act["kind"].replace("-", "_"), act["arguments"]["entry"]
+    more = {} if command == "saf_retry" else {"why": act["reason"]}
     said = []
     for node, path in _nodes(site):
-        wanted = {"id": act["arguments"]["entry"], "act": str(act["id"])} | reason
         try:
-            answer = ask(path, command, timeout_seconds=NODE_SECONDS, **wanted)
+            answer = ask(path, command, timeout_seconds=NODE_SECONDS, id=entry, act=str(act["id"]), **more)
         except AdminError as error:
             said.append(f"{node}: {error}")
             continue
-        detail = {"node": node, "state": str(answer.get("state", ""))}
-        return ask_bridge(site, "act_done", **signed, number=act["id"], result="approved", detail=detail)
-    why = "; ".join(said) or "none runs here"
+        return "approved", {"node": node, "state": answer["state"]}
+    if said:
+        found = find_entry(chosen, site, entry)
+        if found["state"] not in ACTS[act["kind"]][1]:  # it has gone on meanwhile: the act comes too late
+            return "too_late", {"state": found["state"], "why": found["why"]}
     raise CommandError(
         UNREACHABLE,
-        f"act {act['id']} is approved, and no node here has carried it out: {why}",
-        f"run `qianzhi approve {act['id']}` again when the node of the entry runs on this machine",
+        f"act {act['id']} is approved and not carried out: {'; '.join(said) or 'no node runs here'}",
+        f"run `qianzhi saf carry-out {act['id']}` on the machine of the node that has the entry",
     )
 
 
@@ -155,13 +202,13 @@ def _ask_all(site: "Site", command: str, **arguments: Any) -> Iterator[tuple[str
             answered = True
         except AdminError as error:
             said.append(f"{node}: {error}")
-    if said:
-        say(f"not asked: {'; '.join(said)}")
     if not answered:
-        raise CommandError(UNREACHABLE, "no node of this machine answers", HERE)
+        raise CommandError(UNREACHABLE, "; ".join(said) or "no node runs on this machine", HERE)
+    if said:
+        say(f"not told by all: {'; '.join(said)}")
 
 
-def _nodes(site: "Site") -> Iterator[tuple[str, Any]]:
+def _nodes(site: "Site") -> "Iterator[tuple[str, Path]]":
     folder = folder_of_sockets(site)
     for name in site.nodes:
         path = folder / f"{name}.sock"
