@@ -259,7 +259,6 @@ class ModelWriter:
 
     def quarantined(self, work: Work, cause: Exception) -> None:
         """A request fails alone."""
-        self._bridge.kernel.saw("bad-request-alone")
         self._bridge.kernel.tell(self._bridge.name, "quarantined", work.request.key.text)
 
     def quarantine_failed(self, work: Work, error: Exception) -> None:

@@ -47,7 +47,8 @@ CHANCES = ("deadlock", "serialization", "commit_unknown_written", "commit_unknow
 
 
 class ModelDatabase:
-    """One core's database, as all bridges share it; `memory` is what is committed."""
+    """One core's database, as all bridges share it; `memory` is what is committed, another one
+    after the promotion of a standby that was behind."""
 
     def __init__(self, kernel: Kernel, memory: Memory, *, whole: bool = False) -> None:
         self.kernel = kernel
@@ -185,8 +186,7 @@ class ModelDatabase:
         """
         behind = promoted and self._copy is not None
         if self._copy is not None and promoted:
-            vars(self.memory).update(vars(self._copy))  # whoever looks at it goes on to look at this one
-            self._copy = None
+            self.memory, self._copy = self._copy, None  # others than before: what nobody heard of is gone
         if promoted and self._confirmed:
             self.kernel.saw("failover-keeps-answers")
         sessions = list(self._open)
