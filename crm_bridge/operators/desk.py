@@ -185,8 +185,9 @@ class Desk:
         name = order.subject
         if order.kind is ActKind.OPERATOR_ADD:
             self._require_new(name)
-            proposed = Operator(name, password_hash, OperatorState.PROPOSED, self._now_us)
-            self._put_operator(proposed)
+            before = self._operators.get(name)  # one that was refused keeps its first time
+            made_us = before.made_us if before is not None else self._now_us
+            self._put_operator(Operator(name, password_hash, OperatorState.PROPOSED, made_us))
             return
         operator = self._operators.get(name)
         if operator is None or not operator.active:
