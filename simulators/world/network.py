@@ -181,7 +181,9 @@ class Network:
 
     def _in_pieces(self, conn: Conn, data: bytes, at_us: int) -> int:
         """Carry a write in pieces, now and then of one byte each; return when the last one arrives."""
-        size = 1 if self._dice.below(4) == 0 and len(data) < 400 else 1 + self._dice.below(len(data))
+        size = (
+            1 if self._dice.below(8) == 0 and len(data) < 400 else 1 + len(data) // (2 + self._dice.below(4))
+        )
         other, now_us = conn.other, self._kernel.now_us
         for start in range(0, len(data), size):
             at_us += self._dice.below(300)

@@ -148,6 +148,8 @@ class Process:
 
     def run(self, effects: Effects) -> None:
         """Carry effects out in their order, after what is still to be carried out; then look at deadlines."""
+        if not self.up:
+            return
         if effects:
             self._lists.append(iter(effects))
         if not self._running and not self.frozen:

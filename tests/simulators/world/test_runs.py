@@ -1,0 +1,116 @@
+"""Whole simulated worlds: a hundred seeds, alike in every process, made smaller where they fail."""
+
+import os
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from qianzhi.runtime.now import SECOND_US
+from simulators.world.observe import Violation
+from simulators.world.plan import Plan
+from simulators.world.run import add_up, name_of, plan_of, run_plan, run_seeds
+from simulators.world.shrink import shrink
+from simulators.world.timeline import Timeline
+from simulators.world.world import Ended
+
+ROOT = Path(__file__).parents[3]
+CONFIG = ROOT / "config"
+SEEDS = range(1, 101)
+REQUESTS = 100
+HASHED = 7
+
+
+def test_a_hundred_seeds_break_no_rule() -> None:
+    wrong: list[str] = []
+
+    def looked(seed: int, total: object) -> None:
+        pass
+
+    def watched() -> "object":
+        for seed, ended in run_seeds(SEEDS, CONFIG, os.cpu_count() or 1, REQUESTS):
+            if name_of(ended):
+                says = ended if isinstance(ended, BaseException) else ended.violation
+                wrong.append(f"qianzhi simulate --seed {seed} --requests {REQUESTS}: {says!r}")
+            yield seed, ended
+
+    total = add_up(watched(), looked)  # type: ignore[arg-type]
+    assert not wrong, "\n".join(wrong)
+    assert total.seeds == len(SEEDS)
+    assert total.transactions > 60 * len(SEEDS)
+    assert len(total.kinds) > 25  # of all kinds of faults
+
+
+@pytest.mark.parametrize("hash_seed", ["1", "2"])
+def test_a_seed_is_the_same_run_in_every_process(hash_seed: str) -> None:
+    here = run_plan(plan_of(HASHED, REQUESTS), CONFIG)
+    there = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "qianzhi.cli.main",
+            "simulate",
+            "--seed",
+            str(HASHED),
+            "--requests",
+            str(REQUESTS),
+        ],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONHASHSEED": hash_seed},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert there.stdout.splitlines()[-1] == f"trace hash: {here.trace_hash}"
+
+
+def test_seeds_differ_and_a_plan_that_was_written_down_is_the_same_run() -> None:
+    plan = plan_of(3, 40)
+    again = Plan.read(plan.text())
+    assert again == plan
+    first, second = run_plan(plan, CONFIG), run_plan(again, CONFIG)
+    assert first.trace_hash == second.trace_hash
+    assert first.trace_hash != run_plan(plan_of(4, 40), CONFIG).trace_hash
+
+
+def test_telling_a_run_changes_nothing_in_it() -> None:
+    plan = plan_of(5, 60)
+    told: list[Timeline] = []
+    assert run_plan(plan, CONFIG, told.append).trace_hash == run_plan(plan, CONFIG).trace_hash
+    assert told[0].lines("")
+
+
+def test_a_failing_plan_is_made_smaller_until_nothing_can_be_left_out() -> None:
+    plan = next(plan for seed in range(1, 99) if len((plan := plan_of(seed, 400)).faults) > 8)
+    guilty = {plan.faults[2], plan.faults[6]}
+    bank = plan.banks[-1].name
+
+    def fails(candidate: Plan) -> bool:
+        there = [one for one in candidate.banks if one.name == bank]
+        return guilty <= set(candidate.faults) and bool(there) and there[0].requests > 10
+
+    small = shrink(plan, fails)
+    assert set(small.faults) == guilty
+    assert [one.name for one in small.banks] == [bank]
+    assert small.banks[0].requests < plan.banks[-1].requests
+    assert (small.bridges, small.writers) == (1, 1)
+
+
+def test_results_add_up_and_failures_are_named() -> None:
+    good = Ended(1, 10, 0, 0, "", Counter({"repeat-in-flight": 2}), Counter({"kill": 1}), None)
+    bad = good._replace(seed=2, violation=Violation("I2", "x/20260701/1", "credited twice"))
+    total = add_up(iter([(1, good), (2, bad), (3, KeyError("x"))]), lambda seed, total: None)
+    assert total.line == "simulate: 3 seeds, 20 transactions, 2 violations"
+    assert total.violations == [2, 3]
+    assert total.coverage == Counter({"repeat-in-flight": 4})
+    assert [name_of(one) for one in (good, bad, KeyError("x"))] == ["", "I2", "KeyError"]
+
+
+def test_plans_end_every_fault_before_they_are_healed_or_by_it_and_name_whom_there_is() -> None:
+    for seed in range(1, 300):
+        plan = plan_of(seed)
+        assert sum(bank.requests for bank in plan.banks) > 400
+        assert all(0 <= fault.at_us < plan.heal_us and fault.for_us > 0 for fault in plan.faults)
+        assert plan.heal_us - plan.load_us == 10 * SECOND_US
