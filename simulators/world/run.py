@@ -30,27 +30,30 @@ SOCKETS = (
     *("hz_ceb", "hz_citic", "lianlian", "nb_ccb", "nb_ceb"),
     *("psbc", "unionpay_web", "wenzhou", "zhenghe", "zongheng"),
 )
-QUEUES: tuple[str, ...] = ()
+QUEUES: tuple[str, ...] = ("abc", "boc", "bocom", "cboss", "ccb", "cmb", "icbc")
+OWN = ("short", "undated")  # dialects of this package alone: quick ones, one with dates and one without
+DIALECTS = Path(__file__).with_name("dialects")
 CHUNK = 4  # seeds that a process takes at once
 
 
 def offer() -> Offer:
     """Return what plans choose from."""
-    parts = tuple((name, 2) for name in SOCKETS) + tuple((name, 2) for name in QUEUES)
-    return Offer(parts, tuple(habit.name for habit in HABITS), frozenset(SOCKETS), frozenset(QUEUES))
+    parts = tuple((name, 1) for name in (*SOCKETS, *QUEUES)) + tuple((name, 8) for name in OWN)
+    paired = frozenset((*SOCKETS, *OWN))
+    return Offer(parts, tuple(habit.name for habit in HABITS), paired, frozenset(QUEUES))
 
 
 @cache
 def given(config: Path) -> Given:
     """Read what worlds take from files; raises ValueError naming the first thing that is wrong there."""
     profiles, keys = {}, {}
-    for name in (*SOCKETS, *QUEUES):
-        profile, problems = load_profile(config, name, rehearsed=False)
+    for name in (*SOCKETS, *QUEUES, *OWN):
+        profile, problems = load_profile(DIALECTS if name in OWN else config, name, rehearsed=False)
         if profile is None:
             raise ValueError(f"the bank {name} cannot be simulated: {problems[0]}")
         profiles[name] = profile
         keys[name] = resolve_keys(profile, config, production=False)
-    return Given(profiles, keys, CoreSettings(database="sqlite:///none"))
+    return Given(profiles, keys, CoreSettings(database="sqlite:///none", day_closes="00:01", fence_minutes=1))
 
 
 def plan_of(seed: int, requests: int = REQUESTS) -> Plan:
