@@ -241,7 +241,15 @@ class Outward:
         out.record(Event(now.wall_us, "asked", request.key.text, flight.trace, data))
         out.send(source, frame)
 
-    # The bank's answers
+    # The bank's side
+
+    def is_ours(self, message: Message) -> bool:
+        """Tell whether a message that came in is one that only we send.
+
+        Whoever sends one back would have it refused under our MAC, and could show that refusal to us as the
+        network's own: it is never answered.
+        """
+        return bool(self._mapping.mapping.transaction_of(message))
 
     def on_answer(self, frame: Frame, message: Message, now: Now, out: Outbox) -> bool:
         """Take an answer; False where it is to nothing that is asked outward.
@@ -250,6 +258,8 @@ class Outward:
         """
         match = self._mapping.mapping.match_key(message)
         flight = self._flights.get(match)
+        if flight is not None and not self._mapping.answers(flight.request, message):
+            return False
         late = None if flight is not None else self._mapping.late_of(message, now)
         if flight is None and late is None:
             return False

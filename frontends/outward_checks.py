@@ -39,6 +39,7 @@ def outward_problems(
     ]
     findings = [
         *_line_findings(bank),
+        *_both_ways_findings(bank, rows),
         *_kind_findings(rows),
         *_policy_findings(rows),
         *_word_findings(bank, rows),
@@ -69,6 +70,18 @@ def _covers(demand: When, when: When) -> bool:
     return all(path in when and set(values_of(when[path])) <= set(values_of(demand[path])) for path in demand)
 
 
+def _both_ways_findings(bank: BankTable, rows: OutwardTable) -> Iterator[Finding]:
+    """A message of ours that is sent back must not pass for one of the bank's: both have the same MAC."""
+    for title, each in rows.transactions.items():
+        for name, theirs in bank.transactions.items():
+            if not _apart(each.when, theirs.when):
+                yield (
+                    f"transactions.{title}.when",
+                    f"what transactions.{name}.when says too",
+                    "another message",
+                )
+
+
 def _kind_findings(rows: OutwardTable) -> Iterator[Finding]:
     kinds = [each.kind for each in rows.transactions.values()]
     for kind in sorted({kind for kind in kinds if kinds.count(kind) > 1}):
@@ -87,8 +100,11 @@ def _kind_findings(rows: OutwardTable) -> Iterator[Finding]:
 
 
 def _disjoint(one: OutwardTransactionTable, other: OutwardTransactionTable) -> bool:
-    mine, theirs = one.answered, other.answered
-    return any(not meet(values_of(mine[path]), values_of(theirs[path])) for path in mine.keys() & theirs)
+    return _apart(one.answered, other.answered)
+
+
+def _apart(one: When, other: When) -> bool:
+    return any(not meet(values_of(one[path]), values_of(other[path])) for path in one.keys() & other.keys())
 
 
 def _policy_findings(rows: OutwardTable) -> Iterator[Finding]:

@@ -24,7 +24,7 @@ from qianzhi.domain.results import Result
 from qianzhi.link.events import OutwardTerms
 from qianzhi.runtime.now import Now
 
-OPEN = frozenset({Result.UNKNOWN, Result.IN_PROCESS})
+NOT_OVER = frozenset({Result.DUPLICATE_SERIAL, Result.BAD_MAC, Result.NOT_SIGNED_ON})
 
 
 class Late(NamedTuple):
@@ -57,12 +57,19 @@ class OutwardMapping:
             Kind[each.kind.upper()]: each.again for each in rows.transactions.values()
         }
         self._kinds = frozenset(self._again)
+        self._answered = {
+            Kind[each.kind.upper()]: matcher_of(each.answered) for each in rows.transactions.values()
+        }
         self._space = content.space
         self._charge = _Echoed(rows, tables)
 
     def knows(self, kind: int) -> bool:
         """Tell whether this bank may be asked for that."""
         return kind in self._kinds
+
+    def answers(self, request: Request, message: Message) -> bool:
+        """Tell whether an answer is one to this kind of request."""
+        return self._answered[request.kind].fits(message)
 
     def message_of(self, request: Request) -> Message:
         """Return our message, with the request's `received_us` as its time; raises LookupError, ValueError.
@@ -77,8 +84,9 @@ class OutwardMapping:
     def reply_of(self, request: Request, message: Message) -> Reply:
         """Return what an answer says to this request; a code that nobody explained leaves it open.
 
-        A charge that is called a duplicate may be its own first copy, and one whose answer has another amount
-        is not the one that was asked: neither is over.
+        A charge that is called a duplicate may be its own first copy, one whose answer has another amount is
+        not the one that was asked, and one that was not believed to be ours may have been another's: none of
+        these is over.
         """
         read = self.mapping.reply_of(message)
         result = self._codes.get(read.code, read.result)
@@ -86,7 +94,7 @@ class OutwardMapping:
         amount_fen = self._charge.amount_of(message, self.zone)
         if request.kind is Kind.CHARGE:
             other = amount_fen is not None and amount_fen != request.amount_fen
-            if result is Result.DUPLICATE_SERIAL or (other and result is Result.APPROVED):
+            if result in NOT_OVER or (other and result is Result.APPROVED):
                 return msgspec.structs.replace(reply, result=Result.UNKNOWN)
         return reply
 

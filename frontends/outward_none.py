@@ -47,6 +47,10 @@ class NoOutward:
         """Refuse what the house asks: this bank has no such transaction."""
         out.extend([Send(("peer", peer), [Answer(item.id, Status.NO_ROUTE) for item in items])])
 
+    def is_ours(self, message: Message) -> bool:
+        """Know no message of ours."""
+        return False
+
     def on_answer(self, frame: Frame, message: Message, now: Now, out: Outbox) -> bool:
         """Leave the answer to the session."""
         return False

@@ -253,6 +253,8 @@ class Processor:
             return self._replies.dismiss(source, out)
         if sort is Sort.MANAGEMENT:
             return self._line.take(frame, message, turn, look)
+        if self._outward.is_ours(message):
+            return self._replies.say_nothing(source, "reflected", "", "", now, out)
         return self._ask(frame, message, turn, look)
 
     def _ask(self, frame: Frame, message: Message, turn: Turn, look: Look) -> None:

@@ -58,6 +58,7 @@ class NetworkWorld:
         self.alarms: list[str] = []
         self.events: list[str] = []
         self.counts: list[Count] = []
+        self.sent: list[bytes] = []  # what the front has sent to the network
         self._keys = keys
         self._nodes = nodes
         self._envelopes = count(1)
@@ -81,6 +82,10 @@ class NetworkWorld:
         """Let the network dial the front."""
         self._run(self.front.on_connected(CONNECTION, "network", self.now))
         self._from_network(self.network.on_connected(self.now))
+
+    def inject(self, frame: bytes) -> None:
+        """Let somebody on the line send this to the front."""
+        self._run(self.front.on_frames([Frame(CONNECTION, frame)], self.now))
 
     def cut(self) -> None:
         """Take the line away."""
@@ -191,6 +196,7 @@ class NetworkWorld:
             elif isinstance(effect, Record):
                 self.events += [row.name for row in effect.rows]
             elif isinstance(effect, Send) and effect.to == TO_BANK:
+                self.sent += [frame for _, frame in effect.items]
                 frames = [Incoming(frame) for _, frame in effect.items]
                 self._from_network(self.network.on_frames(frames, self.now))
             elif isinstance(effect, Send) and isinstance(effect.to, tuple):

@@ -334,7 +334,7 @@ def test_an_answer_with_a_wrong_mac_is_none(name):
     assert (told.result, told.name) == (Result.UNKNOWN, "bad_mac")
 
 
-@pytest.mark.parametrize("code", ["68", "98", "09", "77", "94"])
+@pytest.mark.parametrize("code", ["68", "98", "09", "77", "94", "A0", "C1"])
 def test_a_code_that_settles_nothing_leaves_the_outcome_open(code):
     here = world("unet")
     put_code(here, code)
@@ -376,6 +376,36 @@ def test_an_approval_of_another_amount_is_not_the_one_that_was_asked():
 
     here.network._outward = Other
     assert here.reply(here.ask(here.charge())).result is Result.UNKNOWN
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_our_own_message_sent_back_is_never_answered(name):
+    here = world(name)
+    number = here.ask(here.charge(5_098))
+    asked = here.sent[-1]
+    before = len(here.sent)
+    here.inject(asked)
+    assert len(here.sent) == before
+    assert here.status(number) is None
+    assert "silent" in here.events
+
+
+@pytest.mark.parametrize("name", ["unet", "vnet", "lnet"])
+def test_a_refusal_that_a_stranger_had_us_sign_is_no_answer_to_a_charge(name):
+    here = world(name)
+    number = here.ask(here.charge(5_098))
+    message = here.profile.codec.decode(here.sent[-1])
+    path = {"unet": "condition", "vnet": "processing_code", "lnet": "cmd"}[name]
+    strange = {**message, path: {"unet": "99", "vnet": "999999", "lnet": "REFUND"}[name]}
+    if name == "lnet":
+        strange["body"] = {"amount": "1"}
+    before = len(here.sent)
+    here.inject(here.profile.codec.encode(strange))
+    for frame in here.sent[before:]:
+        here.inject(frame)
+    assert here.status(number) is None
+    here.later(60)
+    assert here.reply(number).result is Result.UNKNOWN
 
 
 # Order, repeats and bounds

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from qianzhi.cli.document.asking import asking, purpose_of_network
 from qianzhi.cli.document.authentication import authentication
 from qianzhi.cli.document.boundaries import framing
 from qianzhi.cli.document.closing import checklist, glossary
@@ -27,6 +28,7 @@ CHAPTERS = (
     structure,
     session,
     messages,
+    asking,
     authentication,
     outcomes,
     codes,
@@ -34,6 +36,17 @@ CHAPTERS = (
     specimens,
     checklist,
     glossary,
+)
+# Of a network that is only asked by us: what concerns the line, and what we ask.
+ASKED_CHAPTERS = (
+    purpose_of_network,
+    transport,
+    framing,
+    structure,
+    session,
+    asking,
+    authentication,
+    codes,
 )
 
 
@@ -45,6 +58,6 @@ def document(profile: "Profile", language: Language, where: Where | None = None)
 def written(facts: Facts, language: Language) -> str:
     """Return the document of facts that are gathered already."""
     page = Page(language)
-    for chapter in CHAPTERS:
+    for chapter in CHAPTERS if facts.profile.table.transactions else ASKED_CHAPTERS:
         chapter(page, facts)
     return page.finished()

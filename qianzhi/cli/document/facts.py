@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from frontends.mapping_rows import ANYTHING, values_of
 from frontends.mapping_tables import When
+from qianzhi.cli.document.asking import outward_samples
 from qianzhi.cli.document.borders import Border, borders
 from qianzhi.cli.document.line_samples import close_line, open_line
 from qianzhi.cli.document.page import Both, code, joined, split_title
@@ -125,6 +126,7 @@ def gather(profile: "Profile", where: Where | None = None) -> Facts:
     house = House(profile)
     open_line(house)
     money_samples(house)
+    outward_samples(house)
     spec = read_spec(profile.spec)
     broken = borders(house, spec.label)
     close_line(house)

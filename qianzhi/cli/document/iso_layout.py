@@ -139,7 +139,7 @@ def _bitmap(page: Page, facts: Facts) -> None:
         + ("位图写成十六进制字符，每个 16 字符。" if as_hex else "位图为二进制，每个 8 字节。")
         + "各域按域号升序紧密排列，其间没有分隔。出现本文未定义的域时，报文视为无法解析。",
     )
-    sample = facts.sample(next(iter(facts.profile.table.transactions)), "request")
+    sample = next((one for one in facts.samples if one.part == "request"), None)
     view = (
         next((one for one in facts.profile.codec.describe(sample.body) if one.path == "bitmap"), None)
         if sample

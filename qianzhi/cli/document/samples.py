@@ -86,7 +86,7 @@ class House:
         self.samples: list[Sample] = []
         self._hop = Hop(HopLimits(), [NODE])
         self._core = make_processor(profile, self.keys, NOTHING_SAVED, self._hop, "front", NOW)
-        self._random = 0
+        self._random = self._asked = 0
         self._heard: list[bytes] = []
         self._reply = Reply(Result.APPROVED)
         self._run(self._core.on_peer_up(NODE, Hello(NODE, "node"), NOW))
@@ -99,6 +99,16 @@ class House:
         """
         self._reply = reply or self._reply
         self._run(self._core.on_frames([Frame(1, body)], NOW))
+        heard, self._heard = self._heard, []
+        return heard
+
+    def send_out(self, request: Request) -> list[bytes]:
+        """Return what the platform sends when a node asks the bank for this."""
+        self._asked += 1
+        body = msgspec.msgpack.encode(request)
+        to, kind, key = self.profile.name, int(request.kind), request.key.text
+        envelope = Envelope(self._asked, 1, to, kind, 0, 1_000, 1, "", body, key)
+        self._run(self._core.on_requests(NODE, [envelope], NOW))
         heard, self._heard = self._heard, []
         return heard
 

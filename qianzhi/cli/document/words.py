@@ -258,6 +258,7 @@ TRANSFORMS = {
     "tail": Both("its last {0} characters", "取最后 {0} 位"),
     "head": Both("its first {0} characters", "取前 {0} 位"),
     "clock": Both("time as {0}", "时间 {0}"),
+    "stamp": Both("time as {0}", "时间 {0}"),
     "balance": Both("with its sign, C for money that is there, D for a debt", "带符号，C 为有余额，D 为欠款"),
     "response_mti": Both("message type of the answer: third digit plus one", "应答类型：第三位加一"),
 }
