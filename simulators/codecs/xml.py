@@ -81,7 +81,7 @@ class XmlBankCodec:
             raise BankCodecError(f"no {charset} text") from error
         if "<!" in text:
             raise BankCodecError("a document type has no place in a message")
-        body = text.split("?>", 1)[1] if text.startswith("<?xml") else text
+        body = text.partition("?>")[2] if text.startswith("<?xml") else text
         try:
             root = Tree.fromstring(body)  # noqa: S314 - no document type is let in, so no entity can be
         except Tree.ParseError as error:

@@ -6,7 +6,8 @@ from itertools import count
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
-from qianzhi.domain.requests import Key
+from qianzhi.domain.requests import Key, Kind, Request
+from qianzhi.domain.results import Result
 from qianzhi.runtime.effects import Send
 from qianzhi.runtime.now import SECOND_US
 from simulators.bank_line import BankLine
@@ -14,10 +15,11 @@ from simulators.codecs import bank_codec
 from simulators.line import Incoming
 from simulators.plans import Identity
 from simulators.world.banks_deals import Deal, HeardAt
+from simulators.world.banks_house import House
 from simulators.world.banks_lines import line_maker
 from simulators.world.banks_model import Teller
 from simulators.world.faults import Fault
-from simulators.world.habits import combined
+from simulators.world.habits import combined, without_dates
 from simulators.world.kernel import Kernel
 from simulators.world.parts import BankPlan, Lines
 from simulators.world.population import people_of
@@ -25,6 +27,8 @@ from simulators.world.process import Process, Waker
 
 if TYPE_CHECKING:
     from frontends.profile import Profile  # it reads files; its shape alone is used here
+
+VOID_US = 40 * SECOND_US
 
 
 class BankActor(Process):
@@ -47,13 +51,16 @@ class BankActor(Process):
         self.profile = profile
         self.offset_us = plan.offset_us
         self.hearers: list[Callable[[HeardAt], None]] = []
+        self.house: House | None = None  # whom its clerks ask to cancel what was credited
         dice = kernel.dice(self.name)
+        self._dice = dice
         serials = partial(next, count(1))
         ends = 1 if profile.transport.kind == "queue" else len(lines.addresses)
         codec = bank_codec(profile.spec)
+        habit = combined(plan.habits)
         self.teller = Teller(
             Identity(plan.name, profile.space, tuple(profile.numbers), zone),
-            combined(plan.habits),
+            without_dates(habit) if self.dates_are_ours else habit,
             [BankLine(profile, codec, keys, serials, dice.bytes) for _ in range(ends)],
             people_of(plan.phone_first, plan.customers),
             dice,
@@ -111,6 +118,7 @@ class BankActor(Process):
     def came(self, line: int, items: list[Incoming]) -> None:
         """Whole frames have come."""
         self.run(self.teller.on_frames(line, items, self.now))
+        self._cancel()
 
     def begin_fault(self, fault: Fault) -> None:
         """A bank's own faults are the processes'."""
@@ -121,6 +129,28 @@ class BankActor(Process):
     def _send(self, effect: Send) -> None:
         assert isinstance(effect.to, tuple)  # noqa: S101 - a Teller sends to its lines alone
         self._ends[effect.to[1]].send(effect.items)
+
+    def _cancel(self) -> None:
+        """Let clerks ask for what is to be cancelled, each some time after its end."""
+        for deal in self.teller.take_voids():
+            if self.house is None:
+                self.teller.voided(deal, Result.UNKNOWN)
+            else:
+                self.later(self._dice.below(VOID_US), "a clerk cancels", self._ask_void, deal)
+
+    def _ask_void(self, deal: Deal) -> None:
+        own = deal.record
+        request = Request(
+            Kind.VOID,
+            *own.key,
+            bank=self.profile.name,
+            bank_number=own.bank_number,
+            phone=own.phone,
+            amount_fen=own.amount_fen,
+            date_ours=self.dates_are_ours,
+        )
+        if self.house is not None:
+            self.house.ask(request, lambda reply: self.teller.voided(deal, reply.result))
 
     def _told(self, heard: HeardAt) -> None:
         for hearer in self.hearers:

@@ -88,6 +88,8 @@ class Deals:
             phone = people.closed[pick(0, len(people.closed))]
         elif action == "zero_amount":
             amount_fen = 0
+        elif action == "absurd_amount":
+            amount_fen = people.absurd_fen
         record = Record(
             key=self.new_key(stamp_us) if met is None else met.record.key,
             kind=Kind.OWED if action == "owed" else Kind.PAY if action in _PAYS else Kind.RECHARGE,

@@ -66,6 +66,8 @@ class Teller:
         self._open = 0
         self._left = 0
         self._gap_us = 0
+        self._voids: list[Deal] = []
+        self._voiding = 0
         self._out: dict[int, list[Outgoing]] = {}
 
     # -- what the world tells us
@@ -122,6 +124,21 @@ class Teller:
         """Begin nothing new; what was begun comes to its end."""
         self._left = 0
 
+    # -- cancellations, which a clerk asks for by other ways
+
+    def take_voids(self) -> list[Deal]:
+        """Return what is to be cancelled, once; `voided` says what came of each."""
+        voids, self._voids = self._voids, []
+        self._voiding += len(voids)
+        return voids
+
+    def voided(self, deal: Deal, result: Result) -> None:
+        """Hear what came of a cancellation: only an approved one gives the money back."""
+        self._voiding -= 1
+        if result is Result.APPROVED:
+            deal.record.result = Result.REVERSED
+            self._settle(deal, Outcome.REVERSED)
+
     # -- what can be asked of it
 
     @property
@@ -135,7 +152,7 @@ class Teller:
     @property
     def settled(self) -> bool:
         """Whether every serial has its final state and nothing is to be begun."""
-        return not self._open and not self._left
+        return not self._open and not self._left and not self._voiding
 
     # -- beginning
 
@@ -147,7 +164,11 @@ class Teller:
             gap_us = self._dice.randrange(0, 2 * self._gap_us)
             self._arm(now.mono_us + gap_us, "begin", None, 0)
         self._open += 1
-        self._move(self.deals.draw(choose(self.habit.actions, self._dice), self._wall_us(now)), now)
+        deal = self.deals.draw(choose(self.habit.actions, self._dice), self._wall_us(now))
+        if deal.moves[0].beside:
+            self._move_later(deal, now)
+        else:
+            self._move(deal, now)
 
     def _wall_us(self, now: Now) -> int:
         return now.wall_us + self.habit.days_ahead * DAY_US
@@ -164,9 +185,12 @@ class Teller:
         deal.record.tries = 0
         self._send(deal, move.step, now)
         if deal.at < len(deal.moves) and deal.moves[deal.at].beside:
-            after = deal.moves[deal.at]
-            wait_us = self._dice.randrange(after.from_us, max(after.to_us, after.from_us + 1))
-            self._arm(now.mono_us + wait_us, "move", deal, deal.at)
+            self._move_later(deal, now)
+
+    def _move_later(self, deal: Deal, now: Now) -> None:
+        after = deal.moves[deal.at]
+        wait_us = self._dice.randrange(after.from_us, max(after.to_us, after.from_us + 1))
+        self._arm(now.mono_us + wait_us, "move", deal, deal.at)
 
     def _send(self, deal: Deal, step: Step, now: Now) -> None:
         deal.record.round += 1
@@ -289,6 +313,8 @@ class Teller:
         deal.done = True
         deal.at = len(deal.moves)
         self._open -= 1
+        if deal.record.outcome is Outcome.APPROVED and self._dice.randrange(0, 1_000) < self.habit.voids:
+            self._voids.append(deal)
         for ticket in deal.record.tickets:
             self._tickets.pop(ticket, None)
         for line in self.lines:

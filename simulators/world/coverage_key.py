@@ -139,10 +139,11 @@ class KeyStory:
             self.pending[front] -= 1
         if result in ("", "unknown"):
             self.unknown = front
-        elif result in _EDGE_NAMES:
+            return
+        if self.block_asked and self.state is State.BLOCKED and result not in _OPEN_NAMES:
+            saw("refused-after-block-alone")
+        if result in _EDGE_NAMES:
             self.edge = True
-            if self.block_asked and self.state is State.BLOCKED:
-                saw("refused-after-block-alone")
         elif result not in _OPEN_NAMES:
             self._told_finally(result, today, saw)
 

@@ -16,6 +16,7 @@ class People(NamedTuple):
     phones: tuple[str, ...]
     closed: tuple[str, ...] = ("13900000000",)
     unknown: str = "19999999999"
+    absurd_fen: int = 900_000_000  # more than any bank or core takes
     amounts_fen: tuple[int, ...] = (1_000, 2_000, 3_000, 5_000, 10_000)
 
 

@@ -14,8 +14,9 @@ MS = 1_000
 class Move(NamedTuple):
     """One message of a script; it goes out once the serial is settled as far as the bank has asked.
 
-    With `beside` it goes out `from_us` to `to_us` after the move before it, whatever was answered.  `other`
-    sends it by another line of the bank than the move before it, where the bank has two.
+    With `beside` it goes out `from_us` to `to_us` after the move before it, or after the serial was drawn,
+    whatever was answered.  `other` sends it by another line of the bank than the move before it, where the
+    bank has two.
     """
 
     step: Step
@@ -42,6 +43,7 @@ class Habit(NamedTuple):
     shares_serials: bool = False  # two of its bank numbers draw serials from one roll, and meet
     reverses_found: bool = False  # it told its customer "failed", so an approval found late is reversed
     refunds_not_found: bool = False  # it gives the money back at "not found" and looks no further
+    voids: int = 30  # so many in a thousand approved serials are cancelled by a clerk afterwards
 
     @property
     def settling(self) -> dict[str, int]:
@@ -66,6 +68,7 @@ ACTIONS: dict[str, tuple[Move, ...]] = {
     "unknown_phone": (ORIGINAL,),
     "closed_phone": (ORIGINAL,),
     "zero_amount": (ORIGINAL,),
+    "absurd_amount": (ORIGINAL,),
     "repeat": (ORIGINAL, REPEAT),
     "repeat_later": (ORIGINAL, beside(Step.REPEAT, 20_000 * MS, 90_000 * MS)),
     "repeat_at_once": (ORIGINAL, beside(Step.REPEAT, 0, 3 * MS)),
@@ -85,14 +88,24 @@ ACTIONS: dict[str, tuple[Move, ...]] = {
     "reversal_of_refused": (ORIGINAL, REVERSAL),
     "reversal_then_repeat": (ORIGINAL, REVERSAL, REPEAT),
     "reversal_beside_repeat": (ORIGINAL, REVERSAL, beside(Step.REPEAT, 0, 10 * MS)),
+    "original_late": (beside(Step.ORIGINAL, 60_000 * MS, 150_000 * MS),),
+    "status_late": (beside(Step.STATUS, 60_000 * MS, 150_000 * MS),),
     "two_days_ahead": (ORIGINAL, beside(Step.REPEAT, 60_000 * MS, 200_000 * MS)),
     "shared": (ORIGINAL,),
 }
 
-_PLAIN = {"recharge": 40, "pay": 8, "owed": 2, "unknown_phone": 1, "closed_phone": 1, "zero_amount": 1}
+_PLAIN = {
+    "recharge": 40,
+    "pay": 8,
+    "owed": 2,
+    "unknown_phone": 1,
+    "closed_phone": 1,
+    "zero_amount": 1,
+    "absurd_amount": 1,
+}
 _PLAIN |= {"pay_changed": 1, "repeat": 3, "repeat_at_once": 2, "other_content": 1, "status": 2}
-_PLAIN |= {"status_at_once": 2, "twice_by_two_lines": 2, "repeat_later": 2}
-_ASKS = {"status_first": 1, "status_overtakes": 2}
+_PLAIN |= {"status_at_once": 2, "twice_by_two_lines": 2, "repeat_later": 2, "original_late": 1}
+_ASKS = {"status_first": 1, "status_overtakes": 2, "status_late": 3}
 _REVERSES = {"reversal": 4, "reversal_at_once": 3, "reversal_overtakes": 2, "reversal_lone": 1}
 _REVERSES |= {"reversal_twice": 1, "reversal_of_refused": 1, "reversal_of_asked": 1, "reversal_later": 2}
 
@@ -133,7 +146,7 @@ QUERIES_FIRST = Habit(
     reply_us=3_000 * MS,
     reverses_found=True,
 )
-DAY_AHEAD = Habit("day_ahead", _PLAIN | _ASKS | _REVERSES | {"two_days_ahead": 2}, days_ahead=1)
+DAY_AHEAD = Habit("day_ahead", _PLAIN | _ASKS | _REVERSES | {"two_days_ahead": 4}, days_ahead=1)
 
 HABITS = (
     CAREFUL,
@@ -146,6 +159,17 @@ HABITS = (
     DAY_AHEAD,
 )
 BY_NAME = {habit.name: habit for habit in HABITS}
+
+
+def without_dates(habit: Habit) -> Habit:
+    """Return a habit as a bank has it whose messages carry no date.
+
+    For it a serial means nothing on the other side of midnight: what comes with other content then is another
+    request, so nothing rests on "duplicate serial", and no date can be ahead.
+    """
+    left_out = ("other_content", "shared", "two_days_ahead")
+    actions = {name: part for name, part in habit.actions.items() if name not in left_out}
+    return habit._replace(actions=actions, days_ahead=0, shares_serials=False)
 
 
 def combined(names: tuple[str, ...]) -> Habit:
@@ -166,4 +190,5 @@ def combined(names: tuple[str, ...]) -> Habit:
         shares_serials=any(habit.shares_serials for habit in found),
         reverses_found=any(habit.reverses_found for habit in found),
         refunds_not_found=any(habit.refunds_not_found for habit in found),
+        voids=max(habit.voids for habit in found),
     )

@@ -21,6 +21,7 @@ from qianzhi.domain.dates import business_date
 from qianzhi.link.tables import BankLimits, Route
 from qianzhi.runtime.now import SECOND_US, Now
 from simulators.world.banks import BankActor
+from simulators.world.banks_house import House
 from simulators.world.bridge import BridgeProcess
 from simulators.world.broker import ModelBroker
 from simulators.world.database import ModelDatabase
@@ -93,8 +94,10 @@ class World:
         self.nodes = [self._node(number) for number in range(1, plan.nodes + 1)]
         self.fronts: list[FrontProcess] = []
         self.banks: list[BankActor] = []
+        self.house = House(kernel, self.bridges)
         for bank in plan.banks:
             self._add_bank(bank)
+            self.banks[-1].house = self.house
         self.processes: list[Process] = [*self.bridges, *self.nodes, *self.fronts, *self.banks]
         self._named = {process.name: process for process in self.processes}
         self._targets: dict[str, Part] = {
