@@ -5,7 +5,7 @@ import pytest
 from qianzhi.billing.bills import MonthBill, Tariff
 from qianzhi.billing.books import PhoneState, Subscriber
 from qianzhi.billing.desk import Desk, Job, Loaded
-from qianzhi.billing.orders import CLEARING, LATE_FEES, RECEIVABLE, Code
+from qianzhi.billing.orders import CLEARING, LATE_FEES, RECEIVABLE, SUSPENSE, Code
 from qianzhi.domain.requests import Key, Kind
 from qianzhi.domain.results import Result
 from qianzhi.ledger.entries import Account, Delta, Name
@@ -15,11 +15,12 @@ from qianzhi.runtime.now import Now
 
 NOW = Now(1, 1_794_888_000_000_000)
 TODAY = 20261117
-BOOK, ARREARS, BANK, OWED, FEES = 10, 11, 20, 21, 22
+BOOK, ARREARS, BANK, OWED, FEES, HELD = 10, 11, 20, 21, 22, 23
 HOUSE = {
     Name(CLEARING, "001", "b/0"): BANK,
     Name(RECEIVABLE, "", "b/0"): OWED,
     Name(LATE_FEES, "", "b/0"): FEES,
+    Name(SUSPENSE, "001", "b/0"): HELD,
 }
 BILLS = [
     MonthBill("B9", 1, 202609, 300, 20261020),
@@ -33,7 +34,7 @@ def desk(balance=0, arrears=0, reserved=0, state=PhoneState.OPEN):
     accounts = [
         Account(BOOK, balance, reserved, 0),
         Account(ARREARS, -arrears),
-        *map(Account, (BANK, OWED, FEES)),
+        *map(Account, (BANK, OWED, FEES, HELD)),
     ]
     loaded = Loaded(
         [Subscriber("138", state, "张三", 1, BOOK, ARREARS)], BILLS, [], HOUSE, iter(["Q1", "Q2", "Q3", "Q4"])
@@ -148,3 +149,29 @@ def test_what_the_ledger_refuses_is_a_programmers_error():
     sheet._accounts.pop(OWED)
     with pytest.raises(InvariantError):
         one.credit(job(2_000))
+
+
+def test_a_void_is_refused_for_one_fen_that_was_spent_and_moves_nothing():
+    one, sheet = desk()
+    order = one.credit(job(900)).order
+    spent, spent_sheet = desk()
+    again = spent.credit(job(900)).order
+    spent.credit(job(111, "2"))  # 1011 in all: August's bill of 1010 is paid, one fen is left
+    assert spent.reverse(again, job(900).key, "001", Kind.VOID).result is Result.SPENT
+    assert spent_sheet.changes().deltas[BANK] == Delta(-1_011)
+    assert one.reverse(order, job(900).key, "001", Kind.VOID).result is Result.APPROVED
+    assert sheet.changes().deltas == {}
+    assert [row.kind for row in one.changes().orders] == [Kind.RECHARGE, Kind.VOID]
+
+
+def test_what_may_be_owed_stands_in_suspense_and_goes_back_the_way_it_came():
+    one, sheet = desk()
+    assert one.suspend("break/s/20261117/1", "001", 700) == 700
+    assert sheet.changes().deltas == {BANK: Delta(-700), HELD: Delta(700)}
+    one.restore("break/s/20261117/1", "001", 700)
+    changes = sheet.changes()
+    assert changes.deltas == {}
+    assert [(row.reference, row.code) for row in changes.transfers] == [
+        ("break/s/20261117/1", Code.SUSPENSE),
+        ("break/s/20261117/1", 100 + Code.SUSPENSE),
+    ]

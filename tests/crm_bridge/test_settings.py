@@ -16,6 +16,7 @@ def test_the_defaults_are_fine():
         ("day_closes", "12"),
         ("day_closes", " 1:30"),
         ("day_closes", "12:60"),
+        ("day_closes", "00:29"),  # sooner than fence_minutes allow
         ("order_prefix", "ABCD"),
         ("order_prefix", "单"),
         ("queue_max", 100),

@@ -245,9 +245,9 @@ def _dates(page: Page, facts: Facts) -> None:
     missing = facts.code_of(Result.NOT_FOUND)
     lines = [
         Both(
-            "A business date is closed at noon of the next day, or later while something of it is still being "
-            "settled. A new recharge or payment may be dated today, tomorrow, or yesterday until that is closed; "
-            f"from then on yesterday hears {closed}, and any other date {bad}.",
+            "A business date is closed at noon of the next day, or later while something of it is still "
+            "being settled. A new recharge or payment may be dated today, tomorrow, or yesterday until that "
+            f"is closed; from then on yesterday hears {closed}, and any other date {bad}.",
             "营业日于次日中午关账，若当日尚有未结清事项则相应推迟。新充值或缴费的营业日期可以是今日、明日，"
             f"昨日关账之前也可以是昨日；关账之后昨日应答 {closed}，其他日期应答 {bad}。",
         ),
