@@ -184,10 +184,12 @@ def _ask_nodes(chosen: "Chosen", site: "Site", act: dict[str, Any]) -> tuple[str
         found = find_entry(chosen, site, entry)
         if found["state"] not in ACTS[act["kind"]][1]:  # it has gone on meanwhile: the act comes too late
             return "too_late", {"state": found["state"], "why": found["why"]}
+    again = f"run `qianzhi approve {act['id']}` again"
+    away = f"run `qianzhi saf carry-out {act['id']}` on the machine of the node that has the entry"
     raise CommandError(
         UNREACHABLE,
         f"act {act['id']} is approved and not carried out: {'; '.join(said) or 'no node runs here'}",
-        f"run `qianzhi saf carry-out {act['id']}` on the machine of the node that has the entry",
+        f"{again}, or {away}" if said else away,
     )
 
 
