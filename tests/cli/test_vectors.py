@@ -59,11 +59,14 @@ def test_vectors_are_what_the_rules_make_of_the_profile(bank: str) -> None:
 
 @pytest.mark.parametrize("bank", BANKS)
 def test_a_broken_message_never_passes_for_a_good_one(bank: str) -> None:
-    good = json.loads((HERE / bank / "requests.json").read_text(encoding="utf-8"))
+    path = HERE / bank / "requests.json"
+    good = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []  # none of a network's
     requests = [row["request"] for row in good]
     for row in json.loads((HERE / bank / "broken.json").read_text(encoding="utf-8")):
         defect = row["name"].rpartition(".")[2]
-        verdict = row.get("result") or next(key for key in ("error", "request", "heartbeat") if key in row)
+        verdict = row.get("result") or next(
+            key for key in ("error", "request", "asked", "heartbeat") if key in row
+        )
         assert verdict in ALLOWED.get(defect, {verdict} - {"request", "heartbeat"}), row["name"]
         assert row.get("request") not in requests, row["name"]
 

@@ -14,7 +14,9 @@ from qianzhi.wire.mac import KEY_BYTES, verify_mac
 from qianzhi.wire.mackey import MacKey
 from qianzhi.wire.paths import get_path, put_path
 
-BANKS = sorted(path.stem for path in (Path(__file__).parents[2] / "config" / "banks").glob("*.toml"))
+NETWORKS = ("lnet", "mnet", "unet", "vnet")  # of which nothing is ever asked of us
+ALL = sorted(path.stem for path in (Path(__file__).parents[2] / "config" / "banks").glob("*.toml"))
+BANKS = [name for name in ALL if name not in NETWORKS]
 KEY = bytes.fromhex("0123456789ABCDEF1133557799BBDDFF")
 
 
