@@ -18,6 +18,7 @@ from simulators.world.process import Process
 OnEvents = Callable[[list[tuple[str, LinkEvent]]], None]
 KEY = b"the simulated world's link key.."
 WAKE_US = 300  # in which what arrives is taken as one list
+LOOK_US = 250_000
 RETRY_US, RETRY_US_MAX = 200_000, 3_000_000
 
 
@@ -178,14 +179,16 @@ class LinkEnd:
         self._process.kernel.cancel(self._timer)
         due = [d for mux, _, _ in self._muxes.values() if (d := mux.deadline) is not None]
         if due:
-            delay_us = min(due) - self._process.mono_us
+            delay_us = max(min(due) - self._process.mono_us, LOOK_US)  # pings are gathered
             self._timer = self._process.later(delay_us, "link time", self._on_timer)
 
     def _on_timer(self) -> None:
         events: list[tuple[str, LinkEvent]] = []
+        now = self._process.now
         for number, (mux, _, _) in list(self._muxes.items()):
-            if not mux.closed:
-                found = mux.on_time(self._process.now)
+            due_us = mux.deadline
+            if due_us is not None and due_us <= now.mono_us:
+                found = mux.on_time(now)
                 self._after(number)
                 events += self._named(number, found)
         self._tell(events)
