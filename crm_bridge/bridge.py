@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from crm_bridge.closer import Closer
+from crm_bridge.journal_fences import EVERY_SPACE
 from qianzhi.domain.requests import PRIORITY_KINDS, Kind, Reply, Request
 from qianzhi.link.events import DrainNotice, Hello
 from qianzhi.link.messages import UNREADABLE, Answer, Envelope, Status
@@ -211,7 +212,6 @@ class Bridge:
     def on_batch(self, writer: int, batch: Batch, now: Now) -> Effects:
         """Send each node its answers in one list, then note what was settled."""
         self._waiting[writer] -= len(batch.done)
-        self._settled += len(batch.done)
         answers: dict[str, list[Answer]] = {}
         rows: list[Event] = []
         results: Counter[tuple[str, ...]] = Counter()
@@ -220,9 +220,12 @@ class Bridge:
             ticket: _Ticket | _HouseTicket = done.ticket
             if isinstance(ticket, _HouseTicket):
                 house += self._answer_house(ticket, done.status, done.reply, now)
+                if ticket.request.space == EVERY_SPACE:
+                    continue  # our own timer's question: nothing was asked for
             elif self._askers.get(ticket.asker.name) is ticket.asker:
                 body = _encode(done.reply) if done.reply is not None else b""
                 answers.setdefault(ticket.asker.name, []).append(Answer(ticket.id, done.status, body))
+            self._settled += 1
             outcome = done.reply.result.name if done.reply is not None else done.status.name
             results[ticket.kind.name.lower(), outcome.lower()] += 1
             rows.append(_event(ticket, done, outcome, now))
