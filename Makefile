@@ -23,6 +23,12 @@ DEMO_KILL ?=
 FAULTS ?=
 FAULTS_RATE ?= 300
 
+# Faults of all kinds, or of those of a list.
+MINUTES ?= 10
+SEED ?= 1
+CHAOS_RATE ?= 300
+CHAOS_KINDS ?=
+
 # For each parser: until so many seconds or (where it is given) executions.
 FUZZ_SECONDS ?= 20
 FUZZ_RUNS ?=
@@ -37,7 +43,7 @@ CODE := qianzhi frontends bankmq socket_pool interface_layer crm_bridge simulato
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup run demo test test-ibmmq check faults fuzz simulate lock clean
+.PHONY: help setup run demo test test-ibmmq check chaos faults fuzz simulate lock clean
 
 help:  ## show this list
 	@echo "usage: make TARGET [PYTHON=python3.11]"
@@ -67,6 +73,10 @@ check: $(VENV)/.dev  ## format, lint, types, the layers' contracts and the tidin
 
 faults: $(VENV)/.run  ## kill and freeze one process after the other under load: FAULTS=kill-node,stop-broker FAULTS_RATE=300
 	@exec $(BIN)/python benchmarks/faults.py --site "$(or $(SITE),carrier)" --rate "$(FAULTS_RATE)" --only "$(FAULTS)"
+
+chaos: $(VENV)/.run  ## as root, the carrier's site on machines of its own under random faults: MINUTES=10 SEED=1 CHAOS_RATE=300
+	@exec $(BIN)/python benchmarks/chaos.py --minutes "$(MINUTES)" --seed "$(SEED)" --rate "$(CHAOS_RATE)" \
+	    --kinds "$(CHAOS_KINDS)"
 
 fuzz: $(VENV)/.fuzz  ## break the parsers with made-up bytes: FUZZ_SECONDS=20 FUZZ_RUNS=300000 FUZZ_PARSERS="tlv pin"
 	@exec $(BIN)/python tests/fuzz/fuzz_run.py $(FUZZ_PARSERS) $(if $(FUZZ_KEEP),--keep) \

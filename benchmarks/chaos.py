@@ -26,7 +26,7 @@ from typing import Any, TextIO
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from chaos_faults import Fault
-from chaos_plan import Strike, strikes
+from chaos_plan import Round, Strike, each_once, endless
 from chaos_proof import (
     Canaries,
     Use,
@@ -49,6 +49,7 @@ ROOT = Path(__file__).parents[1]
 WARM_SECONDS = 8.0  # of load before the first fault
 RECOVER_SECONDS = 90.0  # a fault that has not healed by then is a failure of its own
 SETTLE_SECONDS = 120  # for the banks, after all is healed
+HURRY_SECONDS = 3.0
 QUEUE_SECONDS = 60.0
 LOOK_SECONDS = 10.0  # between looks at what every process uses
 LOCK = threading.Lock()
@@ -139,35 +140,36 @@ class Uses:
 class Campaign:
     """Carries the plan out until its time is over."""
 
-    def __init__(self, site: ChaosSite, watch: Watch, log: Log, uses: Uses) -> None:
+    def __init__(self, site: ChaosSite, watch: Watch, log: Log, uses: Uses, seconds_max: float) -> None:
         self._site = site
+        self._seconds_max = seconds_max  # that a fault lasts, if it works in less
         self._watch = watch
         self._log = log
         self._uses = uses
         self.done: list[Done] = []
 
-    def run(self, plan: Iterator[Strike], until: float) -> None:
-        """Do one fault after the other, now and then two at once; every one that has begun is ended."""
+    def run(self, plan: Iterator[Round], until: float) -> None:
+        """Do one round of faults after the other; every one that has begun is ended."""
         looked = clock.monotonic_seconds()
-        beside: list[threading.Thread] = []
-        for strike, following in with_next(plan):
+        for each in plan:
             if clock.monotonic_seconds() >= until:
                 break
-            if not strike.together:
-                clock.sleep(strike.quiet)
-            if following is not None and following.together:
-                beside = [threading.Thread(target=self._strike, args=(following,))]
-            for thread in beside if not strike.together else []:
+            clock.sleep(each.quiet)
+            first, *others = each.strikes
+            threads = [threading.Thread(target=self._strike, args=(strike,)) for strike in others]
+            for thread in threads:
                 thread.start()
-            if not strike.together:
-                self._strike(strike)
-            for thread in beside:
-                if thread.ident is not None:
-                    thread.join()
-            beside = []
+            self._strike(first)
+            for thread in threads:
+                thread.join()
             if clock.monotonic_seconds() > looked + LOOK_SECONDS:
                 looked = clock.monotonic_seconds()
                 self._uses.look()
+
+    def again(self, kinds: set[str]) -> None:
+        """Do once more, each alone, what did not strike."""
+        for kind in sorted(kinds - {done.kind for done in self.done if done.struck}):
+            self._strike(Strike(kind, f"again/{kind}"))
 
     def _strike(self, strike: Strike) -> None:
         """Do one fault from its beginning until it has healed."""
@@ -178,7 +180,7 @@ class Campaign:
         self._log(f"{fault.kind}: {fault.victim}", seed=strike.seed, banks=fault.banks)
         try:
             fault.begin()
-            clock.sleep(fault.seconds)
+            clock.sleep(max(fault.seconds_min, min(fault.seconds, self._seconds_max)))
             done.lifted = clock.monotonic_seconds()
             fault.lift()
         except Exception as error:  # noqa: BLE001 - whatever went wrong in a fault is a finding, not our end
@@ -212,15 +214,6 @@ class Campaign:
                     fault.afterwards()
                 except Exception as error:  # noqa: BLE001 - as above
                     done.trouble = f"{type(error).__name__}: {error}"
-
-
-def with_next(plan: Iterator[Strike]) -> Iterator[tuple[Strike, Strike | None]]:
-    """Yield each fault with the one after it."""
-    before = next(plan, None)
-    while before is not None:
-        following = next(plan, None)
-        yield before, following
-        before = following
 
 
 def run(arguments: argparse.Namespace, kept: Path) -> Outcome:
@@ -261,9 +254,12 @@ def under_load(
         uses = Uses(site)
         uses.look(first=True)
         began = clock.monotonic_seconds()
-        campaign = Campaign(site, banks.watch, log, uses)
+        campaign = Campaign(site, banks.watch, log, uses, HURRY_SECONDS if arguments.once else 3_600.0)
         until = began + (arguments.minutes * 60 if not arguments.once else 86_400)
-        campaign.run(strikes(arguments.seed, kinds, once=arguments.once), until)
+        plan = each_once if arguments.once else endless
+        campaign.run(plan(arguments.seed, kinds), until)
+        if arguments.once:
+            campaign.again(set(kinds))
         ended = clock.monotonic_seconds()
         log("all is healed; the banks settle what is open")
         found = banks.settle()

@@ -9,15 +9,19 @@ import os
 import signal
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
 from random import Random
 from typing import Any
 
-from chaos_site import ChaosSite, Program, lack
+from chaos_layout import Program, lack
+from chaos_site import ChaosSite
 
 from qianzhi.runtime.crash import CRASH_POINTS
 from simulators.servers.fault_wires import DELAY, DRIBBLE, HOLD, REFUSE, SWALLOW, Trouble
 
-ELSEWHERE = ("remote.", "files.")  # crash points of what the carrier's site has not: other tests strike there
+PASSED = ("front", "node", "bridge")
+REACH_SECONDS = 20.0
 
 
 def nothing() -> None:
@@ -36,6 +40,7 @@ class Fault:
     healed: Callable[[], bool] = lambda: True
     afterwards: Callable[[], Any] = nothing  # what an operator does once all is served again
     seconds: float = 0.0
+    seconds_min: float = 0.0  # less would not be noticed
     notes: list[str] = field(default_factory=list)
     struck: bool = True
 
@@ -125,7 +130,7 @@ def kill_machine(site: ChaosSite, chance: Random, name: str) -> Fault:
         site.banks_of(machine),
         begin,
         lambda: site.start_machine(machine),
-        lambda: alright(site, programs),
+        lambda: site.keep_running(machine) and alright(site, programs),
         seconds=chance.uniform(1, 4),
     )
 
@@ -140,7 +145,8 @@ def roll(site: ChaosSite, chance: Random, name: str) -> Fault:
             full = f"{program.group}:{program.name}"
             site.supervisor(machine, "stopProcess", full)
             site.supervisor(machine, "startProcess", full)
-            site.wait(lambda which=program: alright(site, [which]), 60, lambda: "not back")  # type: ignore[misc]
+            with contextlib.suppress(TimeoutError):  # another fault may be at it: the end will show
+                site.wait(partial(alright, site, [program]), 30, lambda: "not back")
 
     return Fault(name, machine, site.banks_of(machine), begin, healed=lambda: alright(site, programs))
 
@@ -219,7 +225,7 @@ def fill_disk(site: ChaosSite, chance: Random, name: str) -> Fault:
         site.banks_of(machine),
         lambda: disk.fill(0),
         disk.free,
-        lambda: alright(site, programs),
+        lambda: site.keep_running(machine) and alright(site, programs),
         seconds=chance.uniform(3, 8),
     )
 
@@ -234,8 +240,9 @@ def jump_clock(site: ChaosSite, chance: Random, name: str) -> Fault:
         file.write_text("+0\n", encoding="ascii")
         site.arm(program.name, site.faked_clock(file))
         site.kill(program.name)
-        site.wait(lambda: site.taken(program.name), 30, lambda: "it did not start again")
-        site.wait(lambda: alright(site, [program]), 60, lambda: "not ready with a faked clock")
+        with contextlib.suppress(TimeoutError):  # another fault may be at it
+            site.wait(lambda: site.taken(program.name), 20, lambda: "it did not start again")
+            site.wait(lambda: alright(site, [program]), 20, lambda: "not ready with a faked clock")
         file.write_text(f"{seconds:+d}\n", encoding="ascii")
 
     def lift() -> None:
@@ -259,64 +266,79 @@ def jump_clock(site: ChaosSite, chance: Random, name: str) -> Fault:
 
 
 def crash(site: ChaosSite, chance: Random, name: str) -> Fault:
-    """A daemon is started with a crash point armed, and dies there by itself, at some passing of it."""
+    """A daemon is started with a crash point armed, and dies there by itself, at some passing of it.
+
+    Of a bank's fronts both are, as nobody knows which one the bank will find.
+    """
     point = name.removeprefix("crash-")
-    passes = 1 if "store" in point or "alone" in point else chance.randint(1, 25)
+    passes = 1 if "store" in point or "alone" in point else chance.randint(1, 12)
     programs = victims_of(site, point, chance)
     fault = Fault(name, " ".join(program.name for program in programs), programs[0].banks, nothing)
+    armed: set[int] = set()
 
     def begin() -> None:
-        if len(programs) > 1:  # what they are given meanwhile comes again
-            pids = [site.pid(program.name) for program in programs]
+        pids = [site.pid(program.name) for program in programs]
+        if point == "front.handling_alone":  # what they are given meanwhile comes again
             for pid in pids:
                 signalled(pid, signal.SIGSTOP)
             site.pause(1.5)
-        for program in programs:
+        for program, pid in zip(programs, pids, strict=True):
             site.arm(program.name, {"QIANZHI_CRASH": f"{point}:{passes}"})
-            site.kill(program.name)
-        fault.struck = died(site, [program.name for program in programs], 20.0)
+            signalled(pid, signal.SIGKILL)
+        fault.struck = died(site, [program.name for program in programs], armed)
         fault.notes.append(f"{point} at passing {passes}: {'struck' if fault.struck else 'not reached'}")
 
     def lift() -> None:
         for program in programs:
-            if not fault.struck:
-                site.kill(program.name)
+            site.disarm(program.name)
+        for pid in armed:
+            signalled(pid, signal.SIGKILL)  # the other one, before it strikes in the middle of the next fault
 
     fault.begin, fault.lift = begin, lift
-    fault.healed = lambda: alright(site, programs)
+    fault.healed = lambda: alright(site, programs) and not any(map(exists, armed))
     return fault
 
 
-def died(site: ChaosSite, daemons: list[str], seconds: float) -> bool:
-    """Whether one of some daemons that were started armed ends by itself in time."""
-    pids: set[int] = set()
+def died(site: ChaosSite, daemons: list[str], armed: set[int]) -> bool:
+    """Whether one of some daemons that were started armed ends by itself in time; who they are is noted."""
 
     def one_ended() -> bool:
-        pids.update(filter(None, map(site.taken, daemons)))
-        return any(not os.path.exists(f"/proc/{pid}") for pid in pids)
+        armed.update(filter(None, map(site.taken, daemons)))
+        return not all(map(exists, armed))
 
     try:
-        site.wait(one_ended, seconds, lambda: "not reached")
+        site.wait(one_ended, REACH_SECONDS, lambda: "not reached")
     except TimeoutError:
         return False
     return True
 
 
+def exists(pid: int) -> bool:
+    """Whether there is such a process."""
+    return Path(f"/proc/{pid}").exists()
+
+
 def victims_of(site: ChaosSite, point: str, chance: Random) -> list[Program]:
-    """Return who passes a crash point: both fronts of a queue bank where a message must come again."""
+    """Return who passes a crash point: one daemon, or all fronts of one bank."""
     kind = point.partition(".")[0]
-    programs = [program for program in site.programs.values() if program.kind == kind]
+    if kind != "front":
+        return [of_kind(site, kind, chance)]
+    banks = list(site.everybody)
     if point == "front.handling_alone":
-        bank = chance.choice(site.brokered)
-        return [program for program in programs if program.banks == (bank,)]
-    if point.startswith("front.") and "store" in point:
-        programs = [program for program in programs if site.checked[program.banks[0]].session.sign_on]
-    return [chance.choice(programs)]
+        banks = list(site.brokered)
+    elif "store" in point:
+        banks = [bank for bank in banks if site.checked[bank].session.sign_on]
+    bank = chance.choice(banks)
+    return [each for each in site.programs.values() if each.kind == "front" and each.banks == (bank,)]
 
 
-def crash_points(kinds: Iterable[str] = ("front", "node", "bridge")) -> list[str]:
-    """Return the kinds of fault that are crash points of this site's daemons."""
-    return [f"crash-{point}" for point in CRASH_POINTS if point.partition(".")[0] in kinds]
+def crash_points() -> list[str]:
+    """Return the kinds of fault that are crash points which this site passes under this load.
+
+    A remote core, files, our own requests to banks and operators' acts have tests of their own, which strike
+    at theirs.
+    """
+    return [f"crash-{point}" for point in CRASH_POINTS if point.partition(".")[0] in PASSED]
 
 
 DAEMON_FAULTS: dict[str, Callable[[ChaosSite, Random, str], Fault]] = {

@@ -1,42 +1,64 @@
 """What the chaos run does, and when: drawn from a seed alone, so that a run can be done again.
 
-Every kind comes once before any comes twice, in an order of the seed's; of the heavy ones (a broker or a
-database that must start anew) no two come together.  Now and then a second fault begins while the first
-still lasts.
+The faults of one round begin together.  Every kind comes once before any comes twice, in an order of the
+seed's; of the heavy ones (a broker or a database that must start anew) no two come together.
 """
 
 from collections.abc import Iterator, Sequence
 from random import Random
 from typing import NamedTuple
 
-TOGETHER = 0.25  # how often a fault has company
-QUIET_SECONDS = (0.5, 3.0)  # between a recovery and the next fault
+TOGETHER = 0.3  # how often a fault has company
+QUIET_SECONDS = (0.5, 3.0)  # between a recovery and the next round
+LIGHT_BESIDE = 2  # where each kind comes but once
 HEAVY = ("broker", "database", "promote", "standby", "machine", "supervisor", "roll")
 
 
 class Strike(NamedTuple):
-    """One fault of the plan: its kind, its own seed, and the quiet before it (0: beside the one before)."""
+    """One fault of the plan: its kind, and its own seed, from which its victim and strength are drawn."""
 
     kind: str
     seed: str
+
+
+class Round(NamedTuple):
+    """Faults that begin together, and the quiet before them in seconds."""
+
+    strikes: tuple[Strike, ...]
     quiet: float
-    together: bool = False
 
 
-def strikes(seed: int, kinds: Sequence[str], *, once: bool = False) -> Iterator[Strike]:
-    """Yield faults without end, or with `once` each kind one time."""
+def endless(seed: int, kinds: Sequence[str]) -> Iterator[Round]:
+    """Yield rounds without end."""
     chance = Random(f"chaos/{seed}")
     number = 0
     while True:
-        before = ""
-        for kind in shuffled(kinds, chance):
-            number += 1
-            company = not once and bool(before) and chance.random() < TOGETHER
-            company = company and not (is_heavy(kind) and is_heavy(before))
-            yield Strike(kind, f"{seed}/{number}/{kind}", chance.uniform(*QUIET_SECONDS), company)
-            before = "" if company else kind
-        if once:
-            return
+        left = shuffled(kinds, chance)
+        while left:
+            together = [left.pop()]
+            if left and chance.random() < TOGETHER and not (is_heavy(together[0]) and is_heavy(left[-1])):
+                together.append(left.pop())
+            yield Round(numbered(seed, number, together), chance.uniform(*QUIET_SECONDS))
+            number += len(together)
+
+
+def each_once(seed: int, kinds: Sequence[str]) -> Iterator[Round]:
+    """Yield each kind one time and without rest, every heavy one with light ones beside it."""
+    ordered = shuffled(kinds, Random(f"chaos/{seed}"))
+    heavy = [kind for kind in ordered if is_heavy(kind)]
+    light = [kind for kind in ordered if not is_heavy(kind)]
+    number = 0
+    while heavy or light:
+        together = [heavy.pop() if heavy else light.pop()]
+        while light and len(together) <= LIGHT_BESIDE:
+            together.append(light.pop())
+        yield Round(numbered(seed, number, together), 0.0)
+        number += len(together)
+
+
+def numbered(seed: int, number: int, kinds: Sequence[str]) -> tuple[Strike, ...]:
+    """Give each fault a seed of its own."""
+    return tuple(Strike(kind, f"{seed}/{number + at}/{kind}") for at, kind in enumerate(kinds, 1))
 
 
 def shuffled(kinds: Sequence[str], chance: Random) -> list[str]:

@@ -9,12 +9,13 @@ from collections.abc import Callable
 from random import Random
 
 from chaos_faults import DAEMON_FAULTS, Fault, alright, signalled
-from chaos_site import ChaosSite
+from chaos_site import ChaosSite, CommandFailed
 
 from simulators.servers.postgres import Cluster, Postgres, children
 from simulators.servers.processes import ServerFailed
 
 OPERATOR_SECONDS = 2.0  # until somebody gives the command
+PROMOTIONS_MAX = 8
 
 
 def broker(site: ChaosSite, chance: Random, name: str) -> Fault:
@@ -51,6 +52,7 @@ def fill_broker(site: ChaosSite, chance: Random, name: str) -> Fault:
         disk.free,
         lambda: brokered(site),
         seconds=chance.uniform(12, 18),
+        seconds_min=11,  # it looks at a disk every ten seconds
     )
 
 
@@ -111,10 +113,16 @@ def promote(site: ChaosSite, chance: Random, name: str) -> Fault:
         new = site.standby
         words = ["--primary-is-stopped"] if name == "promote" else ["--stop-data", str(old.data)]
         admin = new.url(new.admin_user, "postgres", new.admin_password)
-        said = site.qianzhi(
-            site.machine_of(new), "promote", f"{new.host}:{new.port}", *words, "--admin", admin
-        )
-        fault.notes += said.strip().splitlines()
+        command = ("promote", f"{new.host}:{new.port}", *words, "--admin", admin)
+        for left in reversed(range(PROMOTIONS_MAX)):
+            try:
+                fault.notes += site.qianzhi(site.machine_of(new), *command).strip().splitlines()
+                break
+            except CommandFailed as error:  # another fault is at it, and an operator who tries again
+                fault.notes.append(str(error))
+                if not left:
+                    raise
+                site.pause(OPERATOR_SECONDS)
         site.primary, site.standby = new, old
         new.configure([])
         new.reload()

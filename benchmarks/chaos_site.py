@@ -6,7 +6,6 @@ What a daemon writes, and each server's data, lies on a small disk of its own (t
 
 import contextlib
 import os
-import re
 import shutil
 import signal
 import subprocess
@@ -15,42 +14,38 @@ import xmlrpc.client
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
+
+from chaos_layout import (
+    ADDRESSES,
+    BALANCER,
+    OURS,
+    ROOT,
+    Program,
+    derived_config,
+    lack,
+    load_profiles,
+    ports_of,
+    programs_of,
+)
 
 from qianzhi.cli.balancer import entries, render
 from qianzhi.cli.chosen import Chosen
-from qianzhi.cli.daemons import programs_of as supervised
 from qianzhi.cli.servers import make_users
 from qianzhi.cli.stopping import UnixTransport
-from qianzhi.link.site import bridges_of, fronts, load_site, machines, nodes_of, parse_address
+from qianzhi.link.site import load_site
 from qianzhi.link.tables import Site
 from qianzhi.runtime import clock
 from qianzhi.runtime.admin import AdminError, ask
-from qianzhi.runtime.urls import hosts_of
 from simulators.servers.disks import Disk
 from simulators.servers.fault_lines import FaultProxy, lay_wires
 from simulators.servers.haproxy import Haproxy
 from simulators.servers.namespaces import Machines
 from simulators.servers.packages import faketime_library, require
 from simulators.servers.postgres import Cluster, Listening, Postgres, run_as
+from simulators.servers.processes import ServerFailed
 from simulators.servers.rabbitmq import Broker
 
-ROOT = Path(__file__).parents[1]
-CONFIG = ROOT / "config"
-SITE = "carrier"
-ADDRESSES = {
-    "mq1": "10.77.1.1",
-    "mq2": "10.77.1.2",
-    "if1": "10.77.2.1",
-    "if2": "10.77.2.2",
-    "if3": "10.77.3.1",
-    "if4": "10.77.3.2",
-    "core1": "10.77.4.1",
-    "core2": "10.77.4.2",
-    "banks": "10.77.9.1",
-}
-BALANCER = "10.77.4.10"  # held by core1; what HAProxy dials comes from it too
-OURS = "10.77.0.0/16"
 MACHINE_DISK_MB, SERVER_DISK_MB = 2_000, 8_000  # only what is written is taken from memory
 DATABASE_SETTINGS = ["log_checkpoints = off"]
 STATUS_SECONDS = 2.0
@@ -59,16 +54,6 @@ START_SECONDS = 240.0
 
 class CommandFailed(Exception):  # noqa: N818  it is what the command did
     """A command of the operator's did not do what it should; the text is what it said."""
-
-
-class Program(NamedTuple):
-    """A daemon: its machine, what it is, and the banks that notice its death."""
-
-    name: str
-    machine: str
-    kind: str  # front, node, bridge
-    banks: tuple[str, ...]
-    group: str  # supervisord's
 
 
 class ChaosSite:
@@ -86,7 +71,7 @@ class ChaosSite:
         self.checked = load_profiles(self.config)
         self.running: dict[str, subprocess.Popen[str]] = {}
         self.disks: dict[Path, Disk] = {}
-        self.programs = {program.name: program for program in programs_of(site, self.checked)}
+        self.programs = {program.name: program for program in programs_of(site)}
         for machine in ADDRESSES:
             (folder / machine / "armed").mkdir(parents=True)
             self.mount(folder / machine / "var", MACHINE_DISK_MB)
@@ -134,6 +119,13 @@ class ChaosSite:
     def start_machine(self, machine: str) -> None:
         """Start a machine's daemons under their supervisord, as an operator does when its power is back."""
         self.running[machine] = self.popen(machine, *self.command("run", "--machine", machine))
+
+    def keep_running(self, machine: str) -> bool:
+        """Start a machine's daemons again where that has failed; tell whether they run."""
+        if self.running[machine].poll() is None:
+            return True
+        self.start_machine(machine)
+        return False
 
     def command(self, *words: str) -> list[str]:
         """The command with this configuration."""
@@ -201,9 +193,16 @@ class ChaosSite:
     def new_standby(self) -> None:
         """Make the old primary's place a standby of the present one, and let commits wait for it again."""
         machine = self.machine_of(self.standby)
-        self.standby.close()
-        self.standby = self._database(machine, self.primary)
-        Cluster(self.primary, self.standby).join(DATABASE_SETTINGS)
+        for left in reversed(range(3)):
+            self.standby.close()
+            try:
+                self.standby = self._database(machine, self.primary)
+                Cluster(self.primary, self.standby).join(DATABASE_SETTINGS)
+                return
+            except (RuntimeError, ServerFailed):  # another fault is at it: once more
+                if not left:
+                    raise
+                shutil.rmtree(self.folder / f"postgres-{machine}" / "data", ignore_errors=True)
 
     def machine_of(self, server: Postgres) -> str:
         """Which machine a database is on."""
@@ -313,6 +312,10 @@ class ChaosSite:
         path = self.folder / self.programs[daemon].machine / "armed" / daemon
         path.write_text("".join(f"{name}={value}\n" for name, value in given.items()), encoding="utf-8")
 
+    def disarm(self, daemon: str) -> None:
+        """Take it back, where nobody took it."""
+        (self.folder / self.programs[daemon].machine / "armed" / daemon).unlink(missing_ok=True)
+
     def taken(self, daemon: str) -> int:
         """Which process took what was laid out last for a daemon, 0 for none; said once."""
         folder = self.folder / self.programs[daemon].machine / "armed"
@@ -335,84 +338,3 @@ class ChaosSite:
             process.send_signal(signal.SIGTERM)
         for process in self.running.values():
             process.wait(120)
-
-
-def derived_config(folder: Path, banks: list[str]) -> Path:
-    """Make a configuration whose site is the carrier's, with only some banks where any are named."""
-    folder.mkdir(parents=True)
-    for name in ("banks", "specs", "parsers", "schemas"):
-        if (CONFIG / name).exists():
-            (folder / name).symlink_to(CONFIG / name)
-    text = (CONFIG / "sites" / f"{SITE}.toml").read_text(encoding="utf-8")
-    (folder / "site.toml").write_text(with_banks(text, banks), encoding="utf-8")
-    return folder
-
-
-def with_banks(text: str, banks: list[str]) -> str:
-    """Return a site's text with only these banks; all without any.  Raises SystemExit for an unknown one."""
-    sections = re.split(r"(?m)^(?=\[)", text)
-    names = {match[1]: part for part in sections if (match := re.match(r"\[banks\.(\w+)\]", part))}
-    unknown = set(banks) - set(names)
-    if unknown:
-        raise SystemExit(f"no such bank: {', '.join(sorted(unknown))}; the site has {', '.join(names)}")
-    dropped = {part for name, part in names.items() if banks and name not in banks}
-    return "".join(part for part in sections if part not in dropped)
-
-
-def load_profiles(config: Path) -> dict[str, Any]:
-    """Return the profiles of the site's banks."""
-    from qianzhi.cli.checks import require
-
-    checked, _ = require(config)
-    return dict(checked.profiles)
-
-
-def programs_of(site: Site, profiles: dict[str, Any]) -> list[Program]:
-    """Return the site's daemons."""
-    group = {bank: profiles[bank].group for bank in site.banks}
-    banks = {name: (bank,) for name, bank, _, _ in fronts(site)}
-    for name, each in site.groups.items():
-        served = tuple(bank for bank in site.banks if (site.banks[bank].group or group[bank]) == name)
-        banks.update(dict.fromkeys(each.nodes, served))
-    kinds = dict.fromkeys(site.nodes, "node") | dict.fromkeys(site.bridges, "bridge")
-    everybody = tuple(site.banks)
-    groups = {program.name: program.group for program in supervised(site)}
-    return [
-        Program(name, machine, kinds.get(name, "front"), banks.get(name, everybody), groups[name])
-        for name, machine in machines(site).items()
-    ]
-
-
-def ports_of(site: Site) -> dict[str, list[tuple[str, str, int]]]:
-    """Return which (machine, host, port) each machine's daemons dial on other machines."""
-    machine_of = {address: machine for machine, address in ADDRESSES.items()}
-    found: dict[str, dict[tuple[str, int], None]] = {machine: {} for machine in ADDRESSES}
-    urls = [str(site.core["database"]), site.state.database]
-    databases = [parse_address(host) for url in urls for host in hosts_of(url)]
-    for machine in machines(site).values():
-        found[machine].update(dict.fromkeys(databases))
-    for _, bank, _, place in fronts(site):
-        found[place.machine].update(dict.fromkeys(nodes_of(site, site.banks[bank].group).values()))
-        if site.banks[bank].engine == "rabbitmq" and site.broker is not None:
-            found[place.machine].update(dict.fromkeys(map(parse_address, site.broker.hosts)))
-    for node in site.nodes.values():
-        found[node.machine].update(dict.fromkeys(bridges_of(site).values()))
-    return {
-        machine: [(machine_of[host], host, port) for host, port in dialled if machine_of[host] != machine]
-        for machine, dialled in found.items()
-        if dialled
-    }
-
-
-def lack(status: dict[str, Any]) -> str:
-    """Say what a daemon still lacks, empty when it is as it should be."""
-    from qianzhi.cli.machine import missing_peers
-
-    if status["state"] != "running":
-        return str(status.get("reason", status["state"]))
-    if status.get("broker_state", "ready") != "ready":
-        return f"broker {status['broker_state']}"
-    if not status.get("ready", True):
-        return f"database {status.get('database')}"
-    missing = missing_peers(status)
-    return f"waits for {', '.join(missing)}" if missing else ""

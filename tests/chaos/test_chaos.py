@@ -1,0 +1,38 @@
+"""The carrier's site on machines of its own, struck once by every kind of fault while its banks send."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
+
+from chaos_servers import KINDS
+
+ROOT = Path(__file__).parents[2]
+BANKS = ("icbc", "boc", "hz_citic", "hz_ceb", "psbc", "zhenghe")  # queues and sockets, of both groups
+RATE = 60
+
+
+def test_no_fen_is_lost_or_doubled_whatever_happens_once(tmp_path: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.fail("machines of their own networks need root: sudo env PATH=$PATH make test")
+    words = ["--once", "--rate", str(RATE), "--banks", ",".join(BANKS), "--keep", str(tmp_path / "kept")]
+    command = [sys.executable, str(ROOT / "benchmarks" / "chaos.py"), *words]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=900)
+    assert done.returncode == 0, f"{done.stdout[-6000:]}\n{done.stderr[-3000:]}"
+    last = done.stdout.splitlines()[-1]
+    line = r"chaos: (\d+) faults, (\d+) requests, 0 lost, 0 doubled, 0 unanswered after heal"
+    match = re.fullmatch(line, last)
+    assert match, last
+    assert int(match[1]) >= len(KINDS)
+    assert int(match[2]) > 100 * len(BANKS)
+    report = json.loads((tmp_path / "kept" / "report.json").read_text(encoding="utf-8"))
+    struck = {each["kind"] for each in report["done"] if each["struck"]}
+    assert struck == set(KINDS)
+    assert report["scanned"][0] > 100
+    assert min(report["scanned"][2:]) > 0, "keys were looked for"
