@@ -80,16 +80,17 @@ class Saf:
         for entry in entries:
             if entry.id in self._items:
                 continue
-            self._keeping.add([entry])
-            self._take(entry, now)
-            if entry.moves_money_back:
-                self._tell_core(entry, Kind.BREAK, "saf", now)
+            promised = _changed(entry, told=self._stamp(entry, now))
+            self._keeping.add([promised])
+            self._take(promised, now)
+            if promised.told:
+                self._tell_core(promised, Kind.BREAK, "saf", now)
 
     def load(self, entries: Iterable[Entry], now: Now) -> None:
         """Take up what is stored and not known here."""
         for entry in sorted(entries, key=lambda entry: entry.number):
             if entry.id not in self._items:
-                self._number = max(self._number, entry.number)
+                self._number = max(self._number, entry.number, entry.told)
                 self._take(entry, now)
 
     def drop_all(self) -> None:
@@ -256,7 +257,10 @@ class Saf:
         was = item.entry
         self._lane(was.destination).remove(item)
         act = act or was.act
-        self._write(item, state=State.SETTLED, result=result, why=why, act=act, ended_us=now.wall_us)
+        told = self._stamp(was, now)
+        self._write(
+            item, state=State.SETTLED, result=result, why=why, act=act, told=told, ended_us=now.wall_us
+        )
         self._effects.append(Count(ENDED, (was.destination, "settled")))
         if was.moves_money_back:
             self._tell_core(item.entry, Kind.MEND, "saf", now)
@@ -269,16 +273,22 @@ class Saf:
         self._lane(was.destination).remove(item)
         act = act or was.act
         result = was.result if result is None else result
-        self._write(item, state=state, why=why, result=result, act=act)
+        self._write(item, state=state, why=why, result=result, act=act, told=self._stamp(was, now))
         self._effects.append(Count(ENDED, (was.destination, state.value)))
         self._effects.append(Alarm(f"saf_{state.value}", {"entry": was.id, "why": why}))
         if was.moves_money_back:
             self._tell_core(item.entry, Kind.BREAK, "manual", now)
 
+    def _stamp(self, entry: Entry, now: Now) -> int:
+        """Return the time of the next word on an entry's break, later than all before whatever clocks do: the
+        core lets no older word undo a newer one.
+        """
+        return self.next_number(now) if entry.moves_money_back else 0
+
     def _tell_core(self, entry: Entry, kind: Kind, reason: str, now: Now) -> None:
         """Promise the core to hear of a break; the promise is written with what it tells."""
         entry_id = "/".join(filter(None, (entry.id, kind.name.lower(), reason, entry.act)))
-        self.put([core_entry(entry_id, entry.request, kind, reason, self.next_number(now), now)], now)
+        self.put([core_entry(entry_id, entry.request, kind, reason, entry.told, now)], now)
 
     def _remove(self, item: Item) -> None:
         self._items.pop(item.entry.id, None)
@@ -306,7 +316,10 @@ class Saf:
 
 
 def core_entry(entry_id: str, about: Request, kind: Kind, reason: str, number: int, now: Now) -> Entry:
-    """Return the entry that tells the core of a break of a key, or of its end; it has no deadline."""
+    """Return the entry that tells the core of a break of a key, or of its end; it has no deadline.
+
+    `number` is the time of this word among all on the key.
+    """
     request = Request(
         kind,
         about.space,
@@ -316,7 +329,7 @@ def core_entry(entry_id: str, about: Request, kind: Kind, reason: str, number: i
         about.bank_number,
         about.phone,
         about.amount_fen,
-        received_us=now.wall_us,
+        received_us=number,
         reason=reason,
     )
     return Entry(

@@ -33,8 +33,9 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
 
     `id` is the same in every store, export and import, for ever.  `account` is what the order is kept for;
     entries of it go to a destination by `number`.  `deadline_us` is the absolute business deadline (0: none).
-    `act` is the operators' act that changed it last, so that none is carried out twice; `version` grows with
-    each write, so that a write that comes second is refused.
+    `act` is the operators' act that changed it last, so that none is carried out twice; `told` the time of
+    the last word to the core on its break; `version` grows with each write, so that a write that comes second
+    is refused.
     """
 
     id: str
@@ -49,6 +50,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     result: Result | None = None
     why: str = ""
     act: str = ""
+    told: int = 0
     ended_us: int = 0
     version: int = 1
 

@@ -23,6 +23,17 @@ def test_an_approved_charge_is_credited_under_its_own_serial() -> None:
     assert bench.journal == {asked.key.text: Result.APPROVED}
 
 
+def test_where_money_was_only_put_aside_an_advice_takes_it_once_the_credit_stands() -> None:
+    bench = Bench(advises=True)
+    bench.charge()
+    charge, advice = bench.asked
+    assert (bench.state(), advice.kind, advice.key) == ("credited", Kind.ADVICE, charge.key)
+    assert (advice.stamp_us, advice.amount_fen) == (charge.received_us, charge.amount_fen)
+    bench.core_says[Kind.RECHARGE] = Result.NO_SUCH_PHONE
+    bench.charge("o2")
+    assert bench.kinds()[2:] == [Kind.CHARGE, Kind.CHARGE_REFUND]
+
+
 def test_nothing_goes_out_before_the_intent_is_stored() -> None:
     bench = Bench()
     bench.hold()

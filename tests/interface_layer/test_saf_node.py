@@ -61,6 +61,18 @@ def test_a_break_is_open_until_the_reversal_is_settled() -> None:
     assert len(bench.asked) == asked
 
 
+def test_a_later_word_on_a_break_has_a_later_time_though_clocks_go_back() -> None:
+    bench = reversing()
+    bench.pass_time(6_000_000)
+    bench.now = bench.now._replace(wall_us=bench.now.wall_us - HOUR_US)
+    bench.begin("node1")
+    bench.says[Kind.CHARGE_REVERSAL] = Result.APPROVED
+    bench.pass_time(MINUTE_US)
+    words = [one for one in bench.told if one.kind in (Kind.BREAK, Kind.MEND)]
+    assert [one.kind for one in words] == [Kind.BREAK, Kind.MEND]
+    assert words[0].received_us < words[1].received_us
+
+
 def test_what_the_other_side_never_had_is_settled_by_its_saying_so() -> None:
     for word in (Result.NOT_FOUND, Result.ORIGINAL_REFUSED, Result.REVERSED):
         assert entry_of(reversing(reversal=word)).state == "settled"
