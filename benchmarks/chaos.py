@@ -16,6 +16,7 @@ import os
 import platform
 import shutil
 import signal
+import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -38,12 +39,12 @@ from chaos_proof import (
 )
 from chaos_report import Done, Outcome, summary, table
 from chaos_servers import KINDS
-from chaos_site import ChaosSite
+from chaos_site import ChaosSite, CommandFailed
 from chaos_watch import GIVEN_UP_SECONDS, Span, Watch
 
 from qianzhi.runtime import clock
 from simulators.servers.packages import PackagesMissing
-from simulators.servers.processes import private_folder
+from simulators.servers.processes import ServerFailed, private_folder
 
 ROOT = Path(__file__).parents[1]
 WARM_SECONDS = 8.0  # of load before the first fault
@@ -53,6 +54,8 @@ HURRY_SECONDS = 3.0
 QUEUE_SECONDS = 60.0
 LOOK_SECONDS = 10.0  # between looks at what every process uses
 LOCK = threading.Lock()
+# What a fault, or an operator's command in the middle of one, may come to: a finding, not our own end.
+TROUBLES = (OSError, RuntimeError, subprocess.SubprocessError, ServerFailed, CommandFailed)
 
 
 class Log:
@@ -183,7 +186,7 @@ class Campaign:
             clock.sleep(max(fault.seconds_min, min(fault.seconds, self._seconds_max)))
             done.lifted = clock.monotonic_seconds()
             fault.lift()
-        except Exception as error:  # noqa: BLE001 - whatever went wrong in a fault is a finding, not our end
+        except TROUBLES as error:
             done.trouble = f"{type(error).__name__}: {error}"
         done.lifted = done.lifted or clock.monotonic_seconds()
         self._heal(fault, done)
@@ -212,7 +215,7 @@ class Campaign:
                 afterwards = True
                 try:
                     fault.afterwards()
-                except Exception as error:  # noqa: BLE001 - as above
+                except TROUBLES as error:
                     done.trouble = f"{type(error).__name__}: {error}"
 
 
