@@ -171,6 +171,14 @@ class ModelBroker:
         if session in self._sessions:
             self._sessions.remove(session)
 
+    def left(self) -> list[tuple[str, int]]:
+        """Return how many messages of each queue are not finished: nothing, after all has healed (I8)."""
+        given = {
+            queue: sum(len(reader.unacknowledged) for reader in readers)
+            for queue, readers in self._consumers.items()
+        }
+        return [(queue, len(waiting) + given.get(queue, 0)) for queue, waiting in self.queues.items()]
+
     # -- faults
 
     def begin_fault(self, fault: Fault) -> None:

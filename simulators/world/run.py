@@ -73,7 +73,7 @@ def run_plan(plan: Plan, config: Path, timeline: Callable[[Timeline], None] | No
     """
     telling = timeline is not None
     world = World(plan, given(config), lambda name: _stream(plan.seed, name), telling=telling)
-    observers = [Checks(world), Coverage(world)]
+    observers = [Checks(world, left=world.broker.left), Coverage(world)]
     told = Timeline(world.kernel)
     collecting = gc.isenabled()
     gc.disable()  # a run is short, and what it leaves is given back at once

@@ -95,6 +95,7 @@ def test_what_is_asked_waits_for_a_front_and_is_answered_once_and_gone(bench: Be
     bench.run()
     assert bench.answers == [b"re 1", b"re 2"]
     assert [item.failures for item in bench.front.came] == [0, 0]
+    assert dict(bench.broker.left()) == {QUEUE: 0, f"{QUEUE}.ctl": 0, REPLY_TO: 0}
     bench.front.kill()
     bench.run()
     assert bench.waiting == 0
@@ -107,6 +108,7 @@ def test_no_more_are_given_out_than_may_be_in_flight() -> None:
     bench.send(*(b"%d" % n for n in range(8)))
     bench.run()
     assert len(bench.front.came) == 3
+    assert dict(bench.broker.left())[QUEUE] == 8
     bench.front.server.acknowledge([bench.front.came[0].tag])
     bench.run()
     assert len(bench.front.came) == 4
