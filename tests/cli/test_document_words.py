@@ -1,13 +1,18 @@
 """The document's words: every row that a dialect is made of can be explained in both languages."""
 
 import re
+from typing import get_args
 
 import pytest
 
 from frontends.mapping_checks import BILL_COLUMNS, GIVEN, TAKEN
+from frontends.mapping_tables import KindName
+from frontends.outward_tables import REASONS, OutwardKind, Policy
+from frontends.results import NAMES, ONLY_OF
 from frontends.transforms import TRANSFORMS
 from qianzhi.cli.document import (
     arithmetic,
+    asking,
     authentication,
     boundaries,
     results,
@@ -23,14 +28,16 @@ from qianzhi.cli.document.page import Both, Page, code, split_title
 from qianzhi.cli.document.samples import REFUSALS
 from qianzhi.cli.document.samples import TITLES as TRANSACTIONS
 from qianzhi.domain.requests import Kind
-from qianzhi.domain.results import EDGE_RESULTS, Result
+from qianzhi.domain.results import EDGE_RESULTS, HOUSE_RESULTS, Result
 from qianzhi.wire.algorithms import KEY_BYTES
 from qianzhi.wire.codec import MAKERS
 from qianzhi.wire.framing import LENGTHS
 from qianzhi.wire.mac import FORMS
 from qianzhi.wire.rows import ENCODINGS, PADDINGS, PREFIXES, TYPES, UNPREFIXED
 
-ASKED = set(Kind) - {Kind.BLOCK}
+ASKED = {Kind[name.upper()] for name in get_args(KindName)}
+OF_OTHERS = {NAMES[name] for name, kind in ONLY_OF.items() if kind not in get_args(KindName)}
+HEARD = set(Result) - HOUSE_RESULTS - OF_OTHERS
 
 
 @pytest.mark.parametrize(
@@ -44,15 +51,19 @@ ASKED = set(Kind) - {Kind.BLOCK}
         (PADDINGS, words.PADDINGS),
         (PADDINGS, words.PADDINGS_SHORT),
         (TRANSFORMS, words.TRANSFORMS),
-        (TAKEN, words.TAKEN),
+        (TAKEN, {*words.TAKEN, *asking.FIELDS}),
+        (get_args(OutwardKind), asking.TITLES),
+        (get_args(OutwardKind), asking.PURPOSES),
+        (get_args(Policy), asking.POLICIES),
+        (REASONS, asking.REASONS),
         ({name.removeprefix("request.") for name in GIVEN}, {*words.GIVEN, *words.TAKEN}),
         (BILL_COLUMNS, words.BILL_COLUMNS),
         (FORMS, authentication.FORM_WORDS),
         (KEY_BYTES, arithmetic.ALGORITHM_NAMES),
         (KEY_BYTES, {*arithmetic.STEPS, *arithmetic.DIGEST_NAMES}),
-        (Result, results.MEANINGS),
-        (Result, results.ADVICE),
-        (Result, {*settling.SETTLED, *(Result(number) for number in Result if number in EDGE_RESULTS)}),
+        (HEARD, results.MEANINGS),
+        (HEARD, results.ADVICE),
+        (HEARD, {*settling.SETTLED, *(Result(number) for number in Result if number in EDGE_RESULTS)}),
         (settling.Verdict.__args__, results.VERDICTS),
         (settling.Verdict.__args__, results.VERDICTS_LONG),
         (settling.LISTENERS, results.LISTENERS),

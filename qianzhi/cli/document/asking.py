@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from frontends.mapping_rows import split_row, values_of
-from frontends.outward_mapping import OutwardMapping
+from frontends.outward_mapping import NOT_OVER, OutwardMapping
 from frontends.outward_tables import OutwardTable, OutwardTransactionTable
+from frontends.results import OPEN_RESULTS
 from qianzhi.cli.document.page import Both, Page, Text, code, joined
 from qianzhi.cli.document.samples import House, find
 from qianzhi.cli.document.words import transform_words
@@ -104,6 +105,70 @@ def purpose_of_network(page: Page, facts: "Facts") -> None:
     page.say(text.strip(), text.strip())
 
 
+def line_of_network(page: Page, facts: "Facts") -> None:
+    """Say how the line stands and how it is tested."""
+    profile = facts.profile
+    page.chapter(Both("Transport", "传输"))
+    rules = [
+        Both(
+            "**Address.** TCP, long connections in both directions. You dial us; our address and port are "
+            "agreed for each site. Only addresses that were named to us may connect.",
+            "**地址。** TCP 长连接，全双工，由贵方建立；我方地址和端口按部署另行约定，"
+            "仅允许事先报备的地址接入。",
+        ),
+        Both(
+            "**Losing a connection.** Dial again. What you could not answer may be answered on the next "
+            "connection, as long as somebody may wait for it; we know an answer by its fields, not by its "
+            "connection.",
+            "**断线。** 请重新建立连接。未能送出的应答可在新连接上补发；我方按报文域匹配应答，与连接无关。",
+        ),
+    ]
+    if profile.session.echo_seconds:
+        rules.append(
+            Both(
+                f"**A quiet line.** After {profile.session.echo_seconds} s of silence from you we send an "
+                f"echo. Answer within {profile.session.answer_seconds} s; after "
+                f"{profile.session.echo_misses_max} echoes without any sign of life we close the connection.",
+                f"**静默。** {profile.session.echo_seconds} 秒未收到贵方任何数据时我方发送回响测试，请在 "
+                f"{profile.session.answer_seconds} 秒内应答；连续 {profile.session.echo_misses_max} 次"
+                "无任何数据即断开连接。",
+            )
+        )
+    if profile.session.sign_on:
+        rules.append(
+            Both(
+                "**Open and closed.** We ask for nothing before you have said that the line is open, and "
+                "after you have said that it is closed; reversals wait meanwhile.",
+                "**开启与关闭。** 贵方通知开启之前、关闭之后，我方不发起任何交易，冲正留待开启后发送。",
+            )
+        )
+    page.items(rules)
+
+
+def answers(page: Page, facts: "Facts") -> None:
+    """Write what each code of an answer means to us."""
+    rows, table = facts.profile.table.outward, facts.profile.table
+    page.chapter(Both("Codes of your answers", "应答码"))
+    page.say(
+        "A code that does not stand here leaves the outcome open, as no answer does.",
+        "未列出的应答码与无应答同样处理：结果未知。",
+    )
+    codes = {code: name for name, code in reversed(table.results.codes.items())}
+    codes |= rows.codes if rows is not None else {}
+    page.table(
+        (Both("code", "代码"), Both("for us the charge is", "对扣款而言")),
+        [(code(text), _meaning(Result[name.upper()])) for text, name in sorted(codes.items())],
+    )
+
+
+def _meaning(result: Result) -> Both:
+    if result is Result.APPROVED:
+        return Both("approved", "成功")
+    if result in OPEN_RESULTS or result in NOT_OVER:
+        return Both("open: it is treated as if there were no answer", "结果未知，按无应答处理")
+    return Both("not taken", "未扣款")
+
+
 def asking(page: Page, facts: "Facts") -> None:
     """Write the chapter on our messages; nothing where we ask for nothing."""
     rows = facts.profile.table.outward
@@ -160,11 +225,15 @@ def _fields(facts: "Facts", rows: OutwardTable, each: OutwardTransactionTable) -
         yield facts.label(path), code(value)
     for path, text in table.request.stamp.items():
         words = transform_words(split_row(text)[1])
-        yield facts.label(path), joined([Both("time of sending", "发送时间"), words], "; ", "；")
+        yield facts.label(path), _also(Both("time of sending", "发送时间"), words)
     for field, texts in taken.items():
         for text in values_of(texts):
             path, transform = split_row(text)
-            yield facts.label(path), joined([FIELDS[field], transform_words(transform)], "; ", "；")
+            yield facts.label(path), _also(FIELDS[field], transform_words(transform))
+
+
+def _also(what: Both, how: Both) -> Both:
+    return joined([what, how], "; ", "；") if how.en else what
 
 
 def _firsts(when: dict[str, str | list[str]]) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from qianzhi.cli.document.asking import asking, purpose_of_network
+from qianzhi.cli.document.asking import answers, asking, line_of_network, purpose_of_network
 from qianzhi.cli.document.authentication import authentication
 from qianzhi.cli.document.boundaries import framing
 from qianzhi.cli.document.closing import checklist, glossary
@@ -40,13 +40,12 @@ CHAPTERS = (
 # Of a network that is only asked by us: what concerns the line, and what we ask.
 ASKED_CHAPTERS = (
     purpose_of_network,
-    transport,
+    line_of_network,
     framing,
     structure,
-    session,
     asking,
     authentication,
-    codes,
+    answers,
 )
 
 
