@@ -29,7 +29,6 @@ from qianzhi.domain.results import Result
 from qianzhi.link.site import load_site, zone_of
 from qianzhi.runtime import clock
 from qianzhi.runtime.admin import AdminError, ask
-from qianzhi.runtime.crash import VARIABLE
 
 ROOT = Path(__file__).parent.parent.parent
 PHONE = "13800000003"
@@ -232,7 +231,7 @@ def test_a_day_is_closed_and_a_break_holds_the_next_one(place: Place) -> None:
 def test_a_bridge_that_dies_between_approval_and_result_carries_it_out_once(
     place: Place, point: str, moved: bool
 ) -> None:
-    place.start(**{VARIABLE: point})
+    place.start(QIANZHI_CRASH=point)
     place.operators()
     number, before = place.propose_void(), balance(place)
     assert place.bridge is not None

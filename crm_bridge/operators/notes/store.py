@@ -105,7 +105,8 @@ class SharedNotes:
     def write(self, note: Note) -> None:
         """Keep a note."""
         with self._connection() as connection:
-            connection.execute(f"INSERT INTO state.notes ({_COLUMNS}) VALUES (%s, %s, %s, %s, %s)", note)  # noqa: S608
+            sql = f"INSERT INTO state.notes ({_COLUMNS}) VALUES (%s, %s, %s, %s, %s)"  # noqa: S608
+            connection.execute(sql, note)
 
     def read(self) -> list[Note]:
         """Return the oldest notes."""
