@@ -7,8 +7,8 @@ from qianzhi.cli.document.page import NOTHING, Both
 from qianzhi.domain.results import Result
 
 YOUR_ANSWERS = Both(
-    "**Your answers.** An answer whose MAC is wrong, or missing where one is due, is no answer to us: we go on "
-    "waiting for the right one, and when none comes in time the outcome is open.",
+    "**Your answers.** An answer whose MAC is wrong, or missing where one is due, is no answer to us: we go "
+    "on waiting for the right one, and when none comes in time the outcome is open.",
     "**贵方应答。** MAC 错误的应答，以及应有而没有 MAC 的应答，我方视同未收到：继续等待，逾时结果未知。",
 )
 
