@@ -12,18 +12,7 @@ from qianzhi.domain.requests import Key, Kind, Request
 from qianzhi.domain.results import Result
 
 
-class _NoSuspense:
-    """Where a remote core has the books, what is in suspense is its own affair: here a break is noted."""
-
-    def suspend(self, reference: str, bank_number: str, amount_fen: int) -> int:
-        """Move nothing."""
-        return 0
-
-    def restore(self, reference: str, bank_number: str, amount_fen: int) -> None:
-        """Move nothing back."""
-
-
-class Planner(_NoSuspense):
+class Planner:
     """Notes the one call that deciding one request leads to."""
 
     def __init__(self, request: Request) -> None:
@@ -53,8 +42,15 @@ class Planner(_NoSuspense):
         self.call = Call(What.REVERSAL, request)
         return Outcome(Result.UNKNOWN)
 
+    def suspend(self, reference: str, bank_number: str, amount_fen: int) -> int:
+        """Move nothing: what is in suspense is the remote core's own affair, and here a break is noted."""
+        return 0
 
-class Teller(_NoSuspense):
+    def restore(self, reference: str, bank_number: str, amount_fen: int) -> None:
+        """Move nothing back."""
+
+
+class Teller:
     """Says what the core said."""
 
     def __init__(self, answer: Answered) -> None:
@@ -72,6 +68,13 @@ class Teller(_NoSuspense):
     def reverse(self, order: str, key: Key, bank_number: str, kind: Kind = Kind.REVERSAL) -> Outcome:
         """Return how the reversal ended; a core that does not name its order leaves it the original's."""
         return self._outcome(self._answer.reversal_order or order)
+
+    def suspend(self, reference: str, bank_number: str, amount_fen: int) -> int:
+        """Move nothing: what is in suspense is the remote core's own affair, and here a break is noted."""
+        return 0
+
+    def restore(self, reference: str, bank_number: str, amount_fen: int) -> None:
+        """Move nothing back."""
 
     def _outcome(self, order: str) -> Outcome:
         answer = self._answer

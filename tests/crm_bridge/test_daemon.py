@@ -180,7 +180,7 @@ def test_standing_by_refuses_new_requests_until_called_back(place: Place, node: 
     assert ask(admin, "undrain") == {"draining": False}
     node.send({2: recharge("1")})
     assert node.replies(2)[0].result is Result.APPROVED
-    with pytest.raises(AdminError, match="unknown command; known are .*drain, "):
+    with pytest.raises(AdminError, match=r"unknown command; known are .*drain, "):
         ask(admin, "dance")
 
 
