@@ -18,6 +18,7 @@ from qianzhi.domain.requests import Key
 from qianzhi.domain.results import EDGE_RESULTS, Result
 from simulators.world import checks_books, checks_end, checks_order
 from simulators.world.checks_books import Books
+from simulators.world.checks_charges import Charges
 from simulators.world.checks_end import Party
 from simulators.world.checks_told import Told
 from simulators.world.observe import Observer, Violation
@@ -57,6 +58,8 @@ class Checks(Observer):
         self.books = Books(self._mirrored)
         self.serials = checks_order.Serials()
         self.order = checks_order.Order()
+        self.charges = Charges(self.serials, self.order)
+        self._networks = getattr(world, "networks", ())
         self.told = Told(
             self.find,
             {
@@ -97,6 +100,10 @@ class Checks(Observer):
         if not self._promoted():
             self.books.follow(changes, self.memory)
 
+    def on_kept(self, node: str, rows: "Sequence[Any]") -> None:
+        """Take what a node has written of its charges and entries."""
+        self.charges.kept(rows)
+
     def on_tick(self) -> None:
         """Look at all tables now and then."""
         self._ticks += 1
@@ -110,16 +117,18 @@ class Checks(Observer):
             checks_end.drained(self._left())
         if self._entries is not None:
             checks_order.chain(self._entries())
-        checks_end.compare(self.parties(), self.memory, self.find)
+        self.charges.compare(self._networks, self.memory)
+        checks_end.compare(self.parties(), self.memory, self.find, self.charges.open_keys())
 
     # -- what is compared
 
     def parties(self) -> list[Party]:
         """Return everybody who keeps a record of money."""
-        return [
+        banks = [
             Party(bank.profile.name, bank.teller.deals.all, bank.teller.customers.spent())
             for bank in self._world.banks
         ]
+        return banks + self.charges.parties(self._networks, self.memory)
 
     def audit(self) -> None:
         """Work the tables out from nothing, and hold them to the mirror of all commits."""

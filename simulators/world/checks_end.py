@@ -7,7 +7,7 @@ I12  totals: journal = books = banks' own records; and of every customer: debite
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from crm_bridge.journal import Row, State
@@ -24,19 +24,28 @@ Find = Callable[[Key, str], Sequence[Row]]
 
 
 class Party(NamedTuple):
-    """One side that keeps its own record of money: a bank, or a network that we charge."""
+    """One side that keeps its own record of money: a bank, or a network that we charge.
+
+    Of a network, `phones` are its charges' by key, `standing` what it has taken by bank number.
+    """
 
     name: str
     deals: Sequence[Deal]
     spent: dict[str, int]  # of its customers, by phone
+    phones: Mapping[Key, str] = {}
+    standing: Mapping[str, int] = {}
 
 
-def compare(parties: Sequence[Party], memory: "Memory", find: Find) -> None:
-    """Compare all that everybody has on record; raises Violation for the first difference."""
+def compare(parties: Sequence[Party], memory: "Memory", find: Find, open_keys: Collection[Key] = ()) -> None:
+    """Compare all that everybody has on record; raises Violation for the first difference.
+
+    `open_keys` are open in another way than by a break: an entry waits for an operator, say.
+    """
     books = standing(memory)
     claimed: set[Key] = set()
-    breaks = {key for key, one in memory.breaks.items() if one.open}
+    breaks = {key for key, one in memory.breaks.items() if one.open} | set(open_keys)
     for party in parties:
+        claimed |= set(party.phones)
         for deal in party.deals:
             if deal.record.originals or deal.record.reversing or deal.record.queried:
                 row = _row_of(deal, find(deal.record.key, party.name))
@@ -96,6 +105,7 @@ def _compare_customers(
     for key, row in memory.journal.items():
         credited[row.phone] += books[key]
     open_phones = {memory.journal[key].phone for key in breaks if key in memory.journal}
+    open_phones |= {party.phones[key] for party in parties for key in breaks if key in party.phones}
     spent: Counter[str] = Counter()
     for party in parties:
         spent.update(party.spent)
@@ -125,6 +135,7 @@ def _compare_totals(
     open_numbers = {memory.journal[key].bank_number for key in breaks if key in memory.journal}
     own: Counter[str] = Counter()
     for party in parties:
+        own.update(party.standing)
         for deal in party.deals:
             own[deal.record.bank_number] += deal.record.standing_fen
     ours: Counter[str] = Counter()
