@@ -195,7 +195,7 @@ def test_one_bad_row_in_a_batch_of_two_hundred_is_blocked_alone(open_core, credi
 @pytest.mark.parametrize("what", ["NUL", "too large"])
 def test_what_the_checks_let_pass_fails_alone(open_core, credit, ask, monkeypatch, what):
     """The checks refuse both before a database sees them; should they ever not, the neighbours go on."""
-    monkeypatch.setattr("crm_bridge.gateway.refusal", lambda request: None)
+    monkeypatch.setattr("crm_bridge.wanted.refusal", lambda request: None)
     monkeypatch.setattr("crm_bridge.journal_decide.refusal", lambda request: None)
     good = credit(1, 8)
     wrong = {"serial": "a\0b"} if what == "NUL" else {"received_us": 2**70}
