@@ -54,8 +54,8 @@ def write_cups(header: Message, body_bytes: int) -> bytes:
         (
             bytes((CUPS_BYTES, int(header.get("version", 2)))),
             b"%04d" % (CUPS_BYTES + body_bytes),
-            str(header.get("destination", "")).encode("ascii").ljust(11),
-            str(header.get("source", "")).encode("ascii").ljust(11),
+            str(header.get("destination", "")).encode("ascii", "replace").ljust(11),
+            str(header.get("source", "")).encode("ascii", "replace").ljust(11),
             header.get("reserved", bytes(3)),
             bytes((int(header.get("batch", 0)),)),
             str(header.get("transaction_info", "00000000")).encode("ascii"),

@@ -47,6 +47,9 @@ PROCESS_FAULTS = {
     "clock_jump": "its wall clock jumps by strength seconds (also below 0), back at the end",
     "drain": "is drained (stand_by) and comes back",
 }
+OUTWARD_FAULTS = {
+    "signed_off": "a network that we ask for money closes its line for for_us",
+}
 NETWORK_FAULTS = {
     "slow": "bytes take up to strength ms longer",
     "lossy": "so many in a thousand writes are lost on the way, so that they come a second or more late",

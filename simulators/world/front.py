@@ -76,7 +76,14 @@ class FrontProcess(Process):
         self._dice = self.kernel.dice(f"{self.name}/{self.life}")
         hop = Hop(HopLimits(window=setup.window), setup.nodes, count(now.wall_us))
         self.core = make_processor(self.profile, setup.keys, setup.rows.saved, hop, self.name, now)
-        hello = Hello(self.name, "front", banks=(self.profile.name,), numbers=tuple(self.profile.numbers))
+        outward = (self.profile.outward.terms,) if self.profile.outward is not None else ()
+        hello = Hello(
+            self.name,
+            "front",
+            banks=(self.profile.name,),
+            numbers=tuple(self.profile.numbers),
+            outward=outward,
+        )
         self.link = LinkEnd(self, self.network, lambda: hello, self._on_link)
         core = self.core
         told = Told(

@@ -51,6 +51,9 @@ class Observer:
     def on_executed(self, bridge: str, requests: "Sequence[Any]", replies: "Sequence[Any]") -> None:
         """A writer knows the replies to a list of requests."""
 
+    def on_kept(self, node: str, rows: "Sequence[Any]") -> None:
+        """A node has written rows of store-and-forward (`qianzhi.saf.rows`)."""
+
     def on_death(self, process: str) -> None:
         """A process was killed."""
 

@@ -102,6 +102,26 @@ class BankPlan(NamedTuple):
     per_second: int = 0  # likewise, how much a second
 
 
+class NetworkPlan(NamedTuple):
+    """What a seed says of one network that we ask for money; per mille of messages where not said otherwise.
+
+    `closed` are charges for a phone that is closed, so that their credit is refused; `odd` reversals and
+    refunds that are answered with what makes no sense.
+    """
+
+    name: str
+    charges: int
+    phone_first: int
+    customers: int = 8
+    declined: int = 0
+    late: int = 0
+    silent: int = 0
+    lost: int = 0
+    odd: int = 0
+    closed: int = 100
+    late_us: int = 40_000_000
+
+
 class Lines(NamedTuple):
     """How a bank reaches its fronts: `dial` for sockets, `broker` for queues.
 

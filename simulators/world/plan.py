@@ -13,12 +13,13 @@ import msgspec
 from qianzhi.runtime.now import SECOND_US
 from simulators.world.faults import Fault
 from simulators.world.kernel import Dice
-from simulators.world.parts import BankPlan
+from simulators.world.parts import BankPlan, NetworkPlan
 
 MINUTE_US = 60 * SECOND_US
 NEWEST = 1_782_900_000_000_000  # 2026-07-01 18:00 in Shanghai; runs begin on a day from here on
 MIDNIGHT_US = 6 * 3_600 * SECOND_US  # from there to the next local midnight
 ON_PER_MILLE = 300  # how often a kind of fault is on in a seed
+CHARGES_PER_MILLE = 350  # seeds in which the house asks a network for money
 CALM_PER_MILLE = 60  # seeds in which nothing goes wrong
 
 
@@ -29,6 +30,8 @@ class Plan(NamedTuple):
     epoch_us: int
     banks: tuple[BankPlan, ...]
     faults: tuple[Fault, ...] = ()
+    networks: tuple[NetworkPlan, ...] = ()
+    leased: bool = False  # the nodes share their rows, as on PostgreSQL
     nodes: int = 2
     bridges: int = 2
     writers: int = 1
@@ -65,6 +68,7 @@ DRAWS = (
     Draw("freeze", "ours", (1, 4), (0, 12), (300_000, 20 * SECOND_US)),
     Draw("clock_jump", "ours", (1, 3), (-3_600, 3_600), (5 * SECOND_US, 40 * SECOND_US)),
     Draw("drain", "ours", (1, 3), (0, 1), (SECOND_US, 10 * SECOND_US)),
+    Draw("signed_off", "nets", (1, 2), (0, 1), (2 * SECOND_US, 30 * SECOND_US)),
     Draw("slow", "network", (1, 2), (10, 4_000), (2 * SECOND_US, 30 * SECOND_US)),
     Draw("lossy", "network", (1, 1), (1, 60), whole=True),
     Draw("split", "network", (1, 1), (5, 120), whole=True),
@@ -104,12 +108,14 @@ class Offer(NamedTuple):
     """What a plan may choose from: profiles by how often they are taken, and names of habits.
 
     `parts` are (profile, parts); a dialect that costs much is taken rarely.  `paired` may run on two fronts.
+    `networks` are asked for money.
     """
 
     parts: tuple[tuple[str, int], ...]
     habits: tuple[str, ...]
     paired: frozenset[str] = frozenset()
     queued: frozenset[str] = frozenset()
+    networks: tuple[str, ...] = ()
 
 
 def make_plan(seed: int, offer: Offer, dice: Dice, requests: int = 500) -> Plan:
@@ -125,6 +131,8 @@ def make_plan(seed: int, offer: Offer, dice: Dice, requests: int = 500) -> Plan:
         bridges=bridges,
         whole=bridges == 1 and dice.below(2) == 0,
         writers=1 + dice.below(3),
+        networks=_networks(offer, dice, requests),
+        leased=dice.below(2) == 0,
         load_us=load_us,
         heal_us=load_us + 10 * SECOND_US,
     )
@@ -166,6 +174,25 @@ def _banks(offer: Offer, dice: Dice, requests: int, load_us: int) -> tuple[BankP
     )
 
 
+def _networks(offer: Offer, dice: Dice, requests: int) -> tuple[NetworkPlan, ...]:
+    """Return the networks of a seed, none in most."""
+    if not offer.networks or not dice.hit(CHARGES_PER_MILLE):
+        return ()
+    odd = dice.pick((0, 300))
+    return (
+        NetworkPlan(
+            dice.pick(offer.networks),
+            charges=max(4, requests // 16),
+            phone_first=13_700_000_000,
+            declined=dice.below(100),
+            late=dice.below(200),
+            silent=dice.below(200),
+            lost=dice.below(150),
+            odd=odd,
+        ),
+    )
+
+
 def _faults(plan: Plan, offer: Offer, dice: Dice) -> Iterator[Fault]:
     targets = _targets(plan, offer)
     for draw in DRAWS:
@@ -194,10 +221,11 @@ def _between(bounds: tuple[int, int], dice: Dice) -> int:
 
 def _targets(plan: Plan, offer: Offer) -> dict[str, list[tuple[str, str]]]:
     """Return whom each word of a draw names, as (target, other)."""
-    fronts = fronts_of(plan.banks)
+    fronts = fronts_of(plan.banks) + [f"front-{network.name}-1" for network in plan.networks]
     nodes = [f"node-{number}" for number in range(1, plan.nodes + 1)]
     bridges = [f"bridge-{number}" for number in range(1, plan.bridges + 1)]
     banks = [(f"bank-{bank.name}", front) for bank in plan.banks for front in fronts_of([bank])]
+    banks += [(f"net-{network.name}", f"front-{network.name}-1") for network in plan.networks]
     pairs = [(front, node) for front in fronts for node in nodes]
     pairs += [(node, bridge) for node in nodes for bridge in bridges] + banks
     pairs += [(one, "") for one in (*fronts, *nodes, *bridges)]
@@ -209,6 +237,7 @@ def _targets(plan: Plan, offer: Offer) -> dict[str, list[tuple[str, str]]]:
         "bridges": [(name, "") for name in bridges],
         "ours": [(name, "") for name in (*fronts, *nodes, *bridges)],
         "pairs": pairs,
+        "nets": [(f"net-{network.name}", "") for network in plan.networks],
         "network": [("network", "")],
         "disks": [("disk/1", ""), ("disk/2", "")],
         "database": [("database", "")],

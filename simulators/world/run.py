@@ -18,6 +18,7 @@ from crm_bridge.settings import CoreSettings
 from frontends.profile import load_profile, resolve_keys
 from simulators.world.checks import Checks
 from simulators.world.coverage import Coverage
+from simulators.world.coverage_charges import ChargeCoverage
 from simulators.world.habits import HABITS
 from simulators.world.kernel import Dice
 from simulators.world.plan import Offer, Plan, make_plan
@@ -31,6 +32,7 @@ SOCKETS = (
     *("psbc", "unionpay_web", "wenzhou", "zhenghe", "zongheng"),
 )
 QUEUES: tuple[str, ...] = ("abc", "boc", "bocom", "cboss", "ccb", "cmb", "icbc")
+NETWORKS = ("unet", "vnet", "mnet", "lnet")
 OWN = ("short", "undated")  # dialects of this package alone: quick ones, one with dates and one without
 DIALECTS = Path(__file__).with_name("dialects")
 CHUNK = 4  # seeds that a process takes at once
@@ -40,14 +42,14 @@ def offer() -> Offer:
     """Return what plans choose from."""
     parts = tuple((name, 1) for name in (*SOCKETS, *QUEUES)) + tuple((name, 8) for name in OWN)
     paired = frozenset((*SOCKETS, *OWN))
-    return Offer(parts, tuple(habit.name for habit in HABITS), paired, frozenset(QUEUES))
+    return Offer(parts, tuple(habit.name for habit in HABITS), paired, frozenset(QUEUES), NETWORKS)
 
 
 @cache
 def given(config: Path) -> Given:
     """Read what worlds take from files; raises ValueError naming the first thing that is wrong there."""
     profiles, keys = {}, {}
-    for name in (*SOCKETS, *QUEUES, *OWN):
+    for name in (*SOCKETS, *QUEUES, *OWN, *NETWORKS):
         profile, problems = load_profile(DIALECTS if name in OWN else config, name, rehearsed=False)
         if profile is None:
             raise ValueError(f"the bank {name} cannot be simulated: {problems[0]}")
@@ -73,7 +75,7 @@ def run_plan(plan: Plan, config: Path, timeline: Callable[[Timeline], None] | No
     """
     telling = timeline is not None
     world = World(plan, given(config), lambda name: _stream(plan.seed, name), telling=telling)
-    observers = [Checks(world, left=world.broker.left), Coverage(world)]
+    observers = [Checks(world, left=world.broker.left), Coverage(world), ChargeCoverage(world)]
     told = Timeline(world.kernel)
     collecting = gc.isenabled()
     gc.disable()  # a run is short, and what it leaves is given back at once

@@ -20,19 +20,24 @@ from interface_layer.shares import part_of
 from qianzhi.domain.dates import business_date
 from qianzhi.link.tables import BankLimits, Route
 from qianzhi.runtime.now import SECOND_US, Now
+from qianzhi.saf.memory import Shelf
+from qianzhi.saf.policies import Policy
+from qianzhi.saf.rows import ChargeState, State
 from simulators.world.banks import BankActor
 from simulators.world.banks_house import House
 from simulators.world.bridge import BridgeProcess
 from simulators.world.broker import ModelBroker
+from simulators.world.customers import People
 from simulators.world.database import ModelDatabase
 from simulators.world.disk import Disk, LineRows
 from simulators.world.faults import Fault, Part
 from simulators.world.front import FrontProcess, Setup, SocketFront
 from simulators.world.kernel import Kernel, Stream
 from simulators.world.network import Network
+from simulators.world.networks import Collector, NetworkActor
 from simulators.world.node import NodeProcess, NodeSetup
 from simulators.world.observe import Observer, Violation
-from simulators.world.parts import BankPlan, Lines
+from simulators.world.parts import BankPlan, Lines, NetworkPlan
 from simulators.world.plan import Plan, fronts_of
 from simulators.world.population import make_memory, people_of
 from simulators.world.process import Process
@@ -45,6 +50,8 @@ if TYPE_CHECKING:
 ZONE = ZoneInfo("Asia/Shanghai")
 BLOWN_US = 400_000  # an armed fault that met no effect by then happens all the same
 QUIET_US = 20 * SECOND_US  # after the last serial, so that what is still under way comes to rest
+LEASE_US = 10 * SECOND_US
+POLICY = Policy(fast_us=SECOND_US, slow_us=8 * SECOND_US, answer_us=6 * SECOND_US)
 ROUTES = (Route(numbers=["*"], kinds=["*"], to="bridges"),)
 
 
@@ -82,15 +89,18 @@ class World:
         if telling:
             kernel.telling = []
         self.profiles = {bank.name: limited(given.profiles[bank.name], bank) for bank in plan.banks}
+        self.profiles |= {one.name: given.profiles[one.name] for one in plan.networks}
         self.network = Network(kernel)
         self.disks = [Disk(kernel, f"disk/{number}") for number in (1, 2)]
         today = business_date(plan.epoch_us, ZONE)
         people = [people_of(bank.phone_first, bank.customers) for bank in plan.banks]
+        people += [people_of(network.phone_first, network.customers) for network in plan.networks]
         month = _month_before(today)
         self.memory = make_memory(people, month, kernel.dice("people"), Now(0, plan.epoch_us))
         self.database = ModelDatabase(kernel, self.memory, whole=plan.whole)
         self.broker = ModelBroker(kernel)
         self.bridges = [self._bridge(number) for number in range(1, plan.bridges + 1)]
+        self.shelves = [Shelf() for _ in range(1 if plan.leased else plan.nodes)]
         self.nodes = [self._node(number) for number in range(1, plan.nodes + 1)]
         self.fronts: list[FrontProcess] = []
         self.banks: list[BankActor] = []
@@ -98,7 +108,12 @@ class World:
         for bank in plan.banks:
             self._add_bank(bank)
             self.banks[-1].house = self.house
-        self.processes: list[Process] = [*self.bridges, *self.nodes, *self.fronts, *self.banks]
+        self.networks: list[NetworkActor] = []
+        self.collectors: list[Collector] = []
+        for network, ours in zip(plan.networks, people[len(plan.banks) :], strict=True):
+            self._add_network(network, ours)
+        others: list[Process] = [*self.banks, *self.networks]
+        self.processes: list[Process] = [*self.bridges, *self.nodes, *self.fronts, *others]
         self._named = {process.name: process for process in self.processes}
         self._targets: dict[str, Part] = {
             "network": self.network,
@@ -106,6 +121,7 @@ class World:
             "broker": self.broker,
         }
         self._targets |= {disk.name: disk for disk in self.disks}
+        self._targets |= {network.name: network for network in self.networks}
         self._on: list[Fault] = []
         self.kinds: Counter[str] = Counter()
 
@@ -129,16 +145,28 @@ class World:
         bridges = [f"bridge-{at}" for at in range(1, self.plan.bridges + 1)]
         weights = self.plan.nodes
         limits = {name: part_of(_bank_limits(one), 1, weights) for name, one in self.profiles.items()}
-        setup = NodeSetup(bridges, limits, ROUTES)
+        shelf = self.shelves[(number - 1) % len(self.shelves)]
+        policy = POLICY._replace(lease_us=LEASE_US if self.plan.leased else 0)
+        setup = NodeSetup(bridges, limits, shelf, number - 1, policy, ZONE, ROUTES)
         return NodeProcess(
             self.kernel, f"node-{number}", self.network, self._disk(number), setup, number * 977
         )
 
+    def _setup(self, name: str) -> Setup:
+        nodes = [f"node-{at}" for at in range(1, self.plan.nodes + 1)]
+        return Setup(self.profiles[name], self.given.keys[name], nodes, LineRows())
+
+    def _add_network(self, plan: NetworkPlan, people: People) -> None:
+        name, setup = f"front-{plan.name}-1", self._setup(plan.name)
+        self.fronts.append(SocketFront(self.kernel, name, self.network, self._disk(1), setup, 311))
+        lines = Lines([f"line/{name}"], self.network.dial, None)
+        self.networks.append(NetworkActor(self.kernel, plan, setup.profile, setup.keys, lines))
+        self.collectors.append(Collector(self.kernel, plan, self.nodes, people, self.plan.load_us))
+
     def _add_bank(self, bank: BankPlan) -> None:
         profile, keys = self.profiles[bank.name], self.given.keys[bank.name]
         names = fronts_of([bank])
-        nodes = [f"node-{at}" for at in range(1, self.plan.nodes + 1)]
-        setup = Setup(profile, keys, nodes, LineRows())
+        setup = self._setup(bank.name)
         queued = profile.transport.kind == "queue"
         for number, name in enumerate(names, 1):
             disk = self._disk(number)
@@ -200,11 +228,21 @@ class World:
         end_us = kernel.now_us + self.plan.settle_us
         while kernel.now_us < end_us:
             kernel.run(kernel.now_us + SECOND_US)
-            if all(bank.settled for bank in self.banks):
+            for collector in self.collectors:
+                collector.look_after()
+            if all(bank.settled for bank in self.banks) and not self.kept_open():
                 kernel.run(kernel.now_us + QUIET_US)
                 return
-        open_banks = [bank.name for bank in self.banks if not bank.settled]
-        raise Violation("I7", ",".join(open_banks), "serials are open long after everything has healed")
+        still = [bank.name for bank in self.banks if not bank.settled] + self.kept_open()
+        raise Violation("I7", ",".join(still), "this is open long after everything has healed")
+
+    def kept_open(self) -> list[str]:
+        """Return the entries and charges that are still to be brought to an end by a node."""
+        entries = [one for shelf in self.shelves for _, one in shelf.entries.values()]
+        charges = [one for shelf in self.shelves for _, one in shelf.charges.values()]
+        return [one.id for one in entries if not one.ended_us and one.state is not State.MANUAL] + [
+            one.order for one in charges if not one.ended_us and one.state is not ChargeState.WAITING
+        ]
 
     def _tick(self) -> None:
         for observer in self.kernel.observers:
@@ -286,6 +324,9 @@ class World:
             process.disarm()
             process.thaw()
             process.start()
+        for network, collector in zip(self.networks, self.collectors, strict=True):
+            network.heal()
+            collector.give_up()
 
 
 _PROCESS_FAULTS: dict[str, Callable[[World, Process, Fault], None]] = {

@@ -1,0 +1,185 @@
+"""Payment networks in the simulated world, and the people of the house who ask them for money.  Pure.
+
+    Collector ── charge ──▶ a node ── envelope ──▶ front ── frame ──▶ NetworkActor
+
+The network's books outlive its process.  The collector keeps no money: it asks a node, and asks again under
+the same order until one has taken it.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from interface_layer.charges import Wanted
+from qianzhi.domain.requests import Kind, Reply, Request
+from qianzhi.domain.results import Result
+from qianzhi.runtime.effects import Effects, Send
+from qianzhi.runtime.now import SECOND_US, Now
+from simulators.codecs import bank_codec
+from simulators.line import Incoming
+from simulators.network import Network, Plan, Told
+from simulators.network_line import SimulatedNetwork
+from simulators.world.banks_lines import LongLine
+from simulators.world.customers import People
+from simulators.world.faults import Fault
+from simulators.world.kernel import Dice, Kernel
+from simulators.world.node import NodeProcess
+from simulators.world.parts import Lines, NetworkPlan
+from simulators.world.process import Process, Waker
+
+if TYPE_CHECKING:
+    from frontends.profile import Profile  # it reads files; its shape alone is used here
+
+ASK_AGAIN_US = 2 * SECOND_US
+ODD = frozenset({Kind.CHARGE_REVERSAL, Kind.CHARGE_REFUND})
+
+
+class WatchedNetwork(Network):
+    """A network whose books are watched: which charges it was asked about again, and as a repeat."""
+
+    def __init__(self, dice: Dice, plan: Plan, *, holds: bool) -> None:
+        super().__init__(dice, plan, holds=holds)
+        self.repeats: Counter[str] = Counter()  # keys of what was marked as a repeat
+        self.odd = 0  # of a thousand reversals and refunds, those answered with what makes no sense
+        self._dice = dice
+
+    def carry_out(self, asked: Request, now: Now) -> Told | None:
+        """Do what one message asks."""
+        if asked.repeat:
+            self.repeats[asked.key.text] += 1
+        if asked.kind in ODD and self._dice.hit(self.odd):
+            return Told(Reply(Result.FORMAT))
+        return super().carry_out(asked, now)
+
+
+class NetworkActor(Process):
+    """One network, which dials our front."""
+
+    def __init__(
+        self, kernel: Kernel, plan: NetworkPlan, profile: "Profile", keys: dict[str, bytes], lines: Lines
+    ) -> None:
+        super().__init__(kernel, f"net-{plan.name}")
+        self.plan = plan
+        self.profile = profile
+        fates = Plan(plan.declined, plan.late, plan.silent, plan.lost, plan.late_us, by_amount=False)
+        advises = profile.outward is not None and profile.outward.terms.advises
+        self.books = WatchedNetwork(kernel.dice(f"{self.name}/books"), fates, holds=advises)
+        self.books.odd = plan.odd
+        self.signed_off = 0
+        self._keys = keys
+        self._lines = lines
+        self.handlers = {Send: lambda effect: self._line.send(effect.items)}
+
+    def begin(self) -> None:
+        """Dial; the books are as they were."""
+        profile = self.profile
+        core = SimulatedNetwork(profile, bank_codec(profile.spec), self._keys, self.books)
+        self.core = core
+        self._line = LongLine(self, self, profile, self._lines, 0)
+        Waker(self, "network time", lambda: core.deadline, lambda: self.run(core.on_time(self.now)))
+        self._line.open()
+
+    def heal(self) -> None:
+        """Answer everything from now on."""
+        self.books.plan = Plan(by_amount=False)
+        self.books.odd = 0
+
+    def connected(self, line: int) -> None:
+        """The line stands."""
+        self.run(self.core.on_connected(self.now))
+
+    def lost(self, line: int) -> None:
+        """The line is gone."""
+        self.run(self.core.on_closed(self.now))
+
+    def came(self, line: int, items: list[Incoming]) -> None:
+        """Frames have come."""
+        self.run(self.core.on_frames(items, self.now))
+
+    def begin_fault(self, fault: Fault) -> None:
+        """Close the line for us, where the dialect has words for that."""
+        self._manage("sign_off", 1)
+
+    def end_fault(self, fault: Fault) -> None:
+        """Open it again."""
+        self._manage("sign_on", -1)
+
+    def _manage(self, name: str, more: int) -> None:
+        if name not in self.profile.table.management:
+            return
+        self.signed_off += more
+        if more > 0 or not self.signed_off:
+            self.run(self.core.manage(name, self.now))
+
+
+class Collector:
+    """Asks for money until a node has taken each order; acts for operators where entries wait for one."""
+
+    def __init__(
+        self, kernel: Kernel, plan: NetworkPlan, nodes: Sequence[NodeProcess], people: People, load_us: int
+    ) -> None:
+        """Orders are spread over `load_us`."""
+        self._kernel = kernel
+        self._plan = plan
+        self._nodes = nodes
+        self._people = people
+        self._dice = kernel.dice(f"collector/{plan.name}")
+        self._acts = 0
+        self.wanted: dict[str, Wanted] = {}
+        self.taken: dict[str, str] = {}  # how an order stood when a node answered
+        for number in range(plan.charges):
+            kernel.later(self._dice.below(load_us), "collect", self._collect, number)
+
+    @property
+    def settled(self) -> bool:
+        """Whether every order that was begun has been taken, or refused for good."""
+        return len(self.taken) == len(self.wanted)
+
+    def _collect(self, number: int) -> None:
+        dice, people = self._dice, self._people
+        phones = people.closed if dice.hit(self._plan.closed) else people.phones
+        order = f"{self._plan.name}-{number}"
+        amount_fen = 1_000 + 100 * dice.below(50)
+        self.wanted[order] = Wanted(order, self._plan.name, dice.pick(phones), amount_fen)
+        self._ask(order, dice.below(len(self._nodes)))
+
+    def _ask(self, order: str, turn: int) -> None:
+        if order in self.taken:
+            return
+        node = self._nodes[turn % len(self._nodes)]
+        node.ask(
+            lambda asker, now: node.core.charge(asker, self.wanted[order], False, now), self._hear(order)
+        )
+        # Whoever hears nothing asks the same node again: another one would not know the order.
+        self._kernel.later(ASK_AGAIN_US, "collect again", self._ask, order, turn)
+
+    def _hear(self, order: str) -> Any:
+        def hear(answer: Any) -> None:
+            if isinstance(answer, dict) and answer.get("state") != "refused":
+                self.taken[order] = str(answer.get("state"))
+
+        return hear
+
+    def give_up(self) -> None:
+        """Ask no more for what no node has taken: the customer has gone."""
+        for order in self.wanted:
+            self.taken.setdefault(order, "given up")
+
+    def look_after(self) -> None:
+        """Let every entry that waits for an operator be tried once more."""
+        for node in self._nodes:
+            if not node.up or node.frozen:
+                continue
+            for entry in [one for one in node.core.house.entries() if one.state == "quarantined"]:
+                self._acts += 1
+                arguments = {"id": entry.id, "act": f"act-{self._acts}", "why": "looked at"}
+                node.ask(partial(_retry, node, arguments), _nobody)
+
+
+def _retry(node: NodeProcess, arguments: dict[str, Any], asker: str, now: Now) -> Effects:
+    return node.core.act(asker, "retry", arguments, now)
+
+
+def _nobody(answer: Any) -> None:
+    """Nobody waits for this answer."""
