@@ -34,6 +34,7 @@ class Deal:
     settled: bool = False
     done: bool = False
     unknown: bool = False  # whether the bank ever gave up waiting for an answer
+    met: bool = False  # whether the bank's other number has used its serial as well
     undoing: bool = False  # whether a reversal is out, so that nothing but its answer counts
 
 
@@ -110,13 +111,16 @@ class Deals:
         return Key(self._identity.space, date, self._serial(date))
 
     def _to_be_met(self) -> Deal | None:
-        """Return one of the latest deals whose serial the other number may meet."""
+        """Return one of the latest deals whose serial the other number may meet, once."""
         if len(self._numbers) < 2:
             return None
-        first = self._numbers[0]
         found = [
             deal
             for deal in self.all[-LATEST:]
-            if deal.record.action in _PLAIN and deal.record.bank_number == first
+            if not deal.met and deal.record.action in _PLAIN and deal.record.bank_number == self._numbers[0]
         ]
-        return found[self._dice.randrange(0, len(found))] if found else None
+        if not found:
+            return None
+        deal = found[self._dice.randrange(0, len(found))]
+        deal.met = True
+        return deal

@@ -1,0 +1,127 @@
+"""Charges and entries that break a rule, and networks whose books are not ours, are found out."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import msgspec
+import pytest
+
+from qianzhi.domain.requests import Kind, Request
+from qianzhi.domain.results import Result
+from qianzhi.saf.rows import Charge, ChargeState, Entry, State
+from simulators.network import Charge as Booked
+from simulators.network import State as NetworkState
+from simulators.world.checks_bench import AMOUNT_FEN, KEY, PHONE, Bench, asking
+from simulators.world.checks_charges import Charges
+from simulators.world.checks_end import compare
+from simulators.world.checks_order import Order, Serials
+from simulators.world.observe import Violation
+
+CHARGE = Charge(
+    order="o1",
+    bank="unet",
+    bank_number="0101",
+    space=KEY.space,
+    date=KEY.date,
+    serial=KEY.serial,
+    phone=PHONE,
+    amount_fen=AMOUNT_FEN,
+    policy="on_timeout",
+    reverses=True,
+    refunds=True,
+    late_seconds=60,
+    made_us=1,
+    until_us=2,
+)
+
+
+def entry(name: str, number: int, **more: Any) -> Entry:
+    request = Request(Kind.CHARGE_REVERSAL, *KEY, bank="unet", bank_number="0101", phone=PHONE)
+    given: dict[str, Any] = {"destination": "unet", "account": PHONE, "request": request, "made_us": 1}
+    return Entry(id=name, number=number, **(given | more))
+
+
+def network(state: NetworkState) -> Any:
+    booked = Booked(PHONE, AMOUNT_FEN, state, "n1", Result.APPROVED, 1)
+    return SimpleNamespace(name="net-unet", books=SimpleNamespace(charges={KEY: booked}))
+
+
+@pytest.fixture
+def charges() -> Charges:
+    return Charges(Serials(), Order())
+
+
+def in_state(state: ChargeState, **more: Any) -> Charge:
+    return msgspec.structs.replace(CHARGE, state=state, **more)
+
+
+def test_a_charge_that_is_credited_once_agrees_with_everybody(charges: Charges) -> None:
+    bench = Bench()
+    bench.ask()
+    charges.kept([CHARGE, in_state(ChargeState.CREDITING), in_state(ChargeState.CREDITED)])
+    networks = [network(NetworkState.TAKEN)]
+    charges.compare(networks, bench.memory)
+    compare(charges.parties(networks, bench.memory), bench.memory, bench.find, charges.open_keys())
+
+
+def test_a_charge_that_was_taken_and_never_credited_is_named(charges: Charges) -> None:
+    bench = Bench()
+    charges.kept([in_state(ChargeState.DECLINED)])
+    with pytest.raises(Violation, match=r"I12 .*has taken 1000 fen, 0 are credited") as found:
+        charges.compare([network(NetworkState.TAKEN)], bench.memory)
+    assert found.value.views["node"] == "declined"
+
+
+def test_a_credit_of_a_charge_that_was_reversed_is_named(charges: Charges) -> None:
+    bench = Bench()
+    bench.ask()
+    charges.kept([in_state(ChargeState.CREDITED)])
+    with pytest.raises(Violation, match=r"I3 .*has taken 0 fen, 1000 are credited"):
+        charges.compare([network(NetworkState.REVERSED)], bench.memory)
+
+
+def test_what_a_scheme_leaves_with_its_network_is_open_there(charges: Charges) -> None:
+    bench = Bench()
+    charges.kept([in_state(ChargeState.UNREVERSED)])
+    networks = [network(NetworkState.TAKEN)]
+    charges.compare(networks, bench.memory)
+    compare(charges.parties(networks, bench.memory), bench.memory, bench.find, charges.open_keys())
+
+
+def test_an_ended_charge_that_changes_and_an_entry_that_begins_anew_are_named(charges: Charges) -> None:
+    charges.kept([in_state(ChargeState.CREDITED), entry("e1", 1, state=State.SETTLED)])
+    with pytest.raises(Violation, match=r"I5 .*credited is reversing"):
+        charges.kept([in_state(ChargeState.REVERSING)])
+    with pytest.raises(Violation, match=r"I5 .*entry e1 was settled and is open"):
+        charges.kept([entry("e1", 1)])
+
+
+def test_a_serial_that_two_charges_use_is_named(charges: Charges) -> None:
+    charges.kept([CHARGE, in_state(ChargeState.DECLINED)])
+    with pytest.raises(Violation, match=f"I13 {KEY.text}"):
+        charges.kept([msgspec.structs.replace(CHARGE, order="o2")])
+
+
+def test_an_entry_that_overtakes_an_older_one_of_its_account_is_named(charges: Charges) -> None:
+    charges.kept([entry("e1", 1), entry("e2", 2), entry("x", 3, account="other")])
+    charges.kept([entry("x", 3, account="other", tries=1)])
+    with pytest.raises(Violation, match="I14 e2: sent on unet before e1"):
+        charges.kept([entry("e2", 2, tries=1)])
+    charges.kept([entry("e1", 1, tries=1), entry("e1", 1, tries=1, state=State.QUARANTINED)])
+    charges.kept([entry("e2", 2, tries=2)])
+    charges.kept([entry("e1", 1, tries=2)])  # an operator had it tried again: it keeps no order any more
+
+
+def test_what_is_left_at_the_end_is_named(charges: Charges) -> None:
+    bench = Bench()
+    charges.kept([entry("e1", 1)])
+    with pytest.raises(Violation, match=r"I8 .*entry e1 still waits to be sent"):
+        charges.compare([], bench.memory)
+    charges.kept([entry("e1", 1, state=State.MANUAL)])
+    with pytest.raises(Violation, match=r"rule 11 .*no break holds its day open"):
+        charges.compare([], bench.memory)
+    bench.ask(msgspec.structs.replace(asking(Kind.BREAK), reason="manual", stamp_us=1))
+    charges.compare([], bench.memory)
+    charges.kept([CHARGE])
+    with pytest.raises(Violation, match=r"I7 .*a charge is intent"):
+        charges.compare([], bench.memory)
