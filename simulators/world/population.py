@@ -36,16 +36,21 @@ def make_memory(people: Sequence[People], month: int, dice: Dice, now: Now) -> M
             book = len(subscribers) + 1
             subscribers.append(Subscriber(phone, state, f"户{book}", book, 2 * book - 1, 2 * book))
             accounts += [Account(2 * book - 1, floor_fen=0), Account(2 * book)]
-            if state is PhoneState.OPEN and dice.below(2):
+            if state is PhoneState.OPEN and dice.below(4):
                 bills += [
                     MonthBill(
-                        f"{past}{book:010d}", book, past, 500 + dice.below(9_500), due_date(past, DUE_DAY)
+                        f"{past}{book:010d}", book, past, 500 + dice.below(most), due_date(past, DUE_DAY)
                     )
-                    for past in (month,)
+                    for past, most in ((_month_before(month), 9_500), (month, 40_000))
                 ]
     memory = Memory(subscribers, bills, accounts)
     _open(memory, dice, now)
     return memory
+
+
+def _month_before(month: int) -> int:
+    """Return the month before one, both YYYYMM."""
+    return month - 89 if month % 100 == 1 else month - 1
 
 
 def _open(memory: Memory, dice: Dice, now: Now) -> None:
