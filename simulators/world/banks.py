@@ -150,7 +150,7 @@ class BankActor(Process):
             date_ours=self.dates_are_ours,
         )
         if self.house is not None:
-            self.house.ask(request, lambda reply: self.teller.voided(deal, reply.result))
+            self.house.cancel(request, lambda reply: self.teller.voided(deal, reply.result))
 
     def _told(self, heard: HeardAt) -> None:
         for hearer in self.hearers:

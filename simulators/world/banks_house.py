@@ -1,20 +1,29 @@
 """The house's own people in a simulated world: they ask a bridge until they have an answer.  Pure.
 
 Whoever asks gets each answer once, and only one that says something: an unknown outcome, a refusal to take
-the request and a bridge that died are all reasons to ask the same again, of the next bridge.
+the request and a bridge that died are all reasons to ask the same again, of the next bridge.  What moves
+money is proposed by one operator and approved by another, and the real office puts all of it into its chain.
 """
 
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Protocol
 
+import msgspec
+
 from crm_bridge.bridge import Done
+from crm_bridge.operators.acts import ActKind, Order
+from crm_bridge.operators.house import request_of
+from crm_bridge.operators.memory import Memory
+from crm_bridge.operators.office import Office
 from qianzhi.domain.requests import Reply, Request
 from qianzhi.domain.results import Result
 from qianzhi.runtime.now import SECOND_US
 from simulators.world.kernel import Kernel
 
 PATIENCE_US = 3 * SECOND_US
+MAKER, CHECKER = "li", "wang"
+PASSWORD = "a long one for a simulation"  # noqa: S105 - of people who do not exist
 _OPEN = frozenset({Result.UNKNOWN, Result.IN_PROCESS})
 
 
@@ -27,6 +36,16 @@ class Asked(Protocol):
         """Ask something."""
 
 
+class _NoHash:
+    """Passwords as they are: nothing here is secret, and slowness proves nothing."""
+
+    def make(self, password: str) -> str:
+        return f"plain:{password}"
+
+    def same(self, password_hash: str, password: str) -> bool:
+        return password_hash == f"plain:{password}"
+
+
 class House:
     """Everybody who may ask bridges; `left` questions have no answer yet."""
 
@@ -35,6 +54,10 @@ class House:
         self._bridges = bridges
         self._waiting: dict[int, Callable[[Reply], None]] = {}
         self._asked = 0
+        self.acts = Memory()
+        self._office = Office(self.acts, _NoHash())
+        for name in (MAKER, CHECKER):
+            self._office.add(MAKER, PASSWORD, name, PASSWORD, kernel.wall_us)
         for bridge in bridges:
             bridge.house = self._heard
 
@@ -42,6 +65,21 @@ class House:
     def left(self) -> int:
         """How many questions have no answer."""
         return len(self._waiting)
+
+    def cancel(self, void: Request, hear: Callable[[Reply], None]) -> None:
+        """Let one operator propose a cancellation and another approve it, and carry it out."""
+        given: dict[str, Any] = {"key": void.key.text, "bank": void.bank, "bank_number": void.bank_number}
+        given |= {"phone": void.phone, "amount_fen": void.amount_fen}
+        order = Order(ActKind.VOID, void.key.text, given, "the customer changed his mind")
+        now_us = self._kernel.wall_us
+        made = self._office.propose(MAKER, PASSWORD, order, now_us)
+        act = self._office.approve(CHECKER, PASSWORD, made.id, now_us)
+
+        def done(reply: Reply) -> None:
+            self._office.finish("bridge", act.id, reply.result.name, {}, self._kernel.wall_us)
+            hear(reply)
+
+        self.ask(msgspec.structs.replace(request_of(act), date_ours=void.date_ours), done)
 
     def ask(self, request: Request, hear: Callable[[Reply], None]) -> None:
         """Ask until there is an answer."""

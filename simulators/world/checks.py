@@ -37,7 +37,8 @@ _EDGES = tuple(one for one in Result if one in EDGE_RESULTS)
 class Checks(Observer):
     """Raises `Violation`; made as `Checks(world)` before the first event.
 
-    `left` names what waits in queues and stores, for the end; `entries` returns the audit chain in order.
+    `left` names what waits in queues and stores, for the end; `entries` returns the audit chain in order,
+    the house's own where none is given.
     """
 
     def __init__(
@@ -49,7 +50,8 @@ class Checks(Observer):
     ) -> None:
         self._world = world
         self._left = left
-        self._entries = entries
+        house = getattr(world, "house", None)
+        self._entries = entries or (None if house is None else lambda: house.acts.entries)
         self._ticks = 0
         self._named = {bank.profile.name: bank for bank in world.banks}
         self._of_front = {f"{FRONT}{name}-": name for name in self._named}
