@@ -282,6 +282,10 @@ def prove(site: ChaosSite, uses: Uses, outcome: Outcome, log: Log) -> None:
     with contextlib.suppress(TimeoutError):
         site.wait(lambda: not site.waiting_messages(), QUEUE_SECONDS, lambda: "messages wait")
     outcome.waiting = site.waiting_messages()
+    try:
+        log(site.qianzhi("core1", "audit", "verify").strip().replace("\n", "; "))
+    except CommandFailed as error:
+        outcome.chain = str(error)
     outcome.unbounded = unbounded(uses.first, uses.last, uses.highest)
     outcome.connections = uses.connections
     site.stop()

@@ -142,9 +142,7 @@ def roll(site: ChaosSite, chance: Random, name: str) -> Fault:
 
     def begin() -> None:
         for program in programs:
-            full = f"{program.group}:{program.name}"
-            site.supervisor(machine, "stopProcess", full)
-            site.supervisor(machine, "startProcess", full)
+            site.restart(program)
             with contextlib.suppress(TimeoutError):  # another fault may be at it: the end will show
                 site.wait(partial(alright, site, [program]), 30, lambda: "not back")
 
@@ -327,7 +325,7 @@ def victims_of(site: ChaosSite, point: str, chance: Random) -> list[Program]:
     if point == "front.handling_alone":
         banks = list(site.brokered)
     elif "store" in point:
-        banks = [bank for bank in banks if site.checked[bank].session.sign_on]
+        banks = [bank for bank in banks if site.checked[bank].session.keys == "ours"]  # delivered anew
     bank = chance.choice(banks)
     return [each for each in site.programs.values() if each.kind == "front" and each.banks == (bank,)]
 

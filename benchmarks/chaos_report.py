@@ -41,6 +41,7 @@ class Outcome:
     unbounded: list[str] = field(default_factory=list)
     connections: int = 0
     leaks: list[str] = field(default_factory=list)
+    chain: str = ""  # what is wrong with the audit chain
     scanned: tuple[int, ...] = ()
 
     @property
@@ -88,6 +89,7 @@ class Outcome:
             ]
         found += [f"{what}: {', '.join(rows[:5])}" for what, rows in self.database.items()]
         found += [f"{number} messages wait in {name}" for name, number in self.waiting.items()]
+        found += [f"the audit chain: {self.chain}"] if self.chain else []
         return found + self.unbounded + [f"leaked into {leak}" for leak in self.leaks]
 
     @property
@@ -135,6 +137,7 @@ def table(outcome: Outcome) -> str:
         [
             *lines,
             "",
+            f"{outcome.banks.get('requests', 0)} requests, {outcome.banks.get('answered', 0)} answered",
             f"untouched banks: {requests} requests, {failed} not served, "
             f"{availability(outcome):.3f} % served",
             f"files searched: {files} with {size / 1e6:.0f} MB, for 1000 cards, {configured} configured and "

@@ -50,6 +50,7 @@ MACHINE_DISK_MB, SERVER_DISK_MB = 2_000, 8_000  # only what is written is taken 
 DATABASE_SETTINGS = ["log_checkpoints = off"]
 STATUS_SECONDS = 2.0
 START_SECONDS = 240.0
+DRAIN_SECONDS = 60.0  # supervisord ends it by force before that
 
 
 class CommandFailed(Exception):  # noqa: N818  it is what the command did
@@ -283,6 +284,19 @@ class ChaosSite:
     def pause(self, seconds: float) -> None:
         """Let time pass."""
         clock.sleep(seconds)
+
+    def restart(self, program: Program) -> None:
+        """Let a daemon drain and stop, and start it again, through its supervisord; raises TimeoutError."""
+        name = f"{program.group}:{program.name}"
+
+        def state() -> str:
+            found = self.supervisor(program.machine, "getProcessInfo", name)
+            return str(found["statename"]) if found else ""
+
+        self.supervisor(program.machine, "stopProcess", name, False)
+        self.wait(lambda: state() == "STOPPED", DRAIN_SECONDS, lambda: f"{name} does not stop: {state()}")
+        self.supervisor(program.machine, "startProcess", name, False)
+        self.wait(lambda: state() in ("RUNNING", "STARTING"), 10, lambda: f"{name} does not start: {state()}")
 
     def supervisor_pid(self, machine: str) -> int:
         """A machine's supervisord."""

@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 from chaos_servers import KINDS
 
 ROOT = Path(__file__).parents[2]
-BANKS = ("icbc", "boc", "hz_citic", "hz_ceb", "psbc", "zhenghe")  # queues and sockets, of both groups
+BANKS = ("icbc", "boc", "hz_citic", "psbc")  # queues and sockets, of both groups
 RATE = 60
 
 

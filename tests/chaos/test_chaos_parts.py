@@ -159,6 +159,7 @@ def test_what_the_banks_find_wrong_is_a_failure(given: dict[str, Any], words: st
         lambda found: found.database.update({"a key with two standing work orders": ["S/1/2"]}),
         lambda found: found.waiting.update(icbc=1),
         lambda found: found.leaks.append("a file: a card number"),
+        lambda found: setattr(found, "chain", "broken"),
         lambda found: found.unbounded.append("node1: grew"),
         lambda found: found.banks.clear(),
         lambda found: setattr(found.done[0], "served", None),
