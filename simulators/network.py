@@ -23,6 +23,9 @@ OPENING_FEN = 1_000_000  # what a cardholder has who was never heard of
 HOLD_US = 600 * SECOND_US
 
 
+_BACK = frozenset({Kind.CHARGE_REVERSAL, Kind.CHARGE_REFUND})
+
+
 class Fate(StrEnum):
     """What becomes of one message."""
 
@@ -69,6 +72,7 @@ class Plan(NamedTuple):
     lost: int = 0
     late_us: int = 60 * SECOND_US
     by_amount: bool = True
+    odd: int = 0  # of reversals and refunds: answered with what makes no sense
 
 
 @dataclass(slots=True)
@@ -105,6 +109,7 @@ class Network:
         self._spent: dict[str, int] = {}
         self._numbers = 0
         self.fates: dict[Fate, int] = {}
+        self.repeats = 0  # messages that were marked as a repeat
 
     # What can be asked of its books
 
@@ -153,6 +158,9 @@ class Network:
 
     def carry_out(self, asked: Request, now: Now) -> Told | None:
         """Do what one message asks; return the answer, or None where there is none."""
+        self.repeats += asked.repeat
+        if self.plan.odd and asked.kind in _BACK and self._chance.randrange(0, 1_000) < self.plan.odd:
+            return Told(Reply(Result.FORMAT))
         fate = self._fate(asked)
         self.fates[fate] = self.fates.get(fate, 0) + 1
         if fate is Fate.LOST:

@@ -61,7 +61,7 @@ class ChargeCoverage(Observer):
     def on_end(self) -> None:
         """Count what the networks got marked as a repeat."""
         for network in self._world.networks:
-            self._world.kernel.coverage["saf-repeat-marked"] += sum(network.books.repeats.values())
+            self._world.kernel.coverage["saf-repeat-marked"] += network.books.repeats
 
     def _on_entry(self, entry: Entry, before: Entry | None) -> None:
         saw = self._world.kernel.saw

@@ -6,24 +6,21 @@ The network's books outlive its process.  The collector keeps no money: it asks 
 the same order until one has taken it.
 """
 
-from collections import Counter
 from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from interface_layer.charges import Wanted
-from qianzhi.domain.requests import Kind, Reply, Request
-from qianzhi.domain.results import Result
 from qianzhi.runtime.effects import Effects, Send
 from qianzhi.runtime.now import SECOND_US, Now
 from simulators.codecs import bank_codec
 from simulators.line import Incoming
-from simulators.network import Network, Plan, Told
+from simulators.network import Network, Plan
 from simulators.network_line import SimulatedNetwork
 from simulators.world.banks_lines import LongLine
 from simulators.world.customers import People
 from simulators.world.faults import Fault
-from simulators.world.kernel import Dice, Kernel
+from simulators.world.kernel import Kernel
 from simulators.world.node import NodeProcess
 from simulators.world.parts import Lines, NetworkPlan
 from simulators.world.process import Process, Waker
@@ -32,25 +29,6 @@ if TYPE_CHECKING:
     from frontends.profile import Profile  # it reads files; its shape alone is used here
 
 ASK_AGAIN_US = 2 * SECOND_US
-ODD = frozenset({Kind.CHARGE_REVERSAL, Kind.CHARGE_REFUND})
-
-
-class WatchedNetwork(Network):
-    """A network whose books are watched: which charges it was asked about again, and as a repeat."""
-
-    def __init__(self, dice: Dice, plan: Plan, *, holds: bool) -> None:
-        super().__init__(dice, plan, holds=holds)
-        self.repeats: Counter[str] = Counter()  # keys of what was marked as a repeat
-        self.odd = 0  # of a thousand reversals and refunds, those answered with what makes no sense
-        self._dice = dice
-
-    def carry_out(self, asked: Request, now: Now) -> Told | None:
-        """Do what one message asks."""
-        if asked.repeat:
-            self.repeats[asked.key.text] += 1
-        if asked.kind in ODD and self._dice.hit(self.odd):
-            return Told(Reply(Result.FORMAT))
-        return super().carry_out(asked, now)
 
 
 class NetworkActor(Process):
@@ -62,10 +40,9 @@ class NetworkActor(Process):
         super().__init__(kernel, f"net-{plan.name}")
         self.plan = plan
         self.profile = profile
-        fates = Plan(plan.declined, plan.late, plan.silent, plan.lost, plan.late_us, by_amount=False)
+        fates = Plan(plan.declined, plan.late, plan.silent, plan.lost, plan.late_us, False, plan.odd)
         advises = profile.outward is not None and profile.outward.terms.advises
-        self.books = WatchedNetwork(kernel.dice(f"{self.name}/books"), fates, holds=advises)
-        self.books.odd = plan.odd
+        self.books = Network(kernel.dice(f"{self.name}/books"), fates, holds=advises)
         self.signed_off = 0
         self._keys = keys
         self._lines = lines
@@ -83,7 +60,6 @@ class NetworkActor(Process):
     def heal(self) -> None:
         """Answer everything from now on."""
         self.books.plan = Plan(by_amount=False)
-        self.books.odd = 0
 
     def connected(self, line: int) -> None:
         """The line stands."""

@@ -233,8 +233,16 @@ class World:
             if all(bank.settled for bank in self.banks) and not self.kept_open():
                 kernel.run(kernel.now_us + QUIET_US)
                 return
-        still = [bank.name for bank in self.banks if not bank.settled] + self.kept_open()
-        raise Violation("I7", ",".join(still), "this is open long after everything has healed")
+        raise self._never_ended()
+
+    def _never_ended(self) -> Violation:
+        """Name what is still open, and show the first of each."""
+        deals = {key: deal for bank in self.banks for key, deal in bank.views().items() if not deal.done}
+        kept = self.kept_open()
+        key = next(iter(deals)).text if deals else ",".join(kept[:3])
+        says = f"{len(deals)} serials and {len(kept)} rows of nodes are open long after everything has healed"
+        row = self.memory.journal.get(next(iter(deals))) if deals else None
+        return Violation("I7", key, says, bank=next(iter(deals.values()), None), journal=row, nodes=kept[:5])
 
     def kept_open(self) -> list[str]:
         """Return the entries and charges that are still to be brought to an end by a node."""
