@@ -64,10 +64,7 @@ class Checks(Observer):
         self._networks = getattr(world, "networks", ())
         self.told = Told(
             self.find,
-            {
-                name: frozenset(one for one in _EDGES if bank.profile.results.may_repeat(one))
-                for name, bank in self._named.items()
-            },
+            {name: _repeatable(bank.profile) for name, bank in self._named.items()},
             self._takes_none,
         )
         for bank in world.banks:
@@ -104,7 +101,7 @@ class Checks(Observer):
 
     def on_kept(self, node: str, rows: "Sequence[Any]") -> None:
         """Take what a node has written of its charges and entries."""
-        self.charges.kept(rows)
+        self.charges.kept(rows, node)
 
     def on_tick(self) -> None:
         """Look at all tables now and then."""
@@ -170,3 +167,10 @@ class Checks(Observer):
             return True
         today = business_date(self._world.kernel.wall_us, UTC)
         return abs(days_between(today, key.date)) > DAYS_KEPT
+
+
+def _repeatable(profile: Any) -> frozenset[Result]:
+    """Return the edge results that leave a key open: none on a queue, where a redelivery may follow."""
+    if profile.transport.redelivers:
+        return frozenset()
+    return frozenset(one for one in _EDGES if profile.results.may_repeat(one))

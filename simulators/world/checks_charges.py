@@ -34,25 +34,29 @@ class Charges:
         self.entries: dict[str, Entry] = {}
         self._serials = serials
         self._order = order
-        self._aside: set[str] = set()  # entries that an operator had to look at keep no order any more
+        self._owners: dict[str, str] = {}  # the node that made an entry
+        # Entries that an operator had to look at, or another node took over, keep no order any more.
+        self._aside: set[str] = set()
 
-    def kept(self, rows: Iterable[Any]) -> None:
-        """Take what a node has written."""
+    def kept(self, rows: Iterable[Any], node: str = "") -> None:
+        """Take what a node has written; the order of an account is promised within one node's lane."""
         for row in rows:
             if isinstance(row, Entry):
-                self._entry(row)
+                self._entry(row, node)
             elif isinstance(row, Charge):
                 self._charge(row)
 
-    def _entry(self, entry: Entry) -> None:
+    def _entry(self, entry: Entry, node: str) -> None:
         was = self.entries.get(entry.id)
         self.entries[entry.id] = entry
         key = entry.request.key.text
         if was is not None and was.state is State.SETTLED and entry.state is not State.SETTLED:
             raise Violation("I5", key, f"entry {entry.id} was settled and is {entry.state.value}")
-        lane, account = entry.destination, entry.account
-        if entry.state in WITH_OPERATOR:
+        owner = self._owners.setdefault(entry.id, node)
+        lane, account = f"{owner} {entry.destination}".strip(), entry.account
+        if entry.state in WITH_OPERATOR or owner != node:
             self._aside.add(entry.id)
+            self._order.settled(lane, account, entry.id)
         if entry.state is not State.OPEN:
             self._order.settled(lane, account, entry.id)
         elif entry.id not in self._aside:

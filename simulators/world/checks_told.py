@@ -86,7 +86,7 @@ class Told:
         elif result in DATES:
             pass  # the key is checked at the end: nothing may ever stand under it
         elif result in EDGE_RESULTS:
-            if result not in self._may_repeat.get(bank, frozenset()):
+            if result not in self._may_repeat.get(bank, frozenset()) and not self._takes_none(key):
                 closed = {State.BLOCKED, State.REFUSED, State.QUARANTINED, State.REVERSED}
                 self._need(
                     bank, key, closed, "r7", f"{result.name} is told for good before its key is closed"

@@ -112,6 +112,13 @@ def test_an_entry_that_overtakes_an_older_one_of_its_account_is_named(charges: C
     charges.kept([entry("e1", 1, tries=2)])  # an operator had it tried again: it keeps no order any more
 
 
+def test_two_nodes_keep_an_order_each_and_what_is_taken_over_keeps_none(charges: Charges) -> None:
+    charges.kept([entry("e1", 1), entry("e3", 3)], "node-1")
+    charges.kept([entry("e2", 2), entry("e2", 2, tries=1)], "node-2")
+    charges.kept([entry("e1", 1, tries=1)], "node-2")  # a dead node's
+    charges.kept([entry("e3", 3, tries=1)], "node-1")
+
+
 def test_what_is_left_at_the_end_is_named(charges: Charges) -> None:
     bench = Bench()
     charges.kept([entry("e1", 1)])
