@@ -21,6 +21,7 @@ from simulators.world.checks_books import Books
 from simulators.world.checks_charges import Charges
 from simulators.world.checks_end import Party
 from simulators.world.checks_told import Told
+from simulators.world.faults import Fault
 from simulators.world.observe import Observer, Violation
 
 if TYPE_CHECKING:
@@ -102,6 +103,10 @@ class Checks(Observer):
     def on_kept(self, node: str, rows: "Sequence[Any]") -> None:
         """Take what a node has written of its charges and entries."""
         self.charges.kept(rows, node)
+
+    def on_fault(self, fault: Fault, begins: bool) -> None:
+        """Note that messages are damaged from now on."""
+        self.told.damaged |= fault.kind == "bank_frames_broken"
 
     def on_tick(self) -> None:
         """Look at all tables now and then."""
