@@ -29,7 +29,8 @@ class Conn:
     """One end of a connection; `parts.Wire`."""
 
     __slots__ = (
-        "_network", "address", "cut", "free_us", "handler", "number", "open", "other", "process", "short",
+        "_network", "address", "cut", "free_us", "handler", "known", "number", "open", "other", "process",
+        "short",
     )  # fmt: skip
 
     def __init__(self, network: "Network", process: Process, handler: WireHandler, number: int) -> None:
@@ -41,6 +42,7 @@ class Conn:
         self.address = ""
         self.short = False
         self.open = True
+        self.known = False  # whether its handler has heard of it
         self.free_us = 0  # when what was written before has arrived at the other end
         self.cut: list[Callable[[], None]] = []  # what waits for the end of a cut
 
@@ -111,6 +113,7 @@ class Network:
 
     def _opened(self, conn: Conn) -> None:
         if conn.open:
+            conn.known = True
             conn.handler.on_open(conn)
 
     def died(self, process: Process) -> None:
@@ -132,7 +135,7 @@ class Network:
         for end in (conn, conn.other):
             if end.open:
                 self._forget(end)
-                end.process.later(self._delay_us(), "reset", end.handler.on_shut, end, "reset")
+                end.process.later(self._delay_us(), "reset", self._tell_shut, end, "reset")
 
     def _forget(self, conn: Conn) -> None:
         conn.open = False
@@ -153,7 +156,14 @@ class Network:
     def _shut(self, conn: Conn, reason: str) -> None:
         if conn.open:
             self._forget(conn)
+            self._tell_shut(conn, reason)
+
+    def _tell_shut(self, conn: Conn, reason: str) -> None:
+        """Tell a handler of the end; of a connection that never stood, whoever dialled hears as much."""
+        if conn.known:
             conn.handler.on_shut(conn, reason)
+        elif conn.address:
+            conn.handler.on_shut(None, "refused")
 
     # -- bytes
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from simulators.world.kernel import Kernel
 
 LINES_MAX = 400
+LOUD = frozenset({"FAULT", "fault over", "DIES"})  # told beside any key
 
 
 class Line(NamedTuple):
@@ -59,13 +60,13 @@ class Timeline(Observer):
 
     def lines(self, key: str) -> list[str]:
         """Return the lines of a key, oldest first; without one, the last of all."""
-        kept = [line for line in self._kept if not line.key or not key or line.key == key]
+        kept = [line for line in self._kept if not key or line.key == key or line.what in LOUD]
+        if key:
+            return [self._text(line) for line in _around(kept, key)[-LINES_MAX:]]
         kept += [
             Line(at_us, who, what, "", str(data)) for at_us, who, what, data in self._kernel.telling or ()
         ]
         kept.sort(key=lambda line: line.at_us)
-        if key:
-            kept = _around(kept, key)
         return [self._text(line) for line in kept[-LINES_MAX:]]
 
     def _text(self, line: Line) -> str:

@@ -262,7 +262,6 @@ class World:
     def _begin(self, fault: Fault) -> None:
         self.kinds[fault.kind] += 1
         self._on.append(fault)
-        self.kernel.tell(fault.target, "fault begins", fault)
         for observer in self.kernel.observers:
             observer.on_fault(fault, True)
         process = self._named.get(fault.target)
@@ -276,7 +275,6 @@ class World:
         if fault not in self._on:
             return  # healed before
         self._on.remove(fault)
-        self.kernel.tell(fault.target, "fault is over", fault)
         for observer in self.kernel.observers:
             observer.on_fault(fault, False)
         process = self._named.get(fault.target)

@@ -162,3 +162,16 @@ def test_a_doubled_message_of_a_short_connection_comes_on_a_connection_of_its_ow
     pair.pass_us(100 * SECOND_US)
     assert bytes(pair.other.heard) == b"xx"
     assert len(pair.other.wires) == 2
+
+
+def test_whoever_dials_one_that_dies_before_the_connection_stands_hears_that_there_is_none() -> None:
+    for us in range(1, 900, 40):
+        pair = Pair()
+        ear = Ear()
+        pair.network.dial(pair.near, "far", ear)
+        pair.pass_us(us)
+        pair.far.kill()
+        pair.network.died(pair.far)
+        pair.pass_us(10 * SECOND_US)
+        assert ear.shut in (["refused"], ["reset"])
+        assert bool(ear.wires) == (ear.shut == ["reset"])
