@@ -62,8 +62,13 @@ class Saf:
         return not any(lane.under_way for lane in self._lanes.values())
 
     def deadline(self, now: Now) -> int | None:
-        """When `on_time` is due next; an entry's own deadline is wall time, so that it is asked for anew."""
-        dues = [due for lane in self._lanes.values() if (due := lane.due_us) is not None]
+        """When `on_time` is due next; an entry's own deadline is wall time, so that it is asked for anew.
+
+        While nothing can be stored no try begins, and none is waited for: the store's word ends that.
+        """
+        serves = self._keeping.known and not self._keeping.trouble
+        lanes = self._lanes.values() if serves else ()
+        dues = [due for lane in lanes if (due := lane.due_us) is not None]
         while self._expiries and not self._is_open(self._expiries[0][1]):
             heappop(self._expiries)
         if self._expiries:
