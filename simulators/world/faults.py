@@ -49,6 +49,7 @@ PROCESS_FAULTS = {
 }
 OUTWARD_FAULTS = {
     "signed_off": "a network that we ask for money closes its line for for_us",
+    "deaf": "it stands still for for_us, which no healing ends",
 }
 NETWORK_FAULTS = {
     "slow": "bytes take up to strength ms longer",

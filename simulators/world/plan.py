@@ -20,6 +20,8 @@ NEWEST = 1_782_900_000_000_000  # 2026-07-01 18:00 in Shanghai; runs begin on a 
 MIDNIGHT_US = 6 * 3_600 * SECOND_US  # from there to the next local midnight
 ON_PER_MILLE = 300  # how often a kind of fault is on in a seed
 CHARGES_PER_MILLE = 350  # seeds in which the house asks a network for money
+DEAF_PER_MILLE = 80  # of those, seeds in which it is away for longer than entries are tried
+DEAF_US = 3_900 * SECOND_US
 CALM_PER_MILLE = 60  # seeds in which nothing goes wrong
 
 
@@ -206,6 +208,9 @@ def _faults(plan: Plan, offer: Offer, dice: Dice) -> Iterator[Fault]:
             else:
                 at_us = dice.below(plan.load_us)
                 yield Fault(draw.kind, target, at_us, _between(draw.for_us, dice), strength, other)
+    if plan.networks and dice.hit(DEAF_PER_MILLE):  # longer than any entry waits
+        at_us = plan.load_us // 4
+        yield Fault("deaf", f"net-{plan.networks[0].name}", at_us, DEAF_US)
     if dice.hit(ON_PER_MILLE):  # both nodes at once
         at_us = dice.below(plan.load_us)
         for number in range(1, plan.nodes + 1):

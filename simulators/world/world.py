@@ -51,7 +51,8 @@ ZONE = ZoneInfo("Asia/Shanghai")
 BLOWN_US = 400_000  # an armed fault that met no effect by then happens all the same
 QUIET_US = 20 * SECOND_US  # after the last serial, so that what is still under way comes to rest
 LEASE_US = 10 * SECOND_US
-POLICY = Policy(fast_us=SECOND_US, slow_us=8 * SECOND_US, answer_us=6 * SECOND_US)
+# An entry is tried for an hour, the least that there is, whatever the time of day.
+POLICY = Policy(fast_us=SECOND_US, slow_us=8 * SECOND_US, answer_us=6 * SECOND_US, deadline_minutes=-1_440)
 ROUTES = (Route(numbers=["*"], kinds=["*"], to="bridges"),)
 
 
@@ -225,7 +226,7 @@ class World:
     def _settle(self) -> None:
         """Let the banks bring everything to its end, and all queues run empty."""
         kernel = self.kernel
-        end_us = kernel.now_us + self.plan.settle_us
+        end_us = max([kernel.now_us, *(one.at_us + one.for_us for one in self._on)]) + self.plan.settle_us
         while kernel.now_us < end_us:
             kernel.run(kernel.now_us + SECOND_US)
             for collector in self.collectors:
@@ -303,6 +304,9 @@ class World:
             process.disarm()
             blow()
 
+    def _deafen(self, process: Process, fault: Fault) -> None:
+        process.freeze()
+
     def _jump(self, process: Process, fault: Fault) -> None:
         process.offset_us += fault.strength * SECOND_US
 
@@ -314,7 +318,7 @@ class World:
             process.offset_us -= fault.strength * SECOND_US
         elif fault.kind == "drain":
             process.drain(False)
-        elif fault.kind == "freeze":
+        elif fault.kind in ("freeze", "deaf"):
             process.disarm()
             process.thaw()
         else:
@@ -323,10 +327,12 @@ class World:
                 process.start()
 
     def _heal(self) -> None:
-        """End every fault; start whoever is down."""
+        """End every fault but those that outlast it; start whoever is down."""
         for fault in list(self._on):
-            self._end(fault)
-        for process in self.processes:
+            if fault.kind != "deaf":
+                self._end(fault)
+        deaf = {fault.target for fault in self._on}
+        for process in [one for one in self.processes if one.name not in deaf]:
             process.disarm()
             process.thaw()
             process.start()
@@ -338,6 +344,7 @@ class World:
 _PROCESS_FAULTS: dict[str, Callable[[World, Process, Fault], None]] = {
     "kill": World._kill,
     "freeze": World._freeze,
+    "deaf": World._deafen,
     "clock_jump": World._jump,
     "drain": World._drain,
 }
