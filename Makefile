@@ -39,11 +39,15 @@ FUZZ_KEEP ?=
 SEEDS ?= 200
 FIRST ?= 1
 
+# All mutants without names; so many at once.
+MUTANTS ?=
+MUTANT_JOBS ?= 2
+
 CODE := qianzhi frontends bankmq socket_pool interface_layer crm_bridge simulators examples benchmarks tests
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup run demo test test-ibmmq check chaos faults fuzz simulate lock clean
+.PHONY: help setup run demo test test-ibmmq check chaos faults fuzz simulate mutants lock clean
 
 help:  ## show this list
 	@echo "usage: make TARGET [PYTHON=python3.11]"
@@ -84,6 +88,9 @@ fuzz: $(VENV)/.fuzz  ## break the parsers with made-up bytes: FUZZ_SECONDS=20 FU
 
 simulate: $(VENV)/.run  ## the whole system in one process, from seeds, with everything going wrong: SEEDS=200 FIRST=1
 	@exec $(BIN)/qianzhi simulate --seeds "$(SEEDS)" --first "$(FIRST)"
+
+mutants: $(VENV)/.dev  ## break one thing after the other in a copy of the tree, and see whether the tests notice: MUTANTS="third_send"
+	@exec $(BIN)/python tests/mutants/mutants_run.py $(MUTANTS) --jobs "$(MUTANT_JOBS)"
 
 lock: $(VENV)/.dev  ## work both lock files out again from setup.cfg (asks the package index)
 	@rm -rf build/lock && $(call make-venv,build/lock) && build/lock/bin/python -m pip install --quiet pip-tools

@@ -32,6 +32,7 @@ def simulate(
         Path | None, typer.Option("--plan", metavar="FILE", help="Run a plan that a failing seed left.")
     ] = None,
     shrink: Annotated[bool, typer.Option(help="Make a failing plan smaller.")] = True,
+    stop: Annotated[bool, typer.Option("--stop", help="Run no seed after the first that fails.")] = False,
 ) -> None:
     """Simulate the whole system from a seed, with everything going wrong that can (docs/RELIABILITY.md)."""
     from qianzhi.cli.simulating_world import read_plan, simulate_plan, simulate_seeds
@@ -47,7 +48,8 @@ def simulate(
         simulate_plan(config, plan_of(seed, requests), shrinking=shrink)
     elif seeds:
         cores = jobs or os.cpu_count() or 1
-        simulate_seeds(config, range(first, first + seeds), cores, requests, shrinking=shrink)
+        chosen_seeds = range(first, first + seeds)
+        simulate_seeds(config, chosen_seeds, cores, requests, shrinking=shrink, stopping=stop)
     else:
         sys.stdout.write(context.get_help() + "\n")
 

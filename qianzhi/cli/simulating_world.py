@@ -55,12 +55,15 @@ def read_plan(path: Path) -> "Plan":
         raise CommandError(USAGE, f"{path} is no plan: {error}") from error
 
 
-def simulate_seeds(config: Path, seeds: range, jobs: int, requests: int, *, shrinking: bool) -> None:
+def simulate_seeds(
+    config: Path, seeds: range, jobs: int, requests: int, *, shrinking: bool, stopping: bool = False
+) -> None:
     """Run many seeds, show what happened how often, explain the first that fail, and sum up.
 
-    Raises CommandError where a rule broke, or an interleaving never happened in a run that is long enough.
+    `stopping` runs none after the first that fails.  Raises CommandError where a rule broke, or an interleaving
+    never happened in a run that is long enough.
     """
-    from simulators.world.run import add_up, plan_of, run_seeds
+    from simulators.world.run import add_up, plan_of, run_seeds, until_failure
     from simulators.world.sequences import NAMES
 
     def each(seed: int, total: "Sum") -> None:
@@ -69,7 +72,8 @@ def simulate_seeds(config: Path, seeds: range, jobs: int, requests: int, *, shri
         if total.violations and total.violations[-1] == seed:
             say(f"  seed {seed} FAILS; again with: qianzhi simulate --seed {seed} --requests {requests}")
 
-    total = add_up(run_seeds(seeds, config, jobs, requests), each)
+    results = run_seeds(seeds, config, jobs, requests)
+    total = add_up(until_failure(results) if stopping else results, each)
     show_table(("interleaving", "times>"), [(name, total.coverage[name]) for name in NAMES])
     show_table(("fault", "times>"), sorted(total.kinds.items()))
     for seed in total.violations[:EXPLAINED_MAX]:

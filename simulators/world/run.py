@@ -6,10 +6,11 @@ its seed's alone.
 
 import gc
 import multiprocessing
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from functools import cache
+from itertools import islice
 from pathlib import Path
 from random import Random  # noqa: TID251 - the seed's numbers come from here, and from nowhere else
 from typing import NamedTuple
@@ -35,7 +36,7 @@ QUEUES: tuple[str, ...] = ("abc", "boc", "bocom", "cboss", "ccb", "cmb", "icbc")
 NETWORKS = ("unet", "vnet", "mnet", "lnet")
 OWN = ("short", "undated")  # dialects of this package alone: quick ones, one with dates and one without
 DIALECTS = Path(__file__).with_name("dialects")
-CHUNK = 4  # seeds that a process takes at once
+AHEAD = 2  # seeds that are handed out for each process, so that none waits for the next one
 
 
 def offer() -> Offer:
@@ -116,13 +117,33 @@ def run_seed(seed: int, config: Path, requests: int = REQUESTS) -> Ended:
 def run_seeds(
     seeds: range, config: Path, jobs: int, requests: int = REQUESTS
 ) -> Iterator[tuple[int, Ended | BaseException]]:
-    """Run seeds on `jobs` processes; yield each with how it ended, or with what fell over, in their order."""
+    """Run seeds on `jobs` processes; yield each with how it ended, or with what fell over, in their order.
+
+    Whoever takes no more of them lets no more of them run than are under way.
+    """
     context = multiprocessing.get_context("spawn")  # nothing of this process is taken over by chance
     with ProcessPoolExecutor(jobs, context) as pool:
-        futures = [(seed, pool.submit(run_seed, seed, config, requests)) for seed in seeds]
-        for seed, future in futures:
+        waiting = iter(seeds)
+        futures = deque(
+            (seed, pool.submit(run_seed, seed, config, requests)) for seed in islice(waiting, AHEAD * jobs)
+        )
+        while futures:
+            seed, future = futures.popleft()
             error = future.exception()
+            futures.extend(
+                (more, pool.submit(run_seed, more, config, requests)) for more in islice(waiting, 1)
+            )
             yield seed, error if error is not None else future.result()
+
+
+def until_failure(
+    results: Iterator[tuple[int, Ended | BaseException]],
+) -> Iterator[tuple[int, Ended | BaseException]]:
+    """Yield results up to the first that fails."""
+    for seed, ended in results:
+        yield seed, ended
+        if name_of(ended):
+            return
 
 
 class Sum(NamedTuple):

@@ -99,6 +99,18 @@ def test_the_late_answer_of_a_former_life_finds_nothing() -> None:
     assert [outcome.body for outcome in hop.take_outcomes()] == [b"new"]
 
 
+def test_what_is_answered_twice_is_settled_once() -> None:
+    hop = Hop(HopLimits(), ["bridge1"])
+    hop.on_peer_up("bridge1", NOW)
+    (first,) = sends(hop.submit([job(1)], NOW))["bridge1"]
+    twice = [Answer(first.id, Status.OK, b"credited"), Answer(first.id, Status.OK, b"other")]
+    assert hop.on_answers("bridge1", twice, NOW) == [
+        Count("qianzhi_link_late_answers_total", ("bridge1",), 1)
+    ]
+    assert [outcome.body for outcome in hop.take_outcomes()] == [b"credited"]
+    assert hop.in_flight == 0
+
+
 @pytest.mark.parametrize("status", [Status.BUSY, Status.NO_ROUTE, Status.EXPIRED, Status.DRAINING])
 def test_a_refusal_of_the_only_attempt_is_certain_and_of_a_second_one_is_unknown(status: Status) -> None:
     hop = Hop(HopLimits(), ["bridge1"])

@@ -11,7 +11,7 @@ import pytest
 from qianzhi.runtime.now import SECOND_US
 from simulators.world.observe import Violation
 from simulators.world.plan import Plan
-from simulators.world.run import add_up, name_of, plan_of, run_plan, run_seeds
+from simulators.world.run import add_up, name_of, plan_of, run_plan, run_seeds, until_failure
 from simulators.world.shrink import shrink
 from simulators.world.timeline import Timeline
 from simulators.world.world import Ended
@@ -106,6 +106,8 @@ def test_results_add_up_and_failures_are_named() -> None:
     assert total.violations == [2, 3]
     assert total.coverage == Counter({"repeat-in-flight": 4})
     assert [name_of(one) for one in (good, bad, KeyError("x"))] == ["", "I2", "KeyError"]
+    upto = until_failure(iter([(1, good), (2, bad), (3, good)]))
+    assert add_up(upto, lambda seed, total: None).seeds == 2
 
 
 def test_plans_end_every_fault_before_they_are_healed_or_by_it_and_name_whom_there_is() -> None:

@@ -1,0 +1,12 @@
+"""A delivery is acknowledged as its reply goes out, before the broker has taken that."""
+
+RULE = 9
+FILE = "frontends/queue_front.py"
+OLD = """\
+            self._server.reply(items)
+"""
+NEW = """\
+            self._server.reply(items)
+            self._server.acknowledge([tag for tag, _ in items])
+"""
+NOTICED_BY = "simulate"
