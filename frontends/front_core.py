@@ -11,10 +11,11 @@ from frontends.outward import Outward
 from frontends.outward_none import NoOutward, Way
 from frontends.processor import Processor
 from frontends.seal import Seal
-from frontends.session import Exchanged, Line, Session
+from frontends.session import Session
 from frontends.session_delivery import Delivery
 from frontends.session_exchange import Exchange
 from frontends.session_keys import LineKeys, StaticKeys
+from frontends.session_line import Exchanged, Line
 from frontends.session_rows import Saved
 from frontends.session_serials import Serials
 from qianzhi.link.hop import Hop

@@ -21,7 +21,7 @@ class Hours:
 
     def is_open(self, minute: int) -> bool:
         """Tell whether service is given at this minute of the local day (0 to 1439)."""
-        first, last = _minute(self.open), _minute(self.close)
+        first, last = minute_of(self.open), minute_of(self.close)
         if first < last:
             return first <= minute < last
         return minute >= first or minute < last
@@ -31,7 +31,7 @@ def check_hours(hours: Hours, file: str) -> list[Problem]:
     """Return what is wrong with the table: a time that is none, or a day without any service."""
     problems = []
     for name, text in (("open", hours.open), ("close", hours.close)):
-        if not 0 <= _minute(text) <= MINUTES_A_DAY:
+        if not 0 <= minute_of(text) <= MINUTES_A_DAY:
             problems.append(
                 Problem(file, f"hours.{name}", repr(text[:20]), "a time HH:MM from 00:00 to 24:00")
             )
@@ -40,7 +40,7 @@ def check_hours(hours: Hours, file: str) -> list[Problem]:
     return problems
 
 
-def _minute(text: str) -> int:
+def minute_of(text: str) -> int:
     """Return HH:MM as minutes after midnight, -1 when it is no time."""
     hour, colon, minute = text.partition(":")
     parts = hour + minute

@@ -87,6 +87,8 @@ class Mapping:
             row_of("now", f"{path}|{split_row(text)[1]}") for path, text in tables.request.stamp.items()
         ]
         self._own_serial = row_of("own_serial", tables.request.serial)
+        lines = tables.management.items()
+        self._dates = {name: row_of("date", rows.date) for name, rows in lines if rows.date}
         self._read_back = _rows_to_read_back(self._transactions)
 
     def sort_of(self, message: Message) -> Sort:
@@ -119,15 +121,18 @@ class Mapping:
 
     # The front-end's side.
 
-    def request_of(self, message: Message, now: Now) -> Request | Refusal:
-        """Return the request that a message is, or why it is none; never raises for what a bank may send."""
+    def request_of(self, message: Message, now: Now, date_of_ours: int = 0) -> Request | Refusal:
+        """Return the request that a message is, or why it is none; never raises for what a bank may send.
+
+        `date_of_ours` is the business date of what carries none; 0 means the local date.
+        """
         transaction = self._by_name.get(self._chooser.find(message))
         if transaction is None:
             return Refusal(Result.UNSUPPORTED, "", "a transaction of this profile")
         moment = moment_of_second(now.wall_us // SECOND_US, self.zone)
         values, refusal = transaction.read(message, moment)
         date_ours = transaction.date is None
-        date = moment.today if date_ours else values.pop("date", 0)
+        date = (date_of_ours or moment.today) if date_ours else values.pop("date", 0)
         serial = values.pop("serial", "")
         refusal = refusal or self._refuse(transaction, values)
         if refusal is not None:
@@ -261,11 +266,30 @@ class Mapping:
 
     # Either side.
 
+    def notice_date(self, name: str, message: Message, now: Now) -> int | None:
+        """Return the business date that a cutover notice brings; None when there is none to be read."""
+        row = self._dates.get(name)
+        if row is None:
+            return None
+        try:
+            date: int | None = row.read(message, moment_of_second(now.wall_us // SECOND_US, self.zone))
+        except FieldError:
+            return None
+        return date
+
     def management_message(
-        self, name: str, serial: str, now: Now, *, ours: bool = True, extra: dict[str, Any] | None = None
+        self,
+        name: str,
+        serial: str,
+        now: Now,
+        *,
+        ours: bool = True,
+        date: int = 0,
+        extra: dict[str, Any] | None = None,
     ) -> Message:
         """Return a message about the line as our side (or the bank's) begins it.
 
+        `date` is the business date that a cutover notice brings; 0 means the local date.
         Raises KeyError for a name that is not under [management].
         """
         rows = self._tables.management[name]
@@ -278,6 +302,8 @@ class Mapping:
         for row in self._stamps:
             if row.path in rows.stamp:
                 row.write(message, "now", moment)
+        if name in self._dates:
+            self._dates[name].write(message, date or moment.today, moment)
         self._own_serial.write(message, serial, moment)
         return _with_extra(message, extra)
 

@@ -66,13 +66,14 @@ DEMANDS = {
     "pay": {"serial", "phone", "amount_fen", "bill"},
     "status": {"serial"},
     "reversal": {"serial"},
+    "void": {"serial"},
     "totals": {"serial", "date", "count", "amount_fen"},
     "charge": {"serial", "date", "phone", "amount_fen"},
     "charge_reversal": {"serial", "date", "amount_fen"},
     "charge_refund": {"serial", "date", "amount_fen"},
     "advice": {"serial", "date"},
 }
-ABOUT = frozenset({"status", "reversal", "charge_reversal", "charge_refund", "advice"})  # an original
+ABOUT = frozenset({"status", "reversal", "void", "charge_reversal", "charge_refund", "advice"})  # an original
 
 ORDER_CHARS = 12  # a work order's number, as the core makes it
 
@@ -109,6 +110,9 @@ def rows_of(tables: MappingTables) -> Iterator[tuple[str, str, str, str]]:
     for name, rows in tables.transactions.items():
         yield from _taken(f"transactions.{name}.take", rows.take)
         yield from _given(f"transactions.{name}.give", rows.give)
+    for name, line in tables.management.items():
+        if line.date:
+            yield f"management.{name}.date", "date", *split_row(line.date)
 
 
 def _taken(at: str, take: dict[str, str | list[str]]) -> Iterator[tuple[str, str, str, str]]:
@@ -126,7 +130,8 @@ def _given(at: str, give: dict[str, str]) -> Iterator[tuple[str, str, str, str]]
 def _row_findings(tables: MappingTables) -> Iterator[Finding]:
     """Unknown transforms, unknown fields and sources, transforms that cannot carry their field."""
     for key, field, _, transform in rows_of(tables):
-        allowed = {**GIVEN, **TAKEN} if ".take." in key or key == "request.serial" else GIVEN
+        read = ".take." in key or key == "request.serial" or key.startswith("management.")
+        allowed = {**GIVEN, **TAKEN} if read else GIVEN
         if not field:
             allowed = {}
         elif field not in allowed:

@@ -11,7 +11,7 @@ from typing import Literal
 
 from qianzhi.runtime.table import table
 
-KindName = Literal["owed", "recharge", "pay", "status", "reversal", "totals"]
+KindName = Literal["owed", "recharge", "pay", "status", "reversal", "void", "totals"]
 When = dict[str, str | list[str]]
 
 
@@ -111,9 +111,11 @@ class ManagementTable:
     ours  paths that our side writes when it sends the message; theirs: what the bank's side writes
     stamp which of the paths under [request].stamp are written
     need  paths without which it is refused as a format error
+    date  of a cutover notice: the row of the business date that begins
     """
 
     when: When
+    date: str = ""
     ours: dict[str, str] = field(default_factory=dict)
     theirs: dict[str, str] = field(default_factory=dict)
     stamp: list[str] = field(default_factory=list)

@@ -278,7 +278,8 @@ class Processor:
         """Judge the content of a message that is the bank's."""
         if arrival.mac_key is not None:
             self._session.on_good_mac(arrival.mac_key, turn.now, turn.out)
-        asked = self._profile.mapping.request_of(arrival.message, turn.now)
+        date = self._session.business_date(turn.now)
+        asked = self._profile.mapping.request_of(arrival.message, turn.now, date)
         if not isinstance(asked, Refusal):
             return self._admit(frame, arrival._replace(request=asked), asked, turn)
         if self._profile.blocks_first(asked):

@@ -10,7 +10,8 @@ from frontends.mapping_rows import Message, getter
 from frontends.processor_outcomes import Turn
 from frontends.replies import Replies
 from frontends.seal import Seal
-from frontends.session import NEED_SIGN_ON, Asked, Session
+from frontends.session import NEED_SIGN_ON, Session
+from frontends.session_line import Asked
 from qianzhi.domain.requests import Reply
 from qianzhi.domain.results import Result
 from qianzhi.wire.errors import MacError

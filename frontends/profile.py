@@ -24,6 +24,7 @@ from frontends.profile_checks import cross_problems, mapping_tables, profile_pro
 from frontends.profile_rehearsal import rehearse
 from frontends.profile_tables import BankTable, KeysTable, ReversalTable, SessionTable, TransportTable
 from frontends.results import Results
+from frontends.session_dates import NOTICE
 from qianzhi.domain.results import Result
 from qianzhi.link.maintenance import Window, windows_of
 from qianzhi.link.tables import Site
@@ -76,8 +77,9 @@ class Profile:
 
     @property
     def has_session(self) -> bool:
-        """Tell whether who is signed on, or which key is in force, changes by messages."""
-        return self.session.sign_on or self.session.keys in ("ours", "theirs")
+        """Tell whether who is signed on, which key or which business date is in force changes by messages."""
+        rules = self.session
+        return rules.sign_on or rules.keys in ("ours", "theirs") or rules.cutover == NOTICE
 
     @property
     def shares_rows(self) -> bool:

@@ -16,6 +16,7 @@ from frontends.profile_key_checks import key_problems
 from frontends.profile_line_checks import line_problems
 from frontends.profile_tables import BankTable
 from frontends.results import check_results
+from frontends.session_dates import NOTICE
 from qianzhi.link.tables import Site
 from qianzhi.runtime.problems import Problem
 from qianzhi.wire.codec import Codec
@@ -134,9 +135,10 @@ def _folder_problems(bank: BankTable, site: Site, name: str) -> list[Problem]:
 
 
 def _sharing_problems(bank: BankTable, site: Site, name: str) -> list[Problem]:
-    """Instances share sign-on, exchanged keys and serials: in a file of one machine, or in a database."""
+    """Instances share sign-on, keys, serials and the date: in a file of one machine, or in a database."""
     place, session = site.banks[name], bank.session
     keeps = session.sign_on or session.keys in ("ours", "theirs") or session.echo_seconds > 0
+    keeps = keeps or session.cutover == NOTICE
     apart = len({place.at(number).machine for number in range(1, place.instances + 1)}) > 1
     if not keeps or not apart or site.state.database:
         return []

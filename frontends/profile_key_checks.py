@@ -20,7 +20,13 @@ Finding = tuple[str, str, str]  # dotted key, found, expected
 MASTER_BYTES = 16
 NEEDED = {"ours": "master", "theirs": "master", "static": "mac"}  # the key of each way to have keys
 EXCHANGED = ("ours", "theirs")
-MOVING = ("recharge", "pay", "status", "reversal")  # asking for a status settles, so it moves money too
+MOVING = (
+    "recharge",
+    "pay",
+    "status",
+    "reversal",
+    "void",
+)  # asking for a status settles, so it moves money too
 BY_DES = frozenset({"x99", "x919", "by_length", "cbc3des", "pos_ecb"})
 WITHOUT_MAC = ("sign_on", "key_request", "key_delivery")  # messages that bring the key, or ask for it
 
@@ -101,6 +107,11 @@ def _gap_findings(bank: BankTable, mac: MacSpec) -> Iterator[Finding]:
             expected = "a row that demands a MAC of this transaction"
             yield "protection.required", f"nothing for transactions.{name}", expected
         yield from _case_findings(name, {**bank.request.take, **rows.take}, mac)
+    for name in ("cutover", "cutover_begin"):
+        line = bank.management.get(name)
+        if line and not any(_covers(when, line.when) for when in bank.protection.required):
+            expected = "a row that demands a MAC of this notice, which moves the dates of money"
+            yield "protection.required", f"nothing for management.{name}", expected
     for index, when in enumerate(bank.protection.required):
         if not _all_carry(mac, when):
             found = f"no MAC for all that protection.required.{index} means"

@@ -2,14 +2,18 @@
 
 from collections.abc import Iterator
 
+from frontends.hours import MINUTES_A_DAY, minute_of
+from frontends.mapping_tables import TransactionTable
 from frontends.profile_tables import BankTable
+from frontends.session_dates import FIRST_MINUTE, LAST_MINUTE, NOTICE
 from qianzhi.runtime.problems import Problem
 from qianzhi.wire.codec import Codec
 from qianzhi.wire.errors import RemoteProtocolError
 
 Finding = tuple[str, str, str]  # dotted key, found, expected
 
-MANAGEMENT = ("sign_on", "sign_off", "echo", "key_request", "key_delivery")
+CUTOVERS = ("cutover", "cutover_begin")
+MANAGEMENT = ("sign_on", "sign_off", "echo", "key_request", "key_delivery", *CUTOVERS)
 WITH_LENGTH = ("ascii", "binary", "bcd")
 
 
@@ -21,6 +25,7 @@ def line_problems(bank: BankTable, codec: Codec | None, file: str) -> list[Probl
         *BY_KIND[bank.transport.kind](bank),
         *_session_findings(bank),
         *_management_findings(bank),
+        *_cutover_findings(bank),
     ]
     return [Problem(file, *finding) for finding in findings]
 
@@ -146,6 +151,33 @@ def _management_findings(bank: BankTable) -> Iterator[Finding]:
         for name in sorted({"key_request", "key_delivery"} & set(bank.management)):
             expected = f"nothing, since session.keys is {session.keys!r}"
             yield f"management.{name}", "a message about keys", expected
+
+
+def _cutover_findings(bank: BankTable) -> Iterator[Finding]:
+    """A change of date that comes too early or too late, that nothing needs, or whose notice is lacking."""
+    rule, names = bank.session.cutover, [name for name in CUTOVERS if name in bank.management]
+    minute = minute_of(rule)
+    early_enough = 0 <= minute <= LAST_MINUTE or FIRST_MINUTE <= minute < MINUTES_A_DAY
+    if rule != NOTICE and not early_enough:
+        yield "session.cutover", repr(rule[:20]), 'a time from "18:00" to "00:30", or "notice"'
+    if rule != "00:00" and all("date" in {**bank.request.take, **rows.take} for rows in _asked(bank)):
+        yield "session.cutover", repr(rule[:20]), "nothing, since every message carries its date"
+    if rule == NOTICE and bank.transport.kind == "files":
+        yield "session.cutover", repr(rule), "a time, since in files nothing is told about the line"
+    if rule == NOTICE and "cutover" not in bank.management:
+        yield "management.cutover", "missing", "the message for session.cutover = 'notice'"
+    for name in names:
+        if rule != NOTICE:
+            yield f"management.{name}", "a notice of cutover", "nothing, unless session.cutover is 'notice'"
+    for name, rows in bank.management.items():
+        if rows.date and name not in CUTOVERS:
+            yield f"management.{name}.date", repr(rows.date), "nothing, since it is no notice of cutover"
+        if name == "cutover" and not rows.date:
+            yield "management.cutover.date", "missing", "the row of the business date that begins"
+
+
+def _asked(bank: BankTable) -> list[TransactionTable]:
+    return list(bank.transactions.values())
 
 
 NAMES = {"socket": "a socket has", "files": "files have"}

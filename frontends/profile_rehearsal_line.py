@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from frontends.mapping import Sort
 from frontends.rehearsal_stage import AS_IT_WENT, NOON, Finding, Stage
+from qianzhi.domain.dates import business_date
 from qianzhi.domain.results import Result
 from qianzhi.wire.codec import Message
 from qianzhi.wire.errors import KeyCheckError
@@ -25,6 +26,7 @@ RESULTS = (
     Result.UNSUPPORTED,
     Result.BUSY,
 )
+CUTOVER_RESULTS = (*RESULTS, Result.BAD_DATE)
 
 
 def rehearse_line(profile: "Profile", stage: Stage) -> Iterator[Finding]:
@@ -58,7 +60,10 @@ def _rehearse_one(profile: "Profile", stage: Stage, name: str, *, ours: bool) ->
         return
     if name == "key_delivery":
         yield from _keys_back(profile, asked, at)
-    for result in RESULTS:
+    today = business_date(NOON.wall_us, mapping.zone)
+    if profile.table.management[name].date and mapping.notice_date(name, asked, NOON) != today:
+        yield f"{key}.date", "a date that does not come back as it went", AS_IT_WENT
+    for result in CUTOVER_RESULTS if name == "cutover" else RESULTS:
         yield from _rehearse_answer(profile, stage, name, asked, result)
 
 

@@ -110,6 +110,8 @@ class SessionTable:
     echo_seconds       of silence after which we test the line; 0 for never
     echo_misses_max    echoes in a row without an answer, after which the line is closed
     mac_failures_max   wrong MACs in a row, after which `on_mac_failures` is done; 0 for never
+    cutover            when the business date of messages that carry none changes: a local time HH:MM from
+                       18:00 of the evening before to 00:30, or "notice": with the bank's message `cutover`
     """
 
     sign_on: bool = False
@@ -123,6 +125,7 @@ class SessionTable:
     echo_misses_max: Annotated[int, Ge(1), Le(100)] = 3
     mac_failures_max: Annotated[int, Ge(0), Le(1_000)] = 0
     on_mac_failures: Literal["new_keys", "sign_off", "close"] = "close"
+    cutover: str = "00:00"
 
 
 @table

@@ -7,17 +7,15 @@ upon or told.
 
 from collections.abc import Callable, Hashable, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 from frontends.front import Outbox
-from frontends.mapping import Mapping
 from frontends.mapping_rows import Message
-from frontends.profile_tables import SessionTable
-from frontends.seal import Seal
-from frontends.session_delivery import KEY_DELIVERY, Delivery
+from frontends.session_cutover import CUTOVER, CUTOVER_BEGIN, Cutover
+from frontends.session_delivery import KEY_DELIVERY
 from frontends.session_echo import ECHO, Echoes
 from frontends.session_exchange import Exchange
-from frontends.session_keys import LineKeys
+from frontends.session_line import Asked, Exchanged, Line
 from frontends.session_rows import Saved, SessionRow, SignOnRow
 from frontends.session_serials import Serials
 from frontends.session_writes import Step, Writes, Written
@@ -28,39 +26,10 @@ from qianzhi.wire.mackey import MacKey
 
 # The names under [management] that a session knows; ECHO and KEY_DELIVERY are two more.
 SIGN_ON, SIGN_OFF, KEY_REQUEST = "sign_on", "sign_off", "key_request"
-NEED_SIGN_ON = frozenset({KEY_REQUEST, KEY_DELIVERY})
+NEED_SIGN_ON = frozenset({KEY_REQUEST, KEY_DELIVERY, CUTOVER, CUTOVER_BEGIN})
 STEPS_MAX = 64  # what waits for the store; a bank that signs on faster than a disk writes hears "busy"
 
 Dress = Callable[[Message], Message]  # puts into an answer what it brings besides
-
-
-class Line(NamedTuple):
-    """What a session is made for: the bank's name, its rules, and how its messages are written.
-
-    `author` names this process as no other one is ever named.
-    """
-
-    bank: str
-    rules: SessionTable
-    mapping: Mapping
-    seal: Seal
-    author: str
-
-
-class Exchanged(NamedTuple):
-    """What a line with exchanged keys has: the keys, and one of two ways in which they travel."""
-
-    keys: LineKeys
-    delivery: Delivery | None = None
-    exchange: Exchange | None = None
-
-
-class Asked(NamedTuple):
-    """One management message of the bank, and the key of its MAC where it must have one."""
-
-    source: Hashable
-    message: Message
-    mac_key: MacKey | None = None
 
 
 class Session:
@@ -75,6 +44,7 @@ class Session:
         self._serials = serials
         self._echoes = Echoes(line.rules, line.mapping, line.seal, serials)
         self._writes = Writes(line.bank, line.author, saved.stamp)
+        self._cutover = Cutover(line, saved.noticed, self._writes, self._answer)
         self._mac_failures = 0
         self._signed_on = saved.signed_on
         self._handlers = {
@@ -82,6 +52,8 @@ class Session:
             SIGN_OFF: self._on_sign_off,
             ECHO: self._on_echo,
             KEY_REQUEST: self._on_key_request,
+            CUTOVER: self._cutover.on_notice,
+            CUTOVER_BEGIN: self._cutover.on_begin,
         }
         if line.rules.keys == "theirs":
             self._handlers[KEY_DELIVERY] = self._on_key_delivery
@@ -94,10 +66,14 @@ class Session:
     @property
     def deadline(self) -> int | None:
         """When `on_time` is wanted next (monotonic); without a connection there is nothing to do."""
-        times = [self._writes.deadline]
+        times = [self._writes.deadline, self._cutover.dates.deadline]
         if self._echoes.connections:
             times += [self._echoes.deadline, self._delivery.deadline if self._delivery else None]
         return min((time for time in times if time is not None), default=None)
+
+    def business_date(self, now: Now) -> int:
+        """Return the business date of a message that is received now and carries none."""
+        return self._cutover.dates.date(now)
 
     @property
     def random_wanted(self) -> int:
@@ -118,6 +94,7 @@ class Session:
             "silent_seconds": self._echoes.silent_seconds(now),
             "keys": self._keys.shown() if self._keys is not None else {},
             "store": self._writes.trouble or "ok",
+            **self._cutover.status(now),
         }
 
     # Connections
@@ -146,6 +123,8 @@ class Session:
             self._answer(asked, Result.UNAVAILABLE, now, out)
         elif len(self._writes) >= STEPS_MAX and name != ECHO:
             self._answer(asked, Result.BUSY, now, out)
+        elif name in (CUTOVER, CUTOVER_BEGIN) and not self.admits:
+            self._answer(asked, Result.NOT_SIGNED_ON, now, out)
         else:
             handler(asked, now, out)
 
@@ -224,6 +203,7 @@ class Session:
             out.note("signed_on" if saved.signed_on else "signed_off", now.wall_us, elsewhere=True)
         self._signed_on = saved.signed_on
         self._serials.adopt(saved.leased_until)
+        self._cutover.dates.adopt(saved.noticed)
         self._writes.adopt(saved.stamp)
         if self._delivery is not None:
             self._delivery.on_changed(now)
@@ -232,6 +212,7 @@ class Session:
     def on_time(self, now: Now, out: Outbox) -> None:
         """Test silent connections, and send a key again that was not answered."""
         self._writes.on_time(now, out)
+        self._cutover.dates.on_time(now, out)
         self._echoes.on_time(now, out)
         if self._echoes.connections:
             self._continue_delivery(now, out)

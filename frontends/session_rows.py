@@ -46,6 +46,14 @@ class LeaseRow(NamedTuple):
     leased_until: int
 
 
+class DateRow(NamedTuple):
+    """The business date of the bank's last cutover notice (YYYYMMDD), and since when (wall)."""
+
+    line: str
+    noticed: int
+    changed_us: int
+
+
 class RetiredRow(NamedTuple):
     """The check value of a key that another one has followed, and since when (wall)."""
 
@@ -55,14 +63,18 @@ class RetiredRow(NamedTuple):
 
 
 class Saved(NamedTuple):
-    """What the store kept of one line; `stamp` names the write that left it so, empty before the first."""
+    """What the store kept of one line; `stamp` names the write that left it so, empty before the first.
+
+    `noticed` is the business date of the bank's last cutover notice, 0 before the first.
+    """
 
     keys: list[KeyRow]
     signed_on: bool
     leased_until: int
     retired: frozenset[bytes] = frozenset()
     stamp: str = ""
+    noticed: int = 0
 
 
-SessionRow = Basis | KeyRow | SignOnRow | LeaseRow | RetiredRow
+SessionRow = Basis | KeyRow | SignOnRow | LeaseRow | DateRow | RetiredRow
 NOTHING_SAVED = Saved([], False, 0)

@@ -1,5 +1,5 @@
 """The rows of a line that must survive a restart and that its instances share: wrapped working keys and
-which were retired, sign-on state, leased serials.
+which were retired, sign-on state, leased serials, the business date of the bank's notice.
 
 One SQLite file per bank (WAL, synchronous=FULL), or the schema `state` of a PostgreSQL where the instances
 run on several machines.  All methods block; the shell calls them in a thread of their own.  Writes rest on
@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
-from frontends.session_rows import Basis, KeyRow, RetiredRow, Saved, SessionRow, SignOnRow
+from frontends.session_rows import Basis, DateRow, KeyRow, RetiredRow, Saved, SessionRow, SignOnRow
 from qianzhi.runtime.crash import crashpoint
 from qianzhi.runtime.tls_database import count_refusals
 
@@ -36,6 +36,9 @@ TABLES = (
         changed_us BIGINT NOT NULL, stamp TEXT NOT NULL DEFAULT '')""",
     """CREATE TABLE IF NOT EXISTS {s}serials (
         line TEXT NOT NULL PRIMARY KEY, leased_until BIGINT NOT NULL CHECK (leased_until >= 0))""",
+    """CREATE TABLE IF NOT EXISTS {s}line_dates (
+        line TEXT NOT NULL PRIMARY KEY, noticed INTEGER NOT NULL CHECK (noticed > 0),
+        changed_us BIGINT NOT NULL)""",
     """CREATE TABLE IF NOT EXISTS {s}retired_keys (
         line TEXT NOT NULL, check_value {bytes} NOT NULL, retired_us BIGINT NOT NULL,
         PRIMARY KEY (line, check_value))""",
@@ -44,7 +47,8 @@ GRANT = """DO $$ BEGIN
     IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'qianzhi_front') THEN
         GRANT USAGE ON SCHEMA state TO qianzhi_front;
         GRANT SELECT, INSERT, UPDATE, DELETE
-            ON state.line_keys, state.lines, state.serials, state.retired_keys TO qianzhi_front;
+            ON state.line_keys, state.lines, state.serials, state.line_dates, state.retired_keys
+            TO qianzhi_front;
     END IF;
 END $$"""
 HAS_STAMP = "SELECT count(*) FROM pragma_table_info('lines') WHERE name = 'stamp'"
@@ -54,6 +58,7 @@ LOAD_KEYS = "SELECT line, slot, wrapped, check_value, since_us FROM {s}line_keys
 LOAD_LINE = "SELECT signed_on, stamp FROM {s}lines WHERE line = :line"
 LOAD_STAMP = "SELECT stamp FROM {s}lines WHERE line = :line"
 LOAD_SERIALS = "SELECT leased_until FROM {s}serials WHERE line = :line"
+LOAD_DATE = "SELECT noticed FROM {s}line_dates WHERE line = :line"
 LOAD_RETIRED = "SELECT check_value FROM {s}retired_keys WHERE line = :line"
 FIRST = (
     "INSERT INTO {s}lines (line, signed_on, changed_us) VALUES (:line, 0, 0) ON CONFLICT (line) DO NOTHING"
@@ -70,6 +75,10 @@ DROP_KEY = "DELETE FROM {s}line_keys WHERE line = :line AND slot = :slot"
 KEEP_SIGN_ON = (
     "INSERT INTO {s}lines (line, signed_on, changed_us) VALUES (:line, :signed_on, :changed_us)"
     " ON CONFLICT (line) DO UPDATE SET signed_on = excluded.signed_on, changed_us = excluded.changed_us"
+)
+KEEP_DATE = (
+    "INSERT INTO {s}line_dates (line, noticed, changed_us) VALUES (:line, :noticed, :changed_us)"
+    " ON CONFLICT (line) DO UPDATE SET noticed = excluded.noticed, changed_us = excluded.changed_us"
 )
 RETIRE = (
     "INSERT INTO {s}retired_keys (line, check_value, retired_us)"
@@ -122,8 +131,9 @@ class FrontStore:
             keys = [_key_row(row) for row in run(LOAD_KEYS, asked).fetchall()]
             signed_on, stamp = run(LOAD_LINE, asked).fetchone() or (0, "")
             (leased,) = run(LOAD_SERIALS, asked).fetchone() or (0,)
+            (noticed,) = run(LOAD_DATE, asked).fetchone() or (0,)
             retired = frozenset(bytes(value) for (value,) in run(LOAD_RETIRED, asked).fetchall())
-        return Saved(keys, bool(signed_on), leased, retired, stamp)
+        return Saved(keys, bool(signed_on), leased, retired, stamp, noticed)
 
     def stamp(self, line: str) -> str:
         """Return which write left the line's rows as they are.  Raises StoreError."""
@@ -324,6 +334,8 @@ def _write_row(run: Run, row: SessionRow) -> None:
         run(KEEP_KEY if row.wrapped else DROP_KEY, values)
     elif isinstance(row, SignOnRow):
         run(KEEP_SIGN_ON, {**values, "signed_on": int(row.signed_on)})
+    elif isinstance(row, DateRow):
+        run(KEEP_DATE, values)
     elif isinstance(row, RetiredRow):
         run(RETIRE, values)
     else:

@@ -8,7 +8,7 @@ same rules as `frontends.store`: a write says what it rests on, and one that com
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from frontends.session_rows import Basis, KeyRow, LeaseRow, RetiredRow, Saved, SignOnRow
+from frontends.session_rows import Basis, DateRow, KeyRow, LeaseRow, RetiredRow, Saved, SignOnRow
 from qianzhi.runtime.effects import Event
 from simulators.world.faults import Fault
 from simulators.world.kernel import Kernel
@@ -77,6 +77,7 @@ class LineRows:
             return False
         keys = {row.slot: row for row in saved.keys}
         signed_on, leased, retired = saved.signed_on, saved.leased_until, saved.retired
+        noticed = saved.noticed
         for row in rows:
             match row:
                 case KeyRow():
@@ -87,10 +88,13 @@ class LineRows:
                     if row.leased_from != leased:
                         return False
                     leased = row.leased_until
+                case DateRow():
+                    noticed = row.noticed
                 case RetiredRow():
                     retired |= {row.check_value}
         stamp = basis.stamp if basis is not None else saved.stamp
-        self.saved = Saved([row for row in keys.values() if row.wrapped], signed_on, leased, retired, stamp)
+        kept = [row for row in keys.values() if row.wrapped]
+        self.saved = Saved(kept, signed_on, leased, retired, stamp, noticed)
         return True
 
 

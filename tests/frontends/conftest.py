@@ -16,7 +16,7 @@ from frontends.front import BACKOUT, DONE, TO_BANK, Frame
 from frontends.front_core import make_processor
 from frontends.mapping import Sort
 from frontends.profile import load_profile, resolve_keys
-from frontends.session_rows import NOTHING_SAVED, KeyRow, LeaseRow, RetiredRow, Saved, SignOnRow
+from frontends.session_rows import NOTHING_SAVED, DateRow, KeyRow, LeaseRow, RetiredRow, Saved, SignOnRow
 from frontends.store import open_file
 from qianzhi.domain.requests import Kind, Reply, Request
 from qianzhi.domain.results import Result
@@ -137,7 +137,9 @@ class Bench:
         sign_on = self.kept.get((SignOnRow, ""))
         lease = self.kept.get((LeaseRow, ""))
         retired = frozenset(row.check_value for row in self.kept.values() if isinstance(row, RetiredRow))
-        return Saved(keys, bool(sign_on and sign_on.signed_on), lease.leased_until if lease else 0, retired)
+        date = self.kept.get((DateRow, ""))
+        signed_on, leased = bool(sign_on and sign_on.signed_on), lease.leased_until if lease else 0
+        return Saved(keys, signed_on, leased, retired, noticed=date.noticed if date else 0)
 
     def is_business(self, body):
         if self.profile.name == "hz_citic" and body[41:46] != b"00000":

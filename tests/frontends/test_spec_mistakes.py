@@ -178,7 +178,6 @@ def test_an_empty_file_is_told_all_that_it_lacks(config):
         "request",
         "reply",
         "match",
-        "transactions",
         "limits",
     }
     assert lacking <= {problem.key for problem in problems}
