@@ -60,8 +60,8 @@ def simulate_seeds(
 ) -> None:
     """Run many seeds, show what happened how often, explain the first that fail, and sum up.
 
-    `stopping` runs none after the first that fails.  Raises CommandError where a rule broke, or an interleaving
-    never happened in a run that is long enough.
+    `stopping` runs none after the first that fails.  Raises CommandError where a rule broke, or an
+    interleaving never happened in a run that is long enough.
     """
     from simulators.world.run import add_up, plan_of, run_seeds, until_failure
     from simulators.world.sequences import NAMES
