@@ -137,6 +137,7 @@ def test_no_answer_in_time_is_unknown_and_what_comes_later_is_dropped(ready, sou
     assert ready.results() == [Result.UNKNOWN]
     ready.reply(peer, envelope)
     assert ready.results() == [Result.UNKNOWN], "a second answer is never sent"
+    assert ready.core.idle, "a repeat would join what never ends"
     assert ("qianzhi_link_late_answers_total", (peer,), 1) in ready.counts
 
 

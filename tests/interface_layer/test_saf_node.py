@@ -139,6 +139,7 @@ def test_entries_of_one_account_keep_their_order_and_others_pass() -> None:
         node = bench.nodes["node1"]
         node.house._saf.put([put], bench.now)
         bench.do("node1", node.on_time(bench.now))
+    bench.pass_time(MINUTE_US)  # the reversal is sent again, and waits for its next try in between
     assert [r.serial for r in bench.asked if r.kind is Kind.ADVICE] == ["advice3"]
     bench.says[Kind.CHARGE_REVERSAL] = Result.APPROVED
     bench.pass_time(MINUTE_US)
