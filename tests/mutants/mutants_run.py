@@ -22,6 +22,7 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from itertools import repeat
 from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
@@ -93,13 +94,13 @@ def command_of(*checks: str) -> list[str]:
     return [sys.executable, "-m", "pytest", "-x", "-q", *checks]
 
 
-def try_one(mutant: Mutant) -> Outcome:
+def try_one(mutant: Mutant, seconds_max: float) -> Outcome:
     """Plant one fault in a copy of the tree and carry out its check there."""
     began = time.monotonic()
     with copied() as tree:
         file = tree / mutant.file
         file.write_text(planted(mutant, file.read_text(encoding="utf-8")), encoding="utf-8")
-        status, output = carry_out(command_of(mutant.noticed_by), tree)
+        status, output = carry_out(command_of(mutant.noticed_by), tree, seconds_max)
     word = word_of(mutant.noticed_by, output) if status == 1 else ""
     return Outcome(mutant, bool(word), time.monotonic() - began, word, _tail(output))
 
@@ -124,7 +125,7 @@ def copied() -> Iterator[Path]:
         yield tree
 
 
-def carry_out(command: list[str], tree: Path, seconds_max: float = SECONDS_MAX) -> tuple[int | None, str]:
+def carry_out(command: list[str], tree: Path, seconds_max: float) -> tuple[int | None, str]:
     """Run a check in a tree; return how it ended, None where it took too long, and what it said."""
     process = subprocess.Popen(
         command,
@@ -144,13 +145,13 @@ def carry_out(command: list[str], tree: Path, seconds_max: float = SECONDS_MAX) 
     return process.returncode, output
 
 
-def sound(checks: Sequence[str]) -> bool:
+def sound(checks: Sequence[str], seconds_max: float) -> bool:
     """Carry all checks out on a copy without a fault; say what is wrong with the tree itself."""
     tests = [check for check in checks if check != SIMULATE]
     wanted = [group for group in ((SIMULATE,) if SIMULATE in checks else (), tuple(tests)) if group]
     well = True
     with copied() as tree, ThreadPoolExecutor(len(wanted)) as pool:
-        runs = pool.map(lambda group: carry_out(command_of(*group), tree, 2 * SECONDS_MAX), wanted)
+        runs = pool.map(lambda group: carry_out(command_of(*group), tree, 2 * seconds_max), wanted)
         for group, (status, output) in zip(wanted, runs, strict=True):
             if status != 0:
                 well = False
@@ -164,6 +165,7 @@ def main() -> int:
     parser.add_argument("names", nargs="*", help="only these")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--unproved", action="store_true", help="do not carry the checks out without a fault")
+    parser.add_argument("--seconds", type=float, default=SECONDS_MAX, help="that a check may run")
     chosen = parser.parse_args()
     known = mutants()
     wanted = [mutant for mutant in known if not chosen.names or mutant.name in chosen.names]
@@ -171,12 +173,12 @@ def main() -> int:
         parser.error("known are: " + ", ".join(mutant.name for mutant in known))
     began = time.monotonic()
     if not chosen.unproved:
-        if not sound(sorted({mutant.noticed_by for mutant in wanted})):
+        if not sound(sorted({mutant.noticed_by for mutant in wanted}), chosen.seconds):
             print("mutants: 0 planted, 0 caught")
             return 1
         print(f"without a fault all checks pass, in {time.monotonic() - began:.0f} s", flush=True)
     with ThreadPoolExecutor(chosen.jobs) as pool:
-        outcomes = [_told(outcome) for outcome in pool.map(try_one, wanted)]
+        outcomes = [_told(outcome) for outcome in pool.map(try_one, wanted, repeat(chosen.seconds))]
     caught = sum(outcome.caught for outcome in outcomes)
     print(f"it took {(time.monotonic() - began) / 60:.1f} min")
     print(f"mutants: {len(outcomes)} planted, {caught} caught")
