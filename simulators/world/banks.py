@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from frontends.profile import Profile  # it reads files; its shape alone is used here
 
 VOID_US = 40 * SECOND_US
+CUTOVER = "cutover"  # the notice of the business date that begins
+NOTICE_AGAIN_US = 8 * SECOND_US
+EVENING_US = 6 * 3_600 * SECOND_US  # so long before midnight a bank's next date may begin
 
 
 class BankActor(Process):
@@ -58,10 +61,11 @@ class BankActor(Process):
         ends = 1 if profile.transport.kind == "queue" else len(lines.addresses)
         codec = bank_codec(profile.spec)
         habit = combined(plan.habits)
+        self._lines = [BankLine(profile, codec, keys, serials, dice.bytes) for _ in range(ends)]
         self.teller = Teller(
             Identity(plan.name, profile.space, tuple(profile.numbers), zone),
             without_dates(habit) if self.dates_are_ours else habit,
-            [BankLine(profile, codec, keys, serials, dice.bytes) for _ in range(ends)],
+            self._lines,
             people_of(plan.phone_first, plan.customers),
             dice,
             serials,
@@ -79,6 +83,8 @@ class BankActor(Process):
         teller.plan(plan.requests, plan.requests * SECOND_US // max(1, plan.rate), self.now)
         for end in self._ends:
             end.open()
+        if plan.notice_us and CUTOVER in self.profile.table.management:
+            self.later(plan.notice_us, "notice", self._give_notice, 0, "")
 
     def stop_asking(self) -> None:
         """Begin nothing new; what was begun goes on to its end."""
@@ -119,6 +125,19 @@ class BankActor(Process):
         """Whole frames have come."""
         self.run(self.teller.on_frames(line, items, self.now))
         self._cancel()
+
+    def _give_notice(self, turn: int, serial: str) -> None:
+        """Say which date begins, by one line after another, until one of them has had it accepted."""
+        line = self._lines[turn % len(self._lines)]
+        before = self._lines[(turn - 1) % len(self._lines)]
+        if serial and before.management_code(serial) == self.profile.table.results.codes["approved"]:
+            return
+        serial = ""
+        if line.ready:
+            evening = self.now._replace(wall_us=self.now.wall_us + EVENING_US)
+            serial, messages = line.manage(CUTOVER, evening)
+            self._ends[turn % len(self._ends)].send(messages)
+        self.later(NOTICE_AGAIN_US, "notice again", self._give_notice, turn + 1, serial)
 
     def begin_fault(self, fault: Fault) -> None:
         """A bank's own faults are the processes'."""

@@ -21,7 +21,7 @@ from qianzhi.domain.results import Result
 from qianzhi.runtime.now import SECOND_US
 from simulators.world.kernel import Kernel
 
-PATIENCE_US = 3 * SECOND_US
+PATIENCE_US = 40 * SECOND_US  # as long as the daemon: a bridge gives the house up after 30
 MAKER, CHECKER = "li", "wang"
 PASSWORD = "a long one for a simulation"  # noqa: S105 - of people who do not exist
 _OPEN = frozenset({Result.UNKNOWN, Result.IN_PROCESS})

@@ -35,6 +35,7 @@ class Coverage(Observer):
         self._zone = world.banks[0].teller.identity.zone if world.banks else None
         self._banks = {bank.profile.name: bank.teller for bank in world.banks}
         self._ours = frozenset(bank.profile.space for bank in world.banks if bank.dates_are_ours)
+        self._spaces = {f"{FRONT}{bank.profile.name}": bank.profile.space for bank in world.banks}
         self._stories: dict[str, KeyStory] = {}
         self._of_deal: dict[int, KeyStory] = {}
         self._kinds: dict[str, str] = {}  # by trace
@@ -42,6 +43,7 @@ class Coverage(Observer):
         self._told_unknown: dict[str, int] = {}  # deaths of the front when it told so, by key
         self._fences: dict[str, int] = {}
         self._draining: set[str] = set()
+        self._noticed: set[tuple[str, int]] = set()  # spaces and dates that began by their bank's notice
         self._today = (0, 0)  # until when, and the date
 
     # -- facts
@@ -79,6 +81,8 @@ class Coverage(Observer):
         journal = changes.journal
         for row in (*journal.inserts, *journal.reversals):
             self._story(row.key.text).committed(row.state, self._saw)
+            if (row.space, row.business_date) in self._noticed and row.business_date > self._date():
+                self._saw("cutover-by-notice")
         for fence in journal.fences:
             self._fences[fence.space] = max(fence.closed_through, self._fences.get(fence.space, 0))
         if journal.reversals or len(changes.billing.orders) > len(journal.inserts):
@@ -114,6 +118,8 @@ class Coverage(Observer):
                 self._kinds[row.trace] = row.data["kind"]
             elif name == "out" and row.key:
                 self._told(front, row, row.data["result"])
+            elif name == "cutover" and row.data["by"] == "notice":
+                self._noticed.add((self._spaces[front.rpartition("-")[0]], row.data["business_date"]))
             elif name == "silent":
                 if row.data["why"] == "expired":
                     self._saw("expired-not-forwarded")

@@ -100,6 +100,7 @@ class BankPlan(NamedTuple):
     offset_us: int = 0  # of its clock; a bank that is a day ahead
     in_flight: int = 0  # what the platform lets it have under way; 0 leaves the profile's own
     per_second: int = 0  # likewise, how much a second
+    notice_us: int = 0  # when it gives notice of its next date, where its dialect has that; 0 for never
 
 
 class NetworkPlan(NamedTuple):

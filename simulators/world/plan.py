@@ -110,7 +110,7 @@ class Offer(NamedTuple):
     """What a plan may choose from: profiles by how often they are taken, and names of habits.
 
     `parts` are (profile, parts); a dialect that costs much is taken rarely.  `paired` may run on two fronts.
-    `networks` are asked for money.
+    `networks` are asked for money; of `noticed` some tell when their business date ends.
     """
 
     parts: tuple[tuple[str, int], ...]
@@ -118,6 +118,7 @@ class Offer(NamedTuple):
     paired: frozenset[str] = frozenset()
     queued: frozenset[str] = frozenset()
     networks: tuple[str, ...] = ()
+    noticed: frozenset[str] = frozenset()
 
 
 def make_plan(seed: int, offer: Offer, dice: Dice, requests: int = 500) -> Plan:
@@ -171,6 +172,7 @@ def _banks(offer: Offer, dice: Dice, requests: int, load_us: int) -> tuple[BankP
             instances=1 + (dice.below(2) if name in offer.paired else 0),
             in_flight=1 + dice.below(6) if dice.below(8) == 0 else 0,
             per_second=rate + dice.below(4) if dice.below(8) == 0 else 0,
+            notice_us=1 + dice.below(load_us) if name in offer.noticed and dice.below(2) else 0,
         )
         for number, name in enumerate(chosen)
     )

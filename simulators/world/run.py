@@ -35,6 +35,7 @@ SOCKETS = (
 QUEUES: tuple[str, ...] = ("abc", "boc", "bocom", "cboss", "ccb", "cmb", "icbc")
 NETWORKS = ("unet", "vnet", "mnet", "lnet")
 OWN = ("short", "undated")  # dialects of this package alone: quick ones, one with dates and one without
+NOTICED = frozenset({"undated"})
 DIALECTS = Path(__file__).with_name("dialects")
 AHEAD = 2  # seeds that are handed out for each process, so that none waits for the next one
 
@@ -43,7 +44,7 @@ def offer() -> Offer:
     """Return what plans choose from."""
     parts = tuple((name, 1) for name in (*SOCKETS, *QUEUES)) + tuple((name, 8) for name in OWN)
     paired = frozenset((*SOCKETS, *OWN))
-    return Offer(parts, tuple(habit.name for habit in HABITS), paired, frozenset(QUEUES), NETWORKS)
+    return Offer(parts, tuple(habit.name for habit in HABITS), paired, frozenset(QUEUES), NETWORKS, NOTICED)
 
 
 @cache

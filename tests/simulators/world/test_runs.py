@@ -10,7 +10,8 @@ import pytest
 
 from qianzhi.runtime.now import SECOND_US
 from simulators.world.observe import Violation
-from simulators.world.plan import Plan
+from simulators.world.parts import BankPlan
+from simulators.world.plan import NEWEST, Plan
 from simulators.world.run import add_up, name_of, plan_of, run_plan, run_seeds, until_failure
 from simulators.world.shrink import shrink
 from simulators.world.timeline import Timeline
@@ -116,3 +117,13 @@ def test_plans_end_every_fault_before_they_are_healed_or_by_it_and_name_whom_the
         assert sum(bank.requests for bank in plan.banks) > 400
         assert all(0 <= fault.at_us < plan.heal_us and fault.for_us > 0 for fault in plan.faults)
         assert plan.heal_us - plan.load_us == 10 * SECOND_US
+
+
+def test_a_banks_notice_moves_the_date_of_what_carries_none_before_midnight() -> None:
+    evening_us = NEWEST + 3_600 * SECOND_US
+    bank = BankPlan("undated", requests=60, rate=4, habits=("careful",), notice_us=5 * SECOND_US)
+    noticed = run_plan(Plan(1, evening_us, (bank,)), CONFIG)
+    unnoticed = run_plan(Plan(1, evening_us, (bank._replace(notice_us=0),)), CONFIG)
+    assert (noticed.violation, unnoticed.violation) == (None, None)
+    assert noticed.coverage["cutover-by-notice"] > 10
+    assert unnoticed.coverage["cutover-by-notice"] == 0
