@@ -3,14 +3,19 @@
 Apart from the daemon, which asks every core alike; what a remote one needs is loaded only where there is one.
 """
 
+from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from crm_bridge.gateway import Core, Gateway
 from crm_bridge.settings import CoreSettings
 from qianzhi.link.site import zone_of
 from qianzhi.link.tables import Site
+from qianzhi.runtime.admin import AdminError, Answer, Arguments, Command
 
 if TYPE_CHECKING:
+    from twisted.internet.defer import Deferred
+
     from crm_bridge.remote.opening import RemoteCore
 
 
@@ -42,6 +47,19 @@ class Cores:
     def status(self) -> dict[str, Any]:
         """Return what the status command says of the core: nothing of one that is embedded."""
         return {"core": self._remote.status()} if self._remote is not None else {}
+
+    def commands(self) -> Mapping[str, Command]:
+        """Return the operators' commands on what was promised to a remote core; may be called at any time."""
+        if self._settings.kind != "remote":
+            return {}
+        from crm_bridge.remote.promise_commands import PromiseCommands
+
+        return {name: partial(self._ask, name) for name in PromiseCommands.NAMES}
+
+    def _ask(self, name: str, arguments: Arguments) -> "Answer | Deferred[Answer]":
+        if self._remote is None:
+            raise AdminError(f"{self._bridge} is starting; ask again")
+        return self._remote.commands()[name](arguments)
 
     def stop(self) -> None:
         """End what was opened here; the writers have stopped."""

@@ -86,7 +86,7 @@ class BridgeDaemon:
     def commands(self) -> Mapping[str, Command]:
         """`stand_by` drains without stopping, `undrain` ends that; the others are the operators'."""
         own = {"stand_by": plain(lambda: self._switch(True)), "undrain": plain(lambda: self._switch(False))}
-        return own | dict(self._operators.commands())
+        return own | dict(self._operators.commands()) | dict(self._works.commands())
 
     def stop(self) -> "Deferred[Any]":
         """Close everything at once; for tests, as a process just ends."""

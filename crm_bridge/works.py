@@ -3,7 +3,7 @@
 Apart from the daemon, which is a shell of events.  What is called here is called on the reactor's thread.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from crm_bridge.bridge import Batch, Work
@@ -13,6 +13,7 @@ from crm_bridge.settings import CoreSettings
 from crm_bridge.watch import Standing
 from crm_bridge.writer import Writer
 from qianzhi.runtime import metrics
+from qianzhi.runtime.admin import Command
 from qianzhi.runtime.tls_driver import DriverFiles
 
 
@@ -68,6 +69,10 @@ class Works:
     def status(self) -> dict[str, Any]:
         """Return what the status command says of database and core."""
         return {"ready": self.ready, "database": self._keeper.standing.status()} | self._cores.status()
+
+    def commands(self) -> Mapping[str, Command]:
+        """Return the operators' commands of the core, none of one that is embedded."""
+        return self._cores.commands()
 
     def stop(self) -> None:
         """End writers, core and watch, and let the database go."""

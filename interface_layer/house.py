@@ -25,6 +25,7 @@ from qianzhi.saf.keeping import Errand, Keeping
 from qianzhi.saf.lanes import RefusedError, Saf
 from qianzhi.saf.policies import DAY_US, Policy
 from qianzhi.saf.rows import CHARGE_ENDED, CORE, Charge, ChargeState, Entry, Forget, Renew, Saved
+from qianzhi.saf.shown import shown_entry
 
 ASKER = "asker"  # whose a waiting thing of `Keeping` is: an answer to a command
 LATE = "late"  # the answer to a front that offered a late one
@@ -309,28 +310,6 @@ def shown(charge: Charge) -> dict[str, Any]:
         "policy": charge.policy,
         "made_us": charge.made_us,
         "ended_us": charge.ended_us,
-    }
-
-
-def shown_entry(entry: Entry) -> dict[str, Any]:
-    """Return an entry as operators see it."""
-    request = entry.request
-    return {
-        "id": entry.id,
-        "destination": entry.destination,
-        "kind": request.kind.name.lower(),
-        "key": request.key.text,
-        "phone": request.phone,
-        "amount_fen": request.amount_fen,
-        "reason": request.reason,
-        "state": entry.state.value,
-        "tries": entry.tries,
-        "result": entry.result.name.lower() if entry.result is not None else "",
-        "why": entry.why,
-        "act": entry.act,
-        "made_us": entry.made_us,
-        "deadline_us": entry.deadline_us,
-        "ended_us": entry.ended_us,
     }
 
 

@@ -20,24 +20,22 @@ once what they have changed is stored.
 from collections.abc import Callable, Mapping
 from itertools import count
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from twisted.internet.defer import Deferred
 
 from interface_layer.charges import Wanted
-from interface_layer.house import shown, shown_entry
+from interface_layer.house import shown
 from interface_layer.house_rows import HouseRows
 from interface_layer.node import Node
 from qianzhi.runtime import clock
 from qianzhi.runtime.admin import AdminError, Answer, Arguments, Command
 from qianzhi.runtime.effects import Effects, Send
-from qianzhi.saf.exported import Head, export, read_export
+from qianzhi.saf.answers import Given, write_export
+from qianzhi.saf.exported import Head
 from qianzhi.saf.lanes import RefusedError
 from qianzhi.saf.rows import WITH_OPERATOR, Entry
-
-V = TypeVar("V", str, int, bool)
-
-LIMIT_MAX = 1_000
+from qianzhi.saf.shown import shown_entry
 
 
 class HouseCommands:
@@ -90,7 +88,7 @@ class HouseCommands:
             asker.callback(said)
 
     def _charge(self, arguments: Arguments) -> "Deferred[Answer]":
-        given = _Given(arguments, "bank", "phone", "amount_fen", "order", "number", "agreement", "wait")
+        given = Given(arguments, "bank", "phone", "amount_fen", "order", "number", "agreement", "wait")
         wanted = Wanted(
             given.text("order"),
             given.text("bank"),
@@ -107,7 +105,7 @@ class HouseCommands:
         return self._ask(lambda asker: self._node.charge(asker, wanted, wait, clock.now()))
 
     def _charges(self, arguments: Arguments) -> Answer:
-        given = _Given(arguments, "order", "state", "bank", "limit")
+        given = Given(arguments, "order", "state", "bank", "limit")
         found = self._node.house.charges(
             given.text("order", ""), given.text("state", ""), given.text("bank", "")
         )
@@ -118,14 +116,14 @@ class HouseCommands:
         }
 
     def _list(self, arguments: Arguments) -> Answer:
-        given = _Given(arguments, "destination", "state", "limit")
+        given = Given(arguments, "destination", "state", "limit")
         found = self._node.house.entries(given.text("destination", ""), given.text("state", ""))
         status = self._node.house.status(clock.now())
         entries = [shown_entry(entry) for entry in found[: given.number("limit", 100)]]
         return {"entries": entries, "lanes": status["lanes"], "counts": status["entries"]}
 
     def _show(self, arguments: Arguments) -> "Answer | Deferred[Answer]":
-        entry_id = _Given(arguments, "id").text("id")
+        entry_id = Given(arguments, "id").text("id")
         entry = self._node.house.entry(entry_id)
         if entry is not None:
             return shown_entry(entry)
@@ -134,7 +132,7 @@ class HouseCommands:
         return shown_later
 
     def _act(self, command: str, arguments: Arguments) -> "Deferred[Answer]":
-        given = _Given(arguments, "id", "act", "deadline_minutes" if command == "retry" else "why")
+        given = Given(arguments, "id", "act", "deadline_minutes" if command == "retry" else "why")
         act = {"id": given.text("id"), "act": given.text("act")}
         if command == "retry":
             minutes: dict[str, Any] = {"deadline_minutes": given.number("deadline_minutes", 0)}
@@ -162,7 +160,7 @@ class HouseCommands:
         return answer
 
     def _export(self, arguments: Arguments) -> Answer:
-        given = _Given(arguments, "destination", "date")
+        given = Given(arguments, "destination", "date")
         destination, date = given.text("destination"), given.number("date", 0)
         entries = [
             entry
@@ -170,24 +168,7 @@ class HouseCommands:
             if entry.state in WITH_OPERATOR and date in (0, entry.request.date)
         ]
         site, node = self._names
-        data = export(Head(site, node, destination, date), entries)
-        path = self._folder / f"{destination}-{date or 'all'}-{node}.jsonl"
-        if "/" in destination or destination.startswith("."):
-            raise AdminError("a destination is a bank's name")
-        try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            half = path.with_suffix(".part")
-            half.write_bytes(data)
-            half.replace(path)
-        except OSError as error:
-            raise AdminError(f"{path} cannot be written: {error.strerror}") from error
-        read = read_export(data)
-        return {
-            "path": str(path),
-            "entries": len(read.lines),
-            "amount_fen": read.amount_fen,
-            "sha256": read.sha256,
-        }
+        return write_export(self._folder, Head(site, node, destination, date), entries)
 
     def _ask(self, ask: Callable[[str], Effects]) -> "Deferred[Answer]":
         asker = str(next(self._numbers))
@@ -195,30 +176,6 @@ class HouseCommands:
         self._askers[asker] = answer
         self._run(ask(asker))
         return answer
-
-
-class _Given:
-    """A command's arguments; what is not known is refused, so that a misspelt wish is never obeyed."""
-
-    def __init__(self, arguments: Arguments, *names: str) -> None:
-        unknown = sorted(set(arguments) - set(names))
-        if unknown:
-            raise AdminError(f"unknown argument {', '.join(unknown)}; known are {', '.join(names)}")
-        self._arguments = arguments
-
-    def text(self, name: str, otherwise: str | None = None) -> str:
-        """Return a text; one without a default must be given."""
-        value = self._arguments.get(name, otherwise)
-        if not isinstance(value, str) or (otherwise is None and not value):
-            raise AdminError(f"{name} is wanted, as text")
-        return value
-
-    def number(self, name: str, otherwise: int) -> int:
-        """Return a whole number that is not negative."""
-        value = self._arguments.get(name, otherwise)
-        if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-            raise AdminError(f"{name} is a whole number, not negative")
-        return min(value, LIMIT_MAX) if name == "limit" else value
 
 
 def _say(answer: "Deferred[Answer]", entry_id: str, found: Entry | None) -> None:

@@ -94,6 +94,7 @@ class Reversal(BaseModel):
     key: Key
     amount_fen: Fen = Field(default=0, description="The original's, to be compared; 0: not said.")
     phone: Text = Field(default="", description="The original's, to be compared; empty: not said.")
+    repeat: bool = Field(default=False, description="This reversal may have been asked before.")
 
 
 class Query(BaseModel):

@@ -19,14 +19,19 @@ STATE_SCHEMA = "state"
 _APP_UPDATES = {
     "journal": "state, reversal_order, reversal_reply, reversed_us",
     "journal_totals": "approved_count, approved_fen, reversed_count, reversed_fen",
-    "journal_claims": "request, part, since_us",
+    "journal_claims": "request, part, since_us, entry",
     "journal_breaks": "kind, state, bank, bank_number, amount_fen, suspense_fen, noted_us, opened_us, "
     "changed_us, part, changes",
     "operators": "password, state, failures, locked_until_us, reset",
     "operator_acts": "state, checker, decided_us, result, detail, ended_us",
     "ledger_accounts": "balance_fen, reserved_fen",
     "billing_bills": "paid_by",
+    "saf_leases": "team, epoch, until_us",
+    "saf_entries": "node, state, version, ended_us, body",
+    "saf_charges": "node",
 }
+# What may go once it has ended; triggers keep the rest.
+_APP_DELETES = ("journal_claims", "saf_entries", "saf_charges")
 _READ_ONLY = ("alembic_version",)
 
 
@@ -63,3 +68,5 @@ def _app(tables: list[str]) -> Iterator[str]:
             yield f"GRANT INSERT ON {table} TO {APP}"
         if table in _APP_UPDATES:
             yield f"GRANT UPDATE ({_APP_UPDATES[table]}) ON {table} TO {APP}"
+        if table in _APP_DELETES:
+            yield f"GRANT DELETE ON {table} TO {APP}"

@@ -70,12 +70,10 @@ class Telling:
         """Decide one outcome by the journal, as the same request would be decided on a core of ours."""
         if one.call.what is What.OWED:
             return self._owed(one)
-        if isinstance(one.outcome, Unanswered) and one.outcome.sent:
-            return Reply(Result.UNKNOWN)  # its claim stays open
+        if stays_open(one):
+            return Reply(Result.UNKNOWN)
         self.closed.append(one.call.request.key)
         if isinstance(one.outcome, Unanswered):
-            if one.call.what is What.REVERSAL:
-                return Reply(Result.UNKNOWN)  # nothing happened; the bank asks until it hears
             return self._decide(not_forwarded(one.call.request), Planner(one.call.request), one.at)
         if one.call.what is What.QUERY:
             asked = msgspec.structs.replace(one.call.request, kind=Kind.STATUS)
@@ -125,6 +123,15 @@ class Telling:
         fields = {"key": request.key.text, "core": answer.result.name.lower(), "journal": journal}
         self.alarms.append(Alarm("core_contradicts_journal", fields))
         return Reply(Result.UNKNOWN)
+
+
+def stays_open(one: Ended) -> bool:
+    """Say whether a call's claim stays open: its outcome is not known, or it is a reversal, which is
+    promised even if certainly nothing of it has left.
+    """
+    if one.call.what is What.OWED or isinstance(one.outcome, Answered):
+        return False
+    return one.outcome.sent or one.call.what is What.REVERSAL
 
 
 def results_of(claim: Claim, outcome: Outcome) -> list[Ended]:

@@ -6,7 +6,7 @@ means for money is not decided here.
 """
 
 from collections import deque
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from io import BytesIO
 from typing import Any, NamedTuple
 
@@ -54,11 +54,20 @@ class Remote(NamedTuple):
 class Client:
     """One remote core, for all writers of a process."""
 
-    def __init__(self, remote: Remote, keep_days: int, reactor: Any) -> None:
-        """`keep_days` is how long the core must promise to keep keys."""
+    def __init__(
+        self,
+        remote: Remote,
+        keep_days: int,
+        reactor: Any,
+        turned: Callable[[bool], None] = lambda forwards: None,
+    ) -> None:
+        """`keep_days` is how long the core must promise to keep keys; `turned` hears, on the reactor's
+        thread, when calls begin to be forwarded and when that ends.
+        """
         table = remote.table
         self._table = table
         self._keep_days = keep_days
+        self._turned = turned
         self._reactor = reactor
         self._log = get_logger("core")
         self._base = table.url.rstrip("/") + "/v1/"
@@ -260,6 +269,8 @@ class Client:
             )
             self._alarms.append(Alarm("core_not_answering", {"reason": reason}))
         self._silent = after is not State.CLOSED
+        if before is State.CLOSED or after is State.CLOSED:
+            self._turned(after is State.CLOSED)
 
 
 class _Collector(Protocol):

@@ -200,7 +200,8 @@ def _body(call: Call) -> dict[str, Any]:
         return found | {"bank_number": request.bank_number, "date": request.date}
     found["key"] = {"space": request.space, "date": request.date, "serial": request.serial}
     if call.what is What.REVERSAL:
-        return found | {"amount_fen": request.amount_fen, "phone": request.phone}
+        repeat = {"repeat": True} if request.repeat else {}
+        return found | {"amount_fen": request.amount_fen, "phone": request.phone} | repeat
     if call.what is What.CREDIT:
         found |= {name: getattr(request, name) for name in _CREDIT}
         found["kind"] = request.kind.name.lower()

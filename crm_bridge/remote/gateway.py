@@ -8,10 +8,12 @@ moves money.  For each wave of a list:
     3  one transaction: results into the journal, claims closed
 
 An open claim without a call under way is an outcome that is not known: before anything else happens to its
-key the core is asked for it, and asking settles.  Nothing is concluded from silence.
+key the core is asked for it, and asking settles.  Nothing is concluded from silence.  What stays open is
+promised, by an entry of store-and-forward that is stored with the claim; so is a reversal that cannot be
+forwarded now.  Delivering it is `courier`'s.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import tzinfo
 from typing import NamedTuple, Protocol
 
@@ -23,6 +25,7 @@ from crm_bridge.gateway_steps import terms_of
 from crm_bridge.journal import Row, repeat_of
 from crm_bridge.journal_dates import Calendar
 from crm_bridge.journal_decide import HOUSE_KINDS, Journal, Kept
+from crm_bridge.journal_decide import Changes as JournalChanges
 from crm_bridge.remote.claims import (
     Claim,
     Claims,
@@ -32,11 +35,14 @@ from crm_bridge.remote.claims import (
     never_certain,
     not_forwarded,
     results_of,
+    stays_open,
     time_of,
 )
-from crm_bridge.remote.contract import Answered, Call, Outcome, Unanswered, What
+from crm_bridge.remote.comparing import differing, to_compare
+from crm_bridge.remote.contract import Answered, Call, Outcome, What
 from crm_bridge.remote.desks import Planner, Teller
-from crm_bridge.remote.store import ClaimStore
+from crm_bridge.remote.promises import Promising
+from crm_bridge.remote.store import ClaimStore, ClaimTransaction
 from crm_bridge.remote.waves import named_keys, waves
 from crm_bridge.settings import CoreSettings
 from crm_bridge.wanted import wants
@@ -45,6 +51,8 @@ from qianzhi.domain.results import Result
 from qianzhi.runtime.crash import crashpoint
 from qianzhi.runtime.effects import Alarm
 from qianzhi.runtime.now import Now
+from qianzhi.saf.policies import Policy
+from qianzhi.saf.rows import Entry
 
 RACES_MAX = 5
 TIMEOUT = "timeout"
@@ -65,26 +73,44 @@ class Asked(Protocol):
 
 
 class _Plan(NamedTuple):
-    """What a wave comes to before the core is asked; `unsettled` claims have to be asked for first."""
+    """What a wave comes to before the core is asked; `unsettled` claims have to be asked for first, and
+    `promised` are reversals that cannot be forwarded now.
+    """
 
     unsettled: list[Claim]
     replies: dict[int, Reply]
     calls: dict[int, Call]
+    promised: list[Call]
 
 
 class RemoteGateway:
-    """One user of the remote core: a writer, or the settler; used by one thread at a time."""
+    """One user of the remote core: a writer, the settler or the courier; used by one thread at a time."""
 
     def __init__(
-        self, settings: CoreSettings, zone: tzinfo, core: Asked, bridge: str = "bridge1", lane: int = 0
+        self,
+        settings: CoreSettings,
+        zone: tzinfo,
+        core: Asked,
+        bridge: str = "bridge1",
+        lane: int = 0,
+        promising: Promising | None = None,
+        promised: Callable[[list[Entry]], None] = lambda entries: None,
     ) -> None:
+        """`promised` hears of entries once they are stored; on the thread that uses this."""
         self._store = ClaimStore(settings.database)
         self._core = core
         self._terms = terms_of(settings)
         self._zone = zone
         self._part = f"{bridge}/{lane}"
+        self._promising = promising or Promising(bridge, Policy(), zone)
+        self._promised = promised
         self._alarms: list[Alarm] = []
         self._begun = False
+
+    @property
+    def forwards(self) -> bool:
+        """Whether calls are forwarded now."""
+        return self._core.ready
 
     def execute(
         self, requests: Sequence[Request], now: Now, again: Callable[[], Sequence[Request]] | None = None
@@ -131,12 +157,36 @@ class RemoteGateway:
         known = [key for key in keys if key_refusal(key) is None]
         return {row.key: repeat_of(row) for row in self._store.rows(known)}
 
-    def settle_overdue(self, before_us: int, claims_max: int) -> tuple[int, int]:
-        """Ask for the outcomes of the oldest claims made before an instant; return how many there were, and
-        how many of them stay open.
+    def promise_overdue(self, before_us: int, claims_max: int) -> int:
+        """Promise what the oldest claims made before an instant are about, that a death left open and no
+        entry delivers; return how many there were.
         """
         claims = self._store.overdue(before_us, claims_max)
-        return len(claims), len(self._settle(claims))
+        if claims:
+            with self._store.transaction() as transaction:
+                self._commit(transaction, self._promise(transaction, claims))
+        return len(claims)
+
+    def look(self, keys: Sequence[Key]) -> tuple[list[Claim], dict[Key, Row]]:
+        """Return what is open about keys, and what the journal has under them."""
+        with self._store.transaction() as transaction:
+            rows = {row.key: row for row in transaction.load_rows(keys)}
+            return transaction.open_claims(keys), rows
+
+    def ask_once(self, claim: Claim, now: Now) -> bool:
+        """Ask what became of a claim that a person has seen to, and close it whatever the core says: where
+        the original stands, without a word to the journal.  Say whether the core said anything.
+        """
+        (outcome,) = self._core.ask([Call(What.QUERY, claim.request)])
+        if not isinstance(outcome, Answered):
+            return False
+        if claim.request.kind is not Kind.REVERSAL or outcome.result is not Result.APPROVED:
+            self._finish(results_of(claim, outcome))
+            return True
+        with self._store.transaction() as transaction:
+            transaction.save(JournalChanges(), Claims(closed=[claim.key]), self._part, now.wall_us)
+            transaction.commit()
+        return True
 
     def take_alarms(self) -> list[Alarm]:
         """Return the alarms raised since the last call."""
@@ -168,10 +218,11 @@ class RemoteGateway:
         results = [
             Ended(call, outcome, now) for call, outcome in zip(plan.calls.values(), outcomes, strict=True)
         ]
-        replies |= zip(plan.calls, self._finish(results), strict=True)
         # What broke off at once is asked for at once; who waited in vain has no time left.
-        broken = {place for place, one in zip(plan.calls, results, strict=True) if _broke_off(one)}
-        if broken and again:
+        broken = {place for place, one in zip(plan.calls, results, strict=True) if again and _broke_off(one)}
+        asked_at_once = {plan.calls[place].request.key for place in broken}
+        replies |= zip(plan.calls, self._finish(results, asked_at_once), strict=True)
+        if broken:
             claims = [Claim(plan.calls[place].request, self._part, now.wall_us) for place in sorted(broken)]
             still = self._settle(claims)
             known = [place for place in sorted(broken) if plan.calls[place].request.key not in still]
@@ -188,7 +239,7 @@ class RemoteGateway:
         named = [_settled_first(request, calendar) for request in requests]
         asked_about = {key for keys in named for key in keys} - unknown
         forward = self._core.ready
-        plan = _Plan([], {}, {})
+        plan = _Plan([], {}, {}, [])
         here: list[int] = []
         with self._store.transaction() as transaction:
             kept, open_claims = transaction.load(wants(requests, calendar, self._part))
@@ -206,23 +257,36 @@ class RemoteGateway:
                     here.append(place)
                 elif forward:
                     plan.calls[place] = call
-                else:
-                    # Neither did anything happen nor will it: what stands, stands.
-                    owed = call.what is What.OWED
-                    plan.replies[place] = Reply(Result.UNAVAILABLE if owed else Result.UNKNOWN)
+                elif call.what is What.OWED:
+                    plan.replies[place] = Reply(Result.UNAVAILABLE)
+                else:  # a reversal, as a credit is blocked instead
+                    plan.promised.append(call)
+                    plan.replies[place] = Reply(Result.UNKNOWN)
             journal = self._journal(kept, Planner(asked[0]), now)
             plan.replies.update(zip(here, journal.decide([asked[place] for place in here]), strict=True))
-            journal.note_refunds(
-                [one.request.key for one in plan.calls.values() if one.what is What.REVERSAL]
-            )
+            intended = [*plan.calls.values(), *plan.promised]
+            journal.note_refunds([one.request.key for one in intended if one.what is What.REVERSAL])
             changes = journal.changes()
-            claims = claims_for(changes, plan.calls.values())
+            claims = claims_for(changes, intended)
             if not transaction.save(changes, claims, self._part, now.wall_us):
                 return None
             self._begun = self._begun or any(changes) or any(claims)
             self._alarms += journal.alarms
-            transaction.commit()
+            stored = [Claim(one.request, self._part, now.wall_us) for one in plan.promised]
+            self._commit(transaction, self._promise(transaction, stored))
         return plan
+
+    def _promise(self, transaction: ClaimTransaction, claims: Iterable[Claim]) -> list[Entry]:
+        entries = [self._promising.entry(claim) for claim in claims]
+        return transaction.promise(entries, self._promising.bridge)
+
+    def _commit(self, transaction: ClaimTransaction, promised: list[Entry]) -> None:
+        """Commit, and say what was promised; also where that is not known: whoever delivers it finds out."""
+        try:
+            transaction.commit()
+        finally:
+            if promised:
+                self._promised(promised)
 
     def _call(self, request: Request, kept: Kept, now: Now) -> Call | None:
         """Return the call that a request needs, None when the journal can answer it."""
@@ -237,10 +301,14 @@ class RemoteGateway:
 
     def _settle(self, claims: Sequence[Claim]) -> set[Key]:
         """Ask the core what became of claims and write it down; return the keys that stay unknown."""
-        if not claims:
-            return set()
+        return self.settle(claims)[0] if claims else set()
+
+    def settle(self, claims: Sequence[Claim]) -> tuple[set[Key], dict[Key, Result]]:
+        """Ask the core what became of claims and write it down; a reversal that it has not carried out is
+        asked again.  Return the keys that stay unknown, and what was said of each.
+        """
         if not self._core.ready:
-            return {claim.key for claim in claims}
+            return {claim.key for claim in claims}, {}
         self._begun = True  # asking settles, so something may have come of it
         outcomes = self._core.ask([Call(What.QUERY, claim.request) for claim in claims])
         results: list[Ended] = []
@@ -253,30 +321,36 @@ class RemoteGateway:
                 results += results_of(claim, outcome)
         for claim, outcome in zip(again, self._ask_again(again), strict=True):
             results.append(Ended(Call(What.REVERSAL, claim.request), never_certain(outcome), time_of(claim)))
-        self._finish(results)
-        return {
-            result.call.request.key
-            for result in results
-            if isinstance(result.outcome, Unanswered) and result.outcome.sent
-        }
+        replies = self._finish(results)
+        said = {one.call.request.key: reply.result for one, reply in zip(results, replies, strict=True)}
+        return {one.call.request.key for one in results if stays_open(one)}, said
 
     def _ask_again(self, claims: Sequence[Claim]) -> list[Outcome]:
-        return self._core.ask([Call(What.REVERSAL, claim.request) for claim in claims]) if claims else []
+        calls = [Call(What.REVERSAL, msgspec.structs.replace(claim.request, repeat=True)) for claim in claims]
+        return self._core.ask(calls) if calls else []
 
-    def _finish(self, results: Sequence[Ended]) -> list[Reply]:
-        """Write down what calls came to and close their claims; return what their requests are told."""
+    def _finish(self, results: Sequence[Ended], asked_at_once: Collection[Key] = ()) -> list[Reply]:
+        """Write down what calls came to and close their claims; return what their requests are told.  What
+        stays open is promised, but for keys that are asked about at once.
+        """
         keys = [one.call.request.key for one in results if one.call.what is not What.OWED]
+        still = [
+            Claim(one.call.request, self._part, one.at.wall_us)
+            for one in results
+            if stays_open(one) and one.call.request.key not in asked_at_once
+        ]
         for _ in range(RACES_MAX):
             with self._store.transaction() as transaction:
                 telling = Telling(transaction.load_rows(keys), self._telling)
                 replies = [telling.tell(one) for one in results]
                 self._alarms += telling.alarms
-                if not telling.closed:
+                promised = self._promise(transaction, still)
+                if not (telling.closed or promised):
                     return replies
                 now_us = max(one.at.wall_us for one in results)
                 claims = Claims(closed=sorted(set(telling.closed)))
                 if transaction.save(telling.changes(), claims, self._part, now_us):
-                    transaction.commit()
+                    self._commit(transaction, promised)
                     return replies
         raise CommitUnknownError(f"{RACES_MAX} times others wrote keys that are claimed here")
 
@@ -285,25 +359,11 @@ class RemoteGateway:
 
         The bank hears the journal's either way; an alarm says that they differ.
         """
-        today = self._calendar(now).today
-        told = [
-            (Call(What.TOTALS, requests[place]), _figures(reply))
-            for place, reply in replies.items()
-            if reply.result in (Result.APPROVED, Result.TOTALS_DIFFER)
-            and requests[place].kind is Kind.TOTALS
-            and requests[place].date < today
-        ]
-        if not told or not self._core.ready:
-            return
-        for (call, ours), outcome in zip(told, self._core.ask([call for call, _ in told]), strict=True):
-            if isinstance(outcome, Answered) and _figures(outcome) != ours:
-                fields: dict[str, str | int] = {
-                    "bank_number": call.request.bank_number,
-                    "date": call.request.date,
-                    "journal": str(ours),
-                    "core": str(_figures(outcome)),
-                }
-                self._alarms.append(Alarm("core_totals_differ", fields))
+        told = [(requests[place], reply) for place, reply in replies.items()]
+        compared = to_compare(told, self._calendar(now).today)
+        if compared and self._core.ready:
+            outcomes = self._core.ask([call for call, _ in compared])
+            self._alarms += differing(compared, outcomes)
 
     def _journal(self, kept: Kept, desk: Planner | Teller, now: Now) -> Journal:
         """Return the journal's working copy of what was loaded, as at a time."""
@@ -334,8 +394,3 @@ def _broke_off(one: Ended) -> bool:
     if one.call.what is What.OWED or isinstance(one.outcome, Answered):
         return False
     return one.outcome.sent and one.outcome.reason != TIMEOUT
-
-
-def _figures(one: Answered | Reply) -> tuple[int, int, int, int]:
-    count = one.approved_count if isinstance(one, Answered) else one.count
-    return count, one.amount_fen, one.reversed_count, one.reversed_fen

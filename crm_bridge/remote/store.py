@@ -12,7 +12,7 @@ import msgspec
 from sqlalchemy import Connection, TextClause, text
 from sqlalchemy.exc import DBAPIError
 
-from crm_bridge.database.store import open_engine, reading, translated
+from crm_bridge.database.store import commit, open_engine, reading, translated
 from crm_bridge.gateway_errors import StoreError
 from crm_bridge.journal import Row
 from crm_bridge.journal_decide import Changes as JournalChanges
@@ -23,8 +23,11 @@ from qianzhi.billing.desk import Changes as BillingChanges
 from qianzhi.domain.requests import Key, Request
 from qianzhi.ledger.entries import Changes as LedgerChanges
 from qianzhi.ledger.store import inserting, listed, typed, unnested, write
+from qianzhi.saf.rows import Entry
+from qianzhi.saf.store import NEW_ENTRY, row_of
 
 _REQUEST = msgspec.msgpack.Decoder(Request)
+_NEW_ENTRY = text(NEW_ENTRY.replace("{s}", ""))
 
 
 class Loaded(NamedTuple):
@@ -47,6 +50,24 @@ class _Statements(NamedTuple):
     close: TextClause
 
 
+# A claim that is open anew is nobody's promise yet.
+_AGAIN = """ON CONFLICT (space, business_date, serial) DO UPDATE SET request = excluded.request, part =
+    excluded.part, since_us = excluded.since_us, entry = NULL WHERE journal_claims.request IS NULL"""
+_PROMISE = text(
+    """UPDATE journal_claims SET entry = :entry WHERE space = :space AND business_date = :business_date AND
+    serial = :serial AND request IS NOT NULL AND since_us = :since_us AND entry IS NULL"""
+)
+_SPACES = text(
+    """WITH RECURSIVE spaces (space) AS (SELECT min(space) FROM journal_claims UNION ALL SELECT (SELECT
+    min(c.space) FROM journal_claims c WHERE c.space > s.space) FROM spaces s WHERE s.space IS NOT NULL)
+    SELECT space FROM spaces WHERE space IS NOT NULL"""
+)
+_PRUNE = text(
+    """DELETE FROM journal_claims WHERE space = :space AND business_date < :before AND request IS NULL AND
+    since_us < :before_us AND serial IN (SELECT serial FROM journal_claims WHERE space = :space AND
+    business_date < :before AND request IS NULL AND since_us < :before_us ORDER BY business_date, serial
+    LIMIT :claims_max)"""
+)
 _KEY = typed("business_date", "space serial")
 _ROW = _KEY | {"request": "bytea", "part": "text", "since_us": "bigint"}
 _COLUMNS = ", ".join(_ROW)
@@ -68,8 +89,8 @@ _STATEMENTS = {
             ON CONFLICT (space, business_date, serial) DO NOTHING"""  # noqa: S608
         ),
         reopen=text(
-            """UPDATE journal_claims SET request = :request, part = :part, since_us = :since_us WHERE space =
-            :space AND business_date = :business_date AND serial = :serial AND request IS NULL"""
+            f"""INSERT INTO journal_claims ({_COLUMNS}) VALUES ({", ".join(f":{name}" for name in _ROW)})
+            {_AGAIN}"""  # noqa: S608
         ),
         close=text(
             """UPDATE journal_claims SET request = NULL WHERE space = :space AND business_date =
@@ -91,11 +112,7 @@ _STATEMENTS = {
         add=text(
             inserting("journal_claims", _ROW) + " ON CONFLICT (space, business_date, serial) DO NOTHING"
         ),
-        reopen=text(
-            f"""UPDATE journal_claims SET request = w.request, part = w.part, since_us = w.since_us
-            FROM {unnested(_ROW)} w ({_COLUMNS}) WHERE {_SAME} AND
-            journal_claims.serial = w.serial AND journal_claims.request IS NULL"""  # noqa: S608
-        ),
+        reopen=text(f"{inserting('journal_claims', _ROW)} {_AGAIN}"),
         close=text(
             f"""UPDATE journal_claims SET request = NULL FROM {unnested(_KEY)} w ({", ".join(_KEY)})
             WHERE {_SAME} AND journal_claims.serial = w.serial
@@ -123,17 +140,33 @@ class ClaimStore:
             return load_rows(connection, keys)
 
     def overdue(self, before_us: int, claims_max: int) -> list[Claim]:
-        """Return the oldest open claims made before an instant; raises StoreError, also where there is no
-        journal yet.
+        """Return the oldest open claims made before an instant that no entry delivers; raises StoreError,
+        also where there is no journal yet.
         """
         sql = """SELECT request, part, since_us FROM journal_claims WHERE request IS NOT NULL
-            AND since_us < :before_us ORDER BY since_us LIMIT :claims_max"""
+            AND since_us < :before_us AND entry IS NULL ORDER BY since_us LIMIT :claims_max"""
         given = {"before_us": before_us, "claims_max": claims_max}
         try:
             with translated(), self._engine.connect() as connection:
                 return _claims(connection.execute(text(sql), given))
         except DBAPIError as error:
             raise StoreError("there is no journal yet") from error
+
+    def prune(self, before: int, before_us: int, claims_max: int) -> int:
+        """Delete claims of dates before one (YYYYMMDD), closed and not touched since an instant; at most so
+        many of each space.  Return how many went.
+
+        Their keys are kept no longer, so no request of their date is taken any more.  Raises as
+        `transaction`.
+        """
+        given = {"before": before, "before_us": before_us, "claims_max": claims_max}
+        gone = 0
+        with translated(), self._engine.connect() as connection:
+            for (space,) in connection.execute(_SPACES).fetchall():
+                gone += connection.execute(_PRUNE, given | {"space": space}).rowcount
+            if gone:
+                commit(connection)
+        return gone
 
     def close(self) -> None:
         """Let the database go."""
@@ -167,6 +200,23 @@ class ClaimTransaction:
         return Loaded(
             Kept(found.rows, found.totals, found.fences, found.breaks, found.due, unsettled), claims
         )
+
+    def open_claims(self, keys: Iterable[Key]) -> list[Claim]:
+        """Return the open claims on these keys."""
+        given = listed(self._connection, "keys", sorted(set(keys)), 3)
+        return _claims(self._connection.execute(self._sql.load, given))
+
+    def promise(self, entries: Iterable[Entry], bridge: str) -> list[Entry]:
+        """Store what is promised, as this bridge's rows, with the open claims that it delivers; return what
+        was: not what another has promised or settled meanwhile.
+        """
+        kept = []
+        for entry in entries:
+            marked = {"entry": entry.id, "since_us": entry.made_us, **_columns(entry.request.key)}
+            if self._connection.execute(_PROMISE, marked).rowcount == 1:
+                self._connection.execute(_NEW_ENTRY, row_of(entry, bridge))
+                kept.append(entry)
+        return kept
 
     def load_rows(self, keys: Iterable[Key]) -> list[Row]:
         """Return the journal's rows of these keys, as far as they exist."""

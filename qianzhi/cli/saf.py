@@ -93,8 +93,8 @@ def find_entry(chosen: "Chosen", site: "Site", entry: str) -> dict[str, Any]:
 
 def _shared_entry(chosen: "Chosen", site: "Site", entry: str) -> dict[str, Any] | None:
     """Return an entry as it stands in the [state] database."""
-    from interface_layer.house import shown_entry
     from qianzhi.saf.errors import SafError
+    from qianzhi.saf.shown import shown_entry
     from qianzhi.saf.store import open_url
 
     rows = open_url(site.state.database, "command", "", 0, state_password(chosen, site))

@@ -267,7 +267,7 @@ class Saf:
             item, state=State.SETTLED, result=result, why=why, act=act, told=told, ended_us=now.wall_us
         )
         self._effects.append(Count(ENDED, (was.destination, "settled")))
-        if was.moves_money_back:
+        if was.moves_money_back and was.told:
             self._tell_core(item.entry, Kind.MEND, "saf", now)
 
     def _put_aside(

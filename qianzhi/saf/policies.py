@@ -64,6 +64,7 @@ _SETTLES = {
     Kind.CHARGE_REVERSAL: _OVER | _NEVER_WAS,
     Kind.CHARGE_REFUND: _OVER,  # what was approved and is not known there is a person's to look at
     Kind.ADVICE: _OVER | _NEVER_WAS,
+    Kind.BLOCK: _OVER | _NEVER_WAS,  # a question: whatever the answer, the key is settled
     Kind.BREAK: {Result.APPROVED},
     Kind.MEND: {Result.APPROVED, Result.NOT_FOUND},
 }

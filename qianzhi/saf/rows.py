@@ -13,6 +13,7 @@ import msgspec
 from qianzhi.domain.requests import Key, Kind, Request
 from qianzhi.domain.results import Result
 
+_HOLDS_ITS_DAY = frozenset({Kind.CHARGE_REVERSAL, Kind.CHARGE_REFUND, Kind.REVERSAL, Kind.BLOCK})
 CORE = "core"  # the destination of what goes inward, to the bridges: breaks and their ends
 
 
@@ -57,7 +58,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def moves_money_back(self) -> bool:
         """Whether its business date cannot close while this is open."""
-        return self.request.kind in (Kind.CHARGE_REVERSAL, Kind.CHARGE_REFUND)
+        return self.request.kind in _HOLDS_ITS_DAY
 
 
 class ChargeState(StrEnum):

@@ -248,6 +248,11 @@ def prepare(url: str, password: str = "") -> None:
         database.close()
 
 
+def row_of(entry: Entry, node: str) -> dict[str, Any]:
+    """Return what NEW_ENTRY writes, for whoever promises an entry in a transaction of its own."""
+    return {"node": node, **_values(entry)}
+
+
 @contextmanager
 def _in_words() -> Iterator[None]:
     """Turn what is wrong with the database into what is wrong with these rows."""

@@ -16,6 +16,7 @@ from crm_bridge.memory import Memory
 from crm_bridge.migrations.schema import migrate
 from crm_bridge.remote.client import Client, Remote
 from crm_bridge.remote.contract import Call, What
+from crm_bridge.remote.courier import Courier
 from crm_bridge.remote.gateway import RemoteGateway
 from crm_bridge.remote.settings import RemoteTable
 from crm_bridge.seed import seed
@@ -128,12 +129,13 @@ class RemotePair:
         self.reactor = reactor_thread
         self.given = {"breaker_seconds": 600, "call_seconds": 20} | given
         self.client = self.gateway = None
+        self.promised = []
 
     def connect(self, port):
         table = RemoteTable(url=f"http://127.0.0.1:{port}", **self.given)
         self.client = Client(Remote(table, "secret"), self.settings.keep_days, self.reactor.reactor)
         self.reactor.run(self.client.start)
-        self.gateway = RemoteGateway(self.settings, ZONE, self.client)
+        self.gateway = RemoteGateway(self.settings, ZONE, self.client, promised=self.promised.extend)
         self.client.ask(
             [Call(What.OWED, Request(Kind.OWED, "s", TODAY, "1", "", "", "1"))]
         )  # waits for the probe
@@ -141,6 +143,12 @@ class RemotePair:
     def execute(self, requests, now, again=None):
         self.at = now
         return self.gateway.execute(requests, now, again)
+
+    def deliver(self):
+        """Try all that was promised once, as the courier does; return what the lanes would hear."""
+        courier = Courier(self.gateway, lambda alarms: None)
+        delivered = courier.deliver([entry.request for entry in self.promised])
+        return [one.result.name if one.result is not None else one for one in delivered]
 
     def __getattr__(self, name):
         return getattr(self.gateway, name)

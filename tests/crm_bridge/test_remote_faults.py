@@ -134,15 +134,14 @@ def test_an_outcome_learnt_after_the_date_has_closed_counts_for_the_date(run, as
     assert account(PHONE).balance_fen == 5_000
 
 
-def test_the_settler_asks_for_what_nobody_asks_for(run, ask, core, break_it, journal_url, noon):
+def test_what_nobody_asks_for_is_promised_and_asked_for(run, ask, core, break_it, journal_url, noon):
     break_it("error", call="query", times=2)
     break_it("answer_lost", call="credit")
     one = run(ask(RECHARGE, "1", PHONE, 5_000))[0]
     break_it("error", call="credit")
     two = run(ask(RECHARGE, "2", OTHER, 700))[0]
     assert (one.result, two.result) == (Result.UNKNOWN, Result.UNKNOWN)
-    assert core.settle_overdue(noon.wall_us, 10) == (0, 0)
-    assert core.settle_overdue(noon.wall_us + 1, 10) == (2, 0)
+    assert core.deliver() == ["APPROVED", "BLOCKED"]
     assert open_claims(journal_url) == 0
     found = find_keys(journal_url, [ask(STATUS, serial).key for serial in "12"])
     assert {key.serial: (view.state, view.kind) for key, view in found.items()} == {
@@ -225,14 +224,21 @@ def test_terms_that_cannot_be_lived_with_keep_it_from_being_asked(core, dial):
     assert probed(dial(url)) == ("open", "no_connection")
 
 
-def test_a_core_that_dies_is_not_asked_and_nothing_is_left_open(core, ask, dial, noon, journal_url):
+def test_a_core_that_dies_is_not_asked_and_nothing_but_the_reversal_is_left_open(
+    core, ask, dial, noon, account, journal_url
+):
     with serving(core.core) as port:
         core.gateway._core = dial(f"http://127.0.0.1:{port}", breaker_failures=100)
         assert results(core.execute([ask(RECHARGE, "1", PHONE, 5_000)], noon)) == ["APPROVED"]
+    alive = core.client
     # The address refuses connections now: certainly nothing leaves.
     told = core.execute([ask(RECHARGE, "2", OTHER, 500), ask(REVERSAL, "1"), ask(OWED, "3", PHONE)], noon)
     assert results(told) == ["BLOCKED", "UNKNOWN", "UNAVAILABLE"]
-    assert open_claims(journal_url) == 0
+    assert [entry.id.rpartition("/")[0] for entry in core.promised] == ["citic/20261117/1/reversal"]
+    assert (open_claims(journal_url), account(PHONE).balance_fen) == (1, 5_000)
+    core.gateway._core = alive
+    assert core.deliver() == ["REVERSED"]
+    assert (open_claims(journal_url), account(PHONE).balance_fen) == (0, 0)
 
 
 def test_a_credit_that_waits_too_long_for_its_turn_is_blocked_instead(
