@@ -86,9 +86,13 @@ class House:
         """Return how the entries about money that goes back stand in the nodes' rows, by their key."""
         return {one.request.key.text: one.state.value for _, one in self._entries()}
 
+    def entry(self, order: str) -> Entry:
+        """Return the entry about a charge."""
+        return self._entry(order)[1]
+
     def tries(self, order: str) -> int:
         """Return how often the entry about a charge was tried."""
-        return self._entry(order)[1].tries
+        return self.entry(order).tries
 
     def owner_of_entry(self, order: str) -> str:
         """Return the node whose business the entry about a charge is."""
@@ -96,7 +100,7 @@ class House:
 
     def reason(self, order: str) -> str:
         """Return why a charge is taken back."""
-        return self._entry(order)[1].request.reason
+        return self.entry(order).request.reason
 
     def _entry(self, order: str) -> tuple[str, Entry]:
         key = self.charge_key(order)

@@ -52,6 +52,9 @@ def test_commit_unknown_lost(stage: Stage) -> None:
 
 def test_bad_request_alone(stage: Stage) -> None:
     site = stage()
+    site.other_node.kill()  # so that all come in one batch
+    site.other_bridge.kill()
+    site.run(1)
     bank = site.bank
     six, seven, eight = bank.serial(), bank.serial(), bank.serial()
 
@@ -59,6 +62,7 @@ def test_bad_request_alone(stage: Stage) -> None:
     said = [bank.asks(one) for one in (six, seven, eight)]
 
     assert [bank.hears(one) for one in said] == [Result.APPROVED, Result.QUARANTINED, Result.APPROVED]
+    assert site.counts["qianzhi_core_retries_total"] == 2  # {6, 7, 8} was halved, and {7, 8}
     assert site.state(seven.key) == "QUARANTINED"
     assert "quarantined" in site.alarms
     assert [one.key for one in site.open_breaks()] == [seven.key]

@@ -75,9 +75,9 @@ def test_saf_signed_off(stage: Stage) -> None:
     house.fates()
     with site.fault("signed_off", house.network.name):
         site.run(2)
-        tries = house.tries("order-7")
+        waiting = house.entry("order-7")
         site.run(60)
-        assert house.tries("order-7") == tries  # not one is spent on a closed line
+        assert house.entry("order-7") == waiting  # not one try is spent on a closed line
     site.until(lambda: list(house.entries().values()) == ["settled"])
     assert house.at_network("order-7").state is State.REVERSED
 
