@@ -88,9 +88,17 @@ LinkEvent = PeerUp | PeerDown | Requests | Answers | PeerDraining
 
 
 class DrainNotice(NamedTuple):
-    """An item of a Send: tell the peer that we want nothing new (`draining`), or are back."""
+    """An item of a Send: tell the peer that we want nothing new (`draining`), or are back.
+
+    It is said once for each change.  Held back with a record, it would leave the peer wrong for good.
+    """
 
     draining: bool
+
+    @property
+    def unrecorded(self) -> bool:
+        """It rests on no record (`effects.Send.rests_on_records`)."""
+        return True
 
 
 class LinkCore(Protocol):

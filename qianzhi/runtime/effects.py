@@ -15,6 +15,14 @@ class Send(NamedTuple):
     to: Hashable
     items: list[Any]
 
+    @property
+    def rests_on_records(self) -> bool:
+        """Whether this must not be sent where a record before it could not be written.
+
+        Items of a kind that says `unrecorded` tell how we are now, and will not be said again.
+        """
+        return not self.items or not all(getattr(item, "unrecorded", False) for item in self.items)
+
 
 class Close(NamedTuple):
     """Close the connection `to`; `reason` is a stable name that is counted and logged."""

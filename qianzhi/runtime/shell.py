@@ -5,7 +5,8 @@ its type, in order, and keeps one reactor timer at the core's `deadline`.
 
 When a `Record` cannot be written, every later `Send` of the same list is held back: what rests on a record
 that does not exist must not be told (the asker hears nothing and asks again).  A handler for `Withheld` hears
-of each.  The daemon lives on and raises an alarm.
+of each.  What rests on no record is sent all the same (`effects.Send.rests_on_records`).  The daemon lives on
+and raises an alarm.
 """
 
 from collections.abc import Callable, Mapping
@@ -65,7 +66,7 @@ class Interpreter:
         unwritten = False  # a record of this list
         for effect in effects:
             kind = type(effect)
-            if unwritten and kind is Send:
+            if unwritten and kind is Send and effect.rests_on_records:  # type: ignore[union-attr]
                 if Withheld in handlers:
                     handlers[Withheld](Withheld(effect))  # type: ignore[arg-type]  # a Send, by its kind
                 continue

@@ -184,8 +184,8 @@ class Process:
 
     def _do(self, effect: Effect, handlers: Mapping[type, Handler]) -> None:
         kind = type(effect)
-        if self._unwritten and kind is Send:
-            effect, kind = Withheld(effect), Withheld  # type: ignore[assignment, arg-type]  # a Send
+        if self._unwritten and isinstance(effect, Send) and effect.rests_on_records:
+            effect, kind = Withheld(effect), Withheld  # type: ignore[assignment]
         handler = handlers.get(kind)
         if handler is None:
             return

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from twisted.internet.task import Clock
 
+from qianzhi.link.events import DrainNotice
 from qianzhi.runtime import clock, metrics
 from qianzhi.runtime.effects import Alarm, Close, Count, Effects, Event, Record, Send
 from qianzhi.runtime.events import EventsError, EventWriter, read_events
@@ -80,6 +81,14 @@ def test_what_rests_on_a_record_that_failed_is_not_told(tmp_path: Path, hand: Cl
     assert metrics.value("qianzhi_alarms_total", (EVENTS_UNWRITABLE,)) == before + 1
     shell.run([Send("bank", ["next list"])])
     assert done[-1] == Send("bank", ["next list"])
+
+
+def test_a_word_on_our_own_state_is_sent_whatever_could_not_be_recorded(tmp_path: Path, hand: Clock) -> None:
+    # A front that could not say "open again" while its disk was full was never used again by its nodes.
+    shell, done = interpreter(TimedCore(), hand, FullDisk(tmp_path))
+    notice = Send(("peer", "node-1"), [DrainNotice(False)])
+    shell.run([Record([ROW]), notice, Send("bank", ["after"])])
+    assert done == [notice]
 
 
 def test_a_disk_that_stays_full_is_counted_each_time_and_logged_once(
