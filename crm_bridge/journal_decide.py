@@ -125,6 +125,8 @@ class Journal:
             return Reply(Result.QUARANTINED)
         asking = request.kind in (Kind.STATUS, Kind.REVERSAL, Kind.VOID)
         row = self._row_of_original(request) if asking else self._row_of_credit(request)
+        if row is None and self._too_old(request.date):
+            return Reply(Result.TOO_OLD)  # it may stand, its row being kept no more
         if row is None and self._fences.closed(request.space, request.date):
             pass  # a closed date takes no key, and needs no block
         elif row is None:
@@ -306,14 +308,18 @@ class Journal:
             return Reply(Result.DATE_CLOSED)
         return self._refuse(request, Reply(Result.BAD_DATE)) if ahead > 1 else None
 
+    def _too_old(self, date: int) -> bool:
+        ahead = self._calendar.days_ahead(date)
+        return ahead is not None and ahead < -self._terms.keep_days
+
     def _settle_unseen(self, request: Request) -> Reply:
         """Answer a query or reversal of a key that was never seen: asking settles, by a tombstone (rule 4).
 
         A closed date takes no tombstone, because it takes no original either.
         """
-        ahead = self._calendar.days_ahead(request.date)
-        if ahead is not None and ahead < -self._terms.keep_days:
+        if self._too_old(request.date):
             return Reply(Result.TOO_OLD)
+        ahead = self._calendar.days_ahead(request.date)
         reply = Reply(Result.NOT_FOUND, settled_us=self._now.wall_us)
         if ahead is None or ahead > self._terms.keep_days or self._fences.closed(*request.key[:2]):
             return reply

@@ -111,12 +111,14 @@ class BankLine:
         """Do what is due in the session."""
         return self._managed(self.session.on_time(now))
 
-    def manage(self, name: str, now: Now) -> tuple[str, list[Outgoing]]:
+    def manage(self, name: str, now: Now, date: int = 0) -> tuple[str, list[Outgoing]]:
         """Begin one management message by hand; its serial comes back, for `management_code`.
+
+        `date` is the business date that a notice of cutover tells, 0 for that of `next_date`.
 
         Raises KeyError for one that the profile has not.
         """
-        serial, messages = self.session.manage(name, now)
+        serial, messages = self.session.manage(name, now, date)
         return serial, self._managed(messages)
 
     def management_code(self, serial: str) -> str:

@@ -47,10 +47,19 @@ MONEY_ACTIONS = {
     "pay": Kind.PAY,
     "status": Kind.STATUS,
     "reverse": Kind.REVERSAL,
+    "void": Kind.VOID,
     "totals": Kind.TOTALS,
 }
-BOOKED = (Kind.RECHARGE, Kind.PAY, Kind.REVERSAL)  # what a bank that compares totals has to count
-LINE_ACTIONS = {"sign-on": "sign_on", "sign-off": "sign_off", "echo": "echo", "key-exchange": "key_request"}
+BOOKED = (Kind.RECHARGE, Kind.PAY, Kind.REVERSAL, Kind.VOID)  # what a bank that compares totals has to count
+LINE_ACTIONS = {
+    "sign-on": "sign_on",
+    "sign-off": "sign_off",
+    "echo": "echo",
+    "key-exchange": "key_request",
+    "cutover-begin": "cutover_begin",
+    "cutover": "cutover",
+}
+ABOUT = (Kind.STATUS, Kind.REVERSAL, Kind.VOID)  # an original, by its serial
 ACTIONS = (*MONEY_ACTIONS, *LINE_ACTIONS)
 
 
@@ -85,9 +94,9 @@ def _send_booked(
     try:
         result = _send(site, config, profile, order, timeout_seconds, state)
         certain = result.result is not None and result.result not in (Result.UNKNOWN, Result.IN_PROCESS)
-        if result.approved and result.action in ("reverse", "recharge", "pay"):
+        if result.approved and result.action in ("reverse", "void", "recharge", "pay"):
             day = Day(order.number or profile.numbers[0], date)
-            undone = result.action == "reverse"
+            undone = result.action in ("reverse", "void")
             serial = result.key.rpartition("/")[2]
             state.books.note_by_hand(day, serial, result.amount_fen, reversed_now=undone)
         return result
@@ -166,7 +175,7 @@ class Talk:
         bill, amount_fen = order.bill, order.amount_fen
         if kind is Kind.PAY and not bill:
             bill, amount_fen = self._oldest_bill(order, new_serial, today)
-        own_serial = new_serial(today) if kind in (Kind.STATUS, Kind.REVERSAL) else ""
+        own_serial = new_serial(today) if kind in ABOUT else ""
         number = order.number or self._profile.numbers[0]
         known = self._books.sums(Day(number, date)) if kind is Kind.TOTALS else None
         sums = known or Sums()
@@ -240,11 +249,11 @@ class Talk:
         name = LINE_ACTIONS[order.action]
         if management_of(self._profile, order.action) not in self._profile.table.management:
             raise SendError(f"{self._profile.name} has no {order.action}: its profile knows none")
-        if name in ("echo", "sign_off", "key_request"):
+        if name != "sign_on":
             self._open()
         start_us = clock.now().mono_us
         until_us = start_us + self._timeout_us
-        serial, out = self._line.manage(name, clock.now())
+        serial, out = self._line.manage(name, clock.now(), order.date)
         self._say(out, "")
         frame = b""
         while not self._line.management_code(serial):
@@ -338,7 +347,7 @@ def management_of(profile: Profile, action: str) -> str:
 
 def _check(order: Order, kind: Kind) -> None:
     """Raise SendError for what the action cannot do without."""
-    if kind in (Kind.STATUS, Kind.REVERSAL) and not order.serial:
+    if kind in ABOUT and not order.serial:
         raise SendError(f"{order.action} needs --serial, the serial of the original")
     if kind in (Kind.OWED, Kind.RECHARGE, Kind.PAY) and not order.phone:
         raise SendError(f"{order.action} needs --phone")

@@ -12,10 +12,11 @@ not answered is said again.  `take_key` hands a new key to the shell, which stor
 """
 
 from collections.abc import Callable
+from datetime import tzinfo
 from enum import StrEnum
 from typing import Any
 
-from qianzhi.domain.dates import business_date
+from qianzhi.domain.dates import business_date, local_datetime, shift
 from qianzhi.domain.results import Result
 from qianzhi.runtime.now import SECOND_US, Now
 from simulators.deliveries import Delivered, Deliveries, WrongKeyError, with_parity
@@ -26,6 +27,7 @@ Match = tuple[str, ...]
 
 ANSWER_US = 5 * SECOND_US  # patience for the front-end's answers to management messages
 SIGN_ON, KEY_REQUEST, KEY_DELIVERY = "sign_on", "key_request", "key_delivery"
+EVENING_HOUR = 18  # from which a bank may tell tomorrow's business date
 BEGUN_MAX = 64  # management messages that may still be answered
 
 
@@ -36,6 +38,12 @@ class State(StrEnum):
     SIGNING_ON = "signing on"
     KEYING = "keying"
     READY = "ready"
+
+
+def next_date(now: Now, zone: tzinfo) -> int:
+    """Return the business date that this bank's notice of cutover begins: of an evening, tomorrow's."""
+    today = business_date(now.wall_us, zone)
+    return shift(today, 1) if local_datetime(now.wall_us, zone).hour >= EVENING_HOUR else today
 
 
 class BankSession:
@@ -118,15 +126,17 @@ class BankSession:
         has_keys = self._rules.keys in ("ours", "theirs")
         return self._new_keys(now) if result is Result.BAD_MAC and has_keys else []
 
-    def manage(self, name: str, now: Now) -> tuple[str, list[Message]]:
+    def manage(self, name: str, now: Now, date: int = 0) -> tuple[str, list[Message]]:
         """Begin one management message by hand; its serial comes back, for `management_code`.
+
+        `date` is the business date that a notice of cutover tells, 0 for that of `next_date`.
 
         Raises KeyError for one that the profile has not.
         """
         if name == KEY_REQUEST and self._rules.keys == "theirs":
             name, messages = KEY_DELIVERY, self._deliver(now)
         else:
-            messages = [self._message(name, now)]
+            messages = [self._message(name, now, date)]
         serial = next(serial for begun, serial in reversed(self._begun.values()) if begun == name)
         self._codes[serial] = ""
         return serial, messages
@@ -173,11 +183,12 @@ class BankSession:
             self._made = key, message
         return [self._made[1]]
 
-    def _message(self, name: str, now: Now) -> Message:
+    def _message(self, name: str, now: Now, told: int = 0) -> Message:
         mapping = self._dialect.mapping
         date = business_date(now.wall_us, mapping.zone)
         serial = self._dialect.own_serial(self._dialect.serial_text(self._serials(), date))
-        message = mapping.management_message(name, serial, now, ours=False)
+        told = told or next_date(now, mapping.zone)
+        message = mapping.management_message(name, serial, now, ours=False, date=told)
         self._begun[mapping.match_key(message)] = name, serial
         while len(self._begun) > BEGUN_MAX:
             del self._begun[next(iter(self._begun))]

@@ -28,7 +28,9 @@ NEEDS = {
     "pay": ("phone",),
     "status": ("serial",),
     "reverse": ("serial", "phone", "amount"),
+    "void": ("serial", "phone", "amount"),
 }
+QUOTING = {"reverse": "reversal", "void": "void"}
 TAKEN = {
     "phone": "phone",
     "amount": "amount_fen",
@@ -121,11 +123,11 @@ def refuse_unknown_to(profile: "Profile", order: "Order") -> None:
 
 
 def needs_of(profile: "Profile", what: str) -> list[str]:
-    """Return the options that a request cannot do without; a reversal quotes what the dialect wants."""
+    """Return the options that a request cannot do without; what is quoted is the dialect's choice."""
     needed = NEEDS.get(what, ())
-    if what != "reverse":
+    if what not in QUOTING:
         return list(needed)
-    rows = [each for each in profile.table.transactions.values() if each.kind == "reversal"]
+    rows = [each for each in profile.table.transactions.values() if each.kind == QUOTING[what]]
     taken = set(profile.table.request.take).union(*(each.take for each in rows))
     return [name for name in needed if TAKEN.get(name, name) in taken]
 

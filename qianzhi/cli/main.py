@@ -224,7 +224,8 @@ def send(
         str,
         typer.Argument(
             metavar="WHAT",
-            help="owed, recharge, pay, status, reverse, totals, sign-on, sign-off, echo, key-exchange",
+            help="owed, recharge, pay, status, reverse, void, totals, "
+            "sign-on, sign-off, echo, key-exchange, cutover-begin, cutover",
         ),
     ],
     phone: Annotated[str, typer.Option(help="The phone, 11 digits.")] = "",

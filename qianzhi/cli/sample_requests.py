@@ -38,7 +38,7 @@ def request_of(profile: "Profile", name: str, number: str = "", *, repeat: bool 
     rows = profile.table.transactions[name]
     taken = {**profile.table.request.take, **rows.take}
     kind = Kind[rows.kind.upper()]
-    about = kind in (Kind.STATUS, Kind.REVERSAL)
+    about = kind in (Kind.STATUS, Kind.REVERSAL, Kind.VOID)
     at = 0 if about else list(profile.table.transactions).index(name)
     values: dict[str, Any] = {
         "phone": PHONE,

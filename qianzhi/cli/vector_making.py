@@ -36,6 +36,7 @@ REFUSALS = {
     Kind.PAY: (Result.BILL_CHANGED, Result.BILL_PAID),
     Kind.STATUS: (Result.NOT_FOUND, Result.IN_PROCESS),
     Kind.REVERSAL: (Result.ORIGINAL_REFUSED, Result.AMOUNT_DIFFERS),
+    Kind.VOID: (Result.SPENT, Result.ORIGINAL_REFUSED),
     Kind.TOTALS: (Result.TOTALS_DIFFER,),
 }
 

@@ -14,7 +14,7 @@ from crm_bridge.journal_dates import Calendar
 from crm_bridge.journal_decide import Journal, Kept, Terms
 from frontends.mapping import Refusal
 from qianzhi.billing.desk import Outcome
-from qianzhi.cli.document.settling import EARLY, LISTENERS, SETTLED, codes_of, is_heard, verdicts
+from qianzhi.cli.document.settling import EARLY, LISTENERS, SETTLED, VOIDED, codes_of, is_heard, verdicts
 from qianzhi.domain.dates import business_date, shift
 from qianzhi.domain.requests import Key, Kind, Reply, Request
 from qianzhi.domain.results import EDGE_RESULTS, Result
@@ -36,10 +36,12 @@ class Core:
         self.date, self.at_us, self.rows, self.forgotten = date, TEN, {}, {}
         self.desk = SimpleNamespace(
             credit=lambda job: Outcome(desk_says, "1", job.amount_fen),
-            reverse=lambda order, key, number, kind: Outcome(Result.APPROVED, "2", 5000),
+            reverse=lambda order, key, number, kind: Outcome(self.undone, "2", 5000),
         )
+        self.undone = Result.APPROVED
 
-    def ask(self, kind, amount_fen=5000, *, quarantined=False):
+    def ask(self, kind, amount_fen=5000, *, quarantined=False, spent=False):
+        self.undone = Result.SPENT if spent else Result.APPROVED
         now = Now(self.at_us, self.at_us)
         # Closed at noon of the next day, unless something of it is open.
         through = shift(business_date(self.at_us, ZONE), -2) if self.closes else 0
@@ -53,7 +55,7 @@ class Core:
 
     def request(self, kind, amount_fen):
         phone = "13800000001" if kind in (Kind.RECHARGE, Kind.BLOCK) else ""
-        amount = amount_fen if kind in (Kind.RECHARGE, Kind.REVERSAL, Kind.BLOCK) else 0
+        amount = amount_fen if kind in (Kind.RECHARGE, Kind.REVERSAL, Kind.VOID, Kind.BLOCK) else 0
         return Request(kind, "s", self.date, "1", "s", "0001", phone, amount, received_us=self.at_us)
 
     def wait(self, days):
@@ -81,6 +83,8 @@ STEPS = {
     "query": (Kind.STATUS, 0),
     "reverse": (Kind.REVERSAL, 5000),
     "reverse another amount": (Kind.REVERSAL, 7000),
+    "cancel": (Kind.VOID, 5000),
+    "cancel what is spent": (Kind.VOID, 5000),
     "send, and fail in the core": (Kind.RECHARGE, 5000),
     "query, and fail in the core": (Kind.STATUS, 0),
     "reverse, and fail in the core": (Kind.REVERSAL, 5000),
@@ -101,10 +105,10 @@ def heard_in(history, date, desk_says, closes):
                 one["later"].append(core.stands(one["amount"]))
             continue
         kind, amount = STEPS[name]
-        result = core.ask(kind, amount, quarantined="fail" in name)
+        result = core.ask(kind, amount, quarantined="fail" in name, spent="spent" in name)
         money = kind is Kind.RECHARGE
         if kind is not Kind.BLOCK:
-            listener = {Kind.STATUS: "status", Kind.REVERSAL: "reversal"}.get(kind, "")
+            listener = {Kind.STATUS: "status", Kind.REVERSAL: "reversal", Kind.VOID: "void"}.get(kind, "")
             if money:
                 listener = "repeat" if amount in sent else "alone"
             told.append({"listener": listener, "result": result, "amount": amount if money else None,
@@ -115,13 +119,20 @@ def heard_in(history, date, desk_says, closes):
     return told
 
 
+def settles(result, listener):
+    """What the document says: a cancellation hears what a reversal does, but for spent money."""
+    if listener == "void":
+        return VOIDED.get(result, SETTLED[result][LISTENERS.index("reversal")])
+    return SETTLED[result][LISTENERS.index(listener)]
+
+
 @pytest.mark.parametrize("closes", [True, False], ids=["closing", "kept open"])
 @pytest.mark.parametrize("desk_says", DESK_SAYS)
 @pytest.mark.parametrize("days", DATES)
 def test_no_history_of_a_serial_belies_what_the_document_says_of_a_code(days, desk_says, closes):
     for history in itertools.product(STEPS, repeat=3):
         for one in heard_in(history, shift(TODAY, days), desk_says, closes):
-            verdict = SETTLED[one["result"]][LISTENERS.index(one["listener"])]
+            verdict = settles(one["result"], one["listener"])
             case = (history, days, one)
             assert verdict != "unheard", case
             if verdict == "stands":

@@ -122,8 +122,22 @@ def _to_try(facts: Facts) -> list[Both]:
             "Reverse a recharge, twice; query its status afterwards.",
             "冲正一笔充值并重复冲正，随后查询其状态。",
         ),
+        Kind.VOID: Both(
+            "Cancel a recharge; spend another one by paying a bill, and hear that it cannot be cancelled "
+            f"({facts.code_of(Result.SPENT) if facts.names_of(Kind.VOID) else ''}).",
+            "撤销一笔充值；另一笔充值缴费用掉后再撤销，应答不能撤销"
+            f"（{facts.code_of(Result.SPENT) if facts.names_of(Kind.VOID) else ''}）。",
+        ),
         Kind.TOTALS: Both("Send the totals of the day.", "发送当日总额。"),
     }
+    if "cutover" in names:
+        steps.append(
+            Both(
+                "After 18:00, send a notice of cutover, send it again, and repeat a recharge from before it: "
+                "it hears the same answer.",
+                "18:00 之后发送日切通知并重复一次，再重发通知之前的一笔充值，应得到相同应答。",
+            )
+        )
     steps += [words for kind, words in tried.items() if facts.names_of(kind)]
     if facts.profile.mac is not None:
         code_of = facts.code_of(Result.BAD_MAC)
@@ -158,6 +172,10 @@ def glossary(page: Page, facts: Facts) -> None:
                 Both("proves who made a message and that nobody changed it", "证明报文来源且未被篡改的代码"),
             )
         )
+    if facts.names_of(Kind.VOID):
+        words.append(VOID_WORDS)
+    if facts.by_notice:
+        words.append(CUTOVER_WORDS)
     if facts.exchanged:
         words += KEY_WORDS
     page.table((Both("word", "术语"), Both("meaning", "含义")), words)
@@ -198,6 +216,11 @@ WORDS = [
         Both("tells which product of yours a request belongs to", "标识请求属于贵方哪一种业务"),
     ),
 ]
+VOID_WORDS = (
+    Both("cancellation", "撤销"),
+    Both("takes an approved original back whose money is unspent", "撤回已成功且款项未被使用的原交易"),
+)
+CUTOVER_WORDS = (Both("cutover", "日切"), Both("the change to the next business date", "营业日期的切换"))
 KEY_WORDS = [
     (
         Both("working key", "工作密钥"),

@@ -57,6 +57,13 @@ PURPOSES = {
         "收到原交易，"
         "此后也不再受理该交易。重复冲正得到与首次相同的应答。",
     ),
+    Kind.VOID: Both(
+        "Cancels an approved recharge or payment as a whole, at the wish of an agent or customer. Unlike a "
+        "reversal it is refused when the customer has spent the money since. Never use it because an answer "
+        "is missing: that is what reversals are for.",
+        "应代理人员或客户要求，整笔撤销已成功的充值或缴费。与冲正不同：款项已被使用的不予撤销。未收到应答时"
+        "应使用冲正，不得使用撤销。",
+    ),
     Kind.TOTALS: Both(
         "Compares the totals of one business date: number and sum of the approved recharges and payments "
         "(reversed ones included), and of the reversals among them. We answer equal or different, with "
@@ -118,6 +125,15 @@ RESULTS = {
     ),
     Kind.REVERSAL: (
         Result.APPROVED,
+        Result.NOT_FOUND,
+        Result.ORIGINAL_REFUSED,
+        Result.AMOUNT_DIFFERS,
+        Result.DATE_CLOSED,
+        Result.TOO_OLD,
+    ),
+    Kind.VOID: (
+        Result.APPROVED,
+        Result.SPENT,
         Result.NOT_FOUND,
         Result.ORIGINAL_REFUSED,
         Result.AMOUNT_DIFFERS,
@@ -329,6 +345,8 @@ def _line_purpose(facts: Facts, name: str) -> Both:
             "Shows that the line is alive; you may send it, we answer.",
             "检测线路是否正常，由贵方发起，我方应答。",
         )
+    if name == "cutover":
+        return _cutover_purpose(facts)
     if name not in ("sign_on", "key_request"):
         return words
     refused = f"{facts.code_of(Result.FORMAT)}, {facts.code_of(Result.BUSY)}"
@@ -342,7 +360,24 @@ def _line_purpose(facts: Facts, name: str) -> Both:
     )
 
 
+def _cutover_purpose(facts: Facts) -> Both:
+    bad = facts.code_of(Result.BAD_DATE)
+    return Both(
+        "Tells the business date that begins: what we receive after our approval is booked under it. Send "
+        "it every day from 18:00 of the evening before to 00:30. The same notice again changes nothing; one "
+        f"that goes back, or is for more than the next day, or for it before 18:00, hears {bad} and changes "
+        "nothing. Where none has come by 00:30, the calendar date holds from then on.",
+        "告知新的营业日期：我方应答成功之后收到的交易记入该日。每日须在前一日 18:00 至当日 00:30 之间发送。"
+        "重复通知不产生影响；日期倒退、超出次日，或在 18:00 之前通知次日的，应答 "
+        f"{bad}，不作变更。至 00:30 仍未收到通知的，此后以日历日期为准。",
+    )
+
+
 LINE_PURPOSES = {
+    "cutover_begin": Both(
+        "Tells that your cutover has begun; the business date changes with the notice that follows.",
+        "告知贵方日切开始；营业日期以随后的日切通知为准。",
+    ),
     "sign_on": Both("Opens the line for business.", "开通线路业务。"),
     "sign_off": Both(
         "Closes the line for business: requests after it are refused until the next sign-on.",

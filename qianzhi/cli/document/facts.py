@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from frontends.mapping_rows import ANYTHING, values_of
 from frontends.mapping_tables import When
+from frontends.session_dates import NOTICE
 from qianzhi.cli.document.asking import outward_samples
 from qianzhi.cli.document.borders import Border, borders
 from qianzhi.cli.document.line_samples import close_line, open_line
@@ -111,6 +112,11 @@ class Facts:
         table = self.profile.table
         rows = [{**table.request.take, **row.take}.get("date", "") for row in table.transactions.values()]
         return any("|mmdd:" in str(row) for row in rows)
+
+    @property
+    def by_notice(self) -> bool:
+        """Whether the bank tells when a business date begins."""
+        return self.profile.session.cutover == NOTICE
 
     @property
     def dated(self) -> bool:

@@ -30,6 +30,8 @@ TITLES = {
     "echo": Both("Echo", "线路测试"),
     "key_request": Both("Request for a new key", "申请新密钥"),
     "key_delivery": Both("Key delivery", "下发密钥"),
+    "cutover_begin": Both("Beginning of cutover", "日切开始通知"),
+    "cutover": Both("Notice of cutover", "日切通知"),
 }
 FIRST_SERIAL = 901
 OUR_ECHO = "our_echo"
@@ -46,6 +48,9 @@ def open_line(house: "House") -> None:
         _bank_asks(house, "echo", 2)
     if "echo" in names and session.echo_seconds:
         _we_ask(house, "echo", OUR_ECHO, 3)
+    for at, name in enumerate(("cutover_begin", "cutover"), 6):
+        if name in names:
+            _bank_asks(house, name, at)
 
 
 def close_line(house: "House") -> None:

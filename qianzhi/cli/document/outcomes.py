@@ -30,7 +30,7 @@ def _serials(page: Page, facts: Facts) -> None:
     dated = (
         Both("its business date", "营业日期")
         if facts.dated
-        else Both("the date on which we receive it", "我方收到的日期")
+        else Both("the business date in force as we receive it", "我方收到时的营业日期")
     )
     duplicate = facts.code_of(Result.DUPLICATE_SERIAL)
     page.items(
@@ -102,11 +102,15 @@ def _repeat_rule(facts: Facts) -> Both:
         if keeps.en
         else Both("", "")
     )
+    same = (
+        Both("serial, business date and content", "流水号、营业日期和内容")
+        if facts.dated
+        else Both("serial and content", "流水号和内容")
+    )
     return Both(
-        "A *repeat* is the same recharge or payment once more: serial, business date and content as "
-        "they were. "
+        f"A *repeat* is the same recharge or payment once more: {same.en} as they were. "
         f"Everything else may change, such as times.{kept.en}{flagged.en}{resealed.en}",
-        "*重发*是同一笔充值或缴费再次发送：流水号、营业日期和内容不变，其余（如时间）可以变。"
+        f"*重发*是同一笔充值或缴费再次发送：{same.zh}不变，其余（如时间）可以变。"
         f"{kept.zh}{flagged.zh}{resealed.zh}",
     )
 
@@ -168,6 +172,8 @@ def _ways_out(facts: Facts) -> list[Both]:
     """Return what a bank does about an open outcome, in its order."""
     steps = [_send_again(facts)]
     not_found, missing = facts.code_of(Result.NOT_FOUND), facts.code_of(Result.DUPLICATE_SERIAL)
+    names = Both("serial and business date", "流水号和营业日期") if facts.dated else Both("serial", "流水号")
+    what = Both("pair", "流水") if facts.dated else Both("serial", "流水")
     if facts.names_of(Kind.STATUS):
         steps.append(
             Both(
@@ -175,12 +181,12 @@ def _ways_out(facts: Facts) -> list[Both]:
                 "Asking "
                 f"settles: {not_found} says that it never came, and from then on it can never be "
                 "carried out; "
-                "the order may begin anew under a new serial. Name the original's serial and business date "
-                f"exactly: of a pair that you never used you hear {not_found} too, and the original is as it "
-                "was.",
+                f"the order may begin anew under a new serial. Name the original's {names.en} "
+                f"exactly: of a {what.en} that you never used you hear {not_found} too, and the original is "
+                "as it was.",
                 f"**再查询状态**（看*状态查询*栏；重发得到 {missing} 时亦然）：{PAUSES.zh}。查询即定局："
-                f"{not_found} 表示从未收到原交易，此后也不再受理，可换新流水重新办理。原流水号和营业日期"
-                f"必须准确：查询从未使用过的流水也应答 {not_found}，而真正的原交易不受影响。",
+                f"{not_found} 表示从未收到原交易，此后也不再受理，可换新流水重新办理。原{names.zh}"
+                f"必须准确：查询从未使用过的{what.zh}也应答 {not_found}，而真正的原交易不受影响。",
             )
         )
     if facts.names_of(Kind.REVERSAL):
@@ -244,22 +250,26 @@ def _dates(page: Page, facts: Facts) -> None:
     bad, closed, old = (facts.code_of(one) for one in (Result.BAD_DATE, Result.DATE_CLOSED, Result.TOO_OLD))
     missing = facts.code_of(Result.NOT_FOUND)
     lines = [
+        CLOSES,
         Both(
-            "A business date is closed at noon of the next day, or later while something of it is still "
-            "being settled. A new recharge or payment may be dated today, tomorrow, or yesterday until that "
-            f"is closed; from then on yesterday hears {closed}, and any other date {bad}.",
-            "营业日于次日中午关账，若当日尚有未结清事项则相应推迟。新充值或缴费的营业日期可以是今日、明日，"
-            f"昨日关账之前也可以是昨日；关账之后昨日应答 {closed}，其他日期应答 {bad}。",
-        ),
-        Both(
-            "A repeat, query or reversal names the original's date, not today's. Repeats and queries are "
-            f"answered after the close as before; a reversal of what stands then hears {closed}, and of a "
-            f"serial that we never saw {missing}. Past what we keep, the answer is {old}.",
-            "重发、查询和冲正使用原交易的营业日期，而非当天日期。关账后重发和查询照常应答；冲正已入账的"
-            "交易应答 "
-            f"{closed}，冲正从未收到的流水应答 {missing}。超过保存期的应答 {old}。",
+            "Repeats and queries are answered after the close as before; a reversal of what stands then "
+            f"hears {closed}, and of a serial that we never saw {missing}. Past what we keep, the answer is "
+            f"{old}.",
+            f"关账后重发和查询照常应答；冲正已入账的交易应答 {closed}，冲正从未收到的流水应答 {missing}。"
+            f"超过保存期的应答 {old}。",
         ),
     ]
+    if facts.dated:
+        dated = Both(
+            "A new recharge or payment may be dated today, tomorrow, or yesterday until that is closed; from "
+            f"then on yesterday hears {closed}, and any other date {bad}. A repeat, query or reversal names "
+            "the original's date, not today's.",
+            "新充值或缴费的营业日期可以是今日、明日，昨日关账之前也可以是昨日；关账之后昨日应答 "
+            f"{closed}，其他日期应答 {bad}。重发、查询和冲正使用原交易的营业日期，而非当天日期。",
+        )
+        lines.insert(1, dated)
+    else:
+        lines[:0] = [_date_of_ours(facts), BESIDE]
     if facts.names_of(Kind.TOTALS):
         lines.append(
             Both(
@@ -282,18 +292,45 @@ def _dates(page: Page, facts: Facts) -> None:
                 "指明：不得重发、查询或冲正，留待对账处理。",
             )
         )
-    if not facts.dated:
-        lines.insert(
-            0,
-            Both(
-                "Messages carry no business date; the date on which we received the original counts. A "
-                "repeat is known again within two hours also over midnight, a query or reversal on the "
-                "neighbouring days.",
-                "报文不带营业日期，以我方首次收到的日期为准。重发在两小时内跨零点也能识别，"
-                "查询和冲正会查找相邻两日。",
-            ),
-        )
     page.items(lines)
+
+
+def _date_of_ours(facts: Facts) -> Both:
+    """Say which date a message without one gets."""
+    rule = facts.profile.session.cutover
+    if facts.by_notice:
+        return Both(
+            "Messages carry no business date: what we receive first is booked under the one that your last "
+            "notice of cutover has begun, or the calendar's where none came by 00:30.",
+            "报文不带营业日期：以我方首次收到时贵方最近一次日切通知所定的营业日期为准；至 00:30 未收到通知"
+            "的，以日历日期为准。",
+        )
+    if rule == "00:00":
+        return Both(
+            "Messages carry no business date; the date on which we received the original counts.",
+            "报文不带营业日期，以我方首次收到的日期为准。",
+        )
+    return Both(
+        "Messages carry no business date; the one in force when we received the original counts. It changes "
+        f"at {rule} Beijing time"
+        + (", to the date of the next day." if rule >= "18:00" else ", to the date of that day."),
+        f"报文不带营业日期，以我方首次收到时的营业日期为准，每日 {rule}（北京时间）切换为"
+        + ("次日日期。" if rule >= "18:00" else "当日日期。"),
+    )
+
+
+CLOSES = Both(
+    "A business date is closed on the next day, at noon unless otherwise agreed, and later while something "
+    "of it is still being settled.",
+    "营业日于次日关账，如无另行约定为中午；当日尚有未结清事项的相应推迟。",
+)
+BESIDE = Both(
+    "A repeat is known again within two hours, also over a change of the date; a query or reversal finds an "
+    "original of the date in force and of the two beside it, so send it before the date has changed twice. "
+    "Use no serial again within three days: of two originals under one serial a query could mean either.",
+    "重发在两小时内跨日也能识别；查询和冲正查找当前营业日及相邻两日的原交易，故须在营业日期切换两次之前发送。"
+    "同一流水号三日内不得再次使用，否则查询可能指向其中任意一笔。",
+)
 
 
 def _reversals(page: Page, facts: Facts) -> None:
@@ -323,6 +360,15 @@ def _reversals(page: Page, facts: Facts) -> None:
             ),
         ]
     )
+    if facts.names_of(Kind.VOID):
+        page.say(
+            f"A *cancellation* takes back what is approved, as a reversal does, but hears "
+            f"{facts.code_of(Result.SPENT)} when the money has been spent: the original then stands. It is "
+            "no way to find out what became of an original, and repeats of it hear what the first one heard "
+            "unless that was this refusal.",
+            f"*撤销*与冲正一样撤回已成功的交易，但款项已被使用时应答 {facts.code_of(Result.SPENT)}，"
+            "原交易仍然有效。撤销不得用于查明原交易结果；除上述拒绝外，重复撤销得到与首次相同的应答。",
+        )
 
 
 RULE_ZH = "原交易营业日关账之前均可冲正；我方未收到过的原交易，冲正后即被封锁，不再受理。"

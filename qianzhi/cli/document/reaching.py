@@ -181,7 +181,7 @@ def _queue(page: Page, facts: Facts) -> None:
     )
     page.section(Both("Which queue", "队列划分"))
     money = joined(_titles(facts, Kind.OWED, Kind.RECHARGE, Kind.PAY, Kind.TOTALS))
-    urgent = joined(_titles(facts, Kind.STATUS, Kind.REVERSAL))
+    urgent = joined(_titles(facts, Kind.STATUS, Kind.REVERSAL, Kind.VOID))
     main, control = queue_names(facts)
     if profile.transport.one_queue:
         rows = [(code(main), Both("everything", "全部交易"))]

@@ -36,6 +36,9 @@ MEANINGS = {
     Result.DATE_CLOSED: Both("the business date is closed", "营业日期已关账"),
     Result.TOO_OLD: Both("older than what is kept", "超过保存期"),
     Result.TOTALS_DIFFER: Both("the totals differ; the answer brings ours", "总额不符，应答中为我方数字"),
+    Result.SPENT: Both(
+        "the money of the original has been spent: it cannot be cancelled", "原交易款项已使用，不能撤销"
+    ),
     Result.FORMAT: Both("a field is missing or not in its form", "字段缺失或格式错误"),
     Result.BAD_MAC: Both("the MAC is missing or wrong", "MAC 缺失或错误"),
     Result.NOT_SIGNED_ON: Both("not signed on", "未签到"),
@@ -91,6 +94,7 @@ ADVICE = {
     ),
     Result.TOO_OLD: RECONCILE,
     Result.TOTALS_DIFFER: Both("Reconcile the day, transaction by transaction.", "逐笔对账。"),
+    Result.SPENT: Both("The original stands; settle it with the customer.", "原交易有效，请与客户另行协商。"),
     Result.FORMAT: MEND,
     Result.BAD_MAC: Both("Check the key and the rule of chapter 7.", "检查密钥和第 7 章的算法。"),
     Result.NOT_SIGNED_ON: Both("Sign on, then send again.", "签到后重发。"),
@@ -135,6 +139,7 @@ LISTENERS = {
     "repeat": Both("repeat", "重发"),
     "status": Both("status query", "状态查询"),
     "reversal": Both("reversal", "冲正"),
+    "void": Both("cancellation", "撤销"),
 }
 
 

@@ -30,13 +30,14 @@ from qianzhi.cli.document.words import (
 from qianzhi.domain.requests import Kind
 from qianzhi.wire.codec import Message, get_path
 
-MEANT = {Kind.STATUS: ORIGINALS, Kind.REVERSAL: ORIGINALS, Kind.TOTALS: COMPARED}
+MEANT = {Kind.STATUS: ORIGINALS, Kind.REVERSAL: ORIGINALS, Kind.VOID: ORIGINALS, Kind.TOTALS: COMPARED}
 DEMANDED = {
     Kind.OWED: {"serial", "date", "phone"},
     Kind.RECHARGE: {"serial", "date", "phone", "amount_fen"},
     Kind.PAY: {"serial", "date", "phone", "amount_fen", "bill"},
     Kind.STATUS: {"serial", "date"},
     Kind.REVERSAL: {"serial", "date"},
+    Kind.VOID: {"serial", "date"},
 }
 
 
@@ -134,6 +135,10 @@ def management_rows(facts: Facts, name: str, sample: Sample) -> list[Row]:
     for path in rows.stamp:
         known[path] = Known("K", _time_words(facts.profile.table.request.stamp[path]))
     _wanted(known, rows)
+    if rows.date:
+        path, transform = split_row(rows.date)
+        begins = Both("business date that begins", "新的营业日期")
+        known[path] = Known("M", _trim(joined([begins, transform_words(transform)], "; ", "；")))
     path, transform = split_row(facts.profile.table.request.serial)
     serial = _trim(joined([TAKEN["own_serial"], transform_words(transform)], "; ", "；"))
     known[path] = Known("M", serial)

@@ -199,6 +199,7 @@ TITLES = {
     Kind.PAY: Both("Payment of one bill", "缴费"),
     Kind.STATUS: Both("Status query", "状态查询"),
     Kind.REVERSAL: Both("Reversal", "冲正"),
+    Kind.VOID: Both("Cancellation", "撤销"),
     Kind.TOTALS: Both("Totals of a day", "日终总额核对"),
 }
 REFUSALS = {
@@ -207,6 +208,7 @@ REFUSALS = {
     Kind.PAY: Result.BILL_CHANGED,
     Kind.STATUS: Result.NOT_FOUND,
     Kind.REVERSAL: Result.ORIGINAL_REFUSED,
+    Kind.VOID: Result.SPENT,
     Kind.TOTALS: Result.TOTALS_DIFFER,
 }
 
@@ -220,7 +222,7 @@ def request_of(profile: "Profile", name: str, number: int) -> Request:
     original = next(
         (at for at, row in enumerate(profile.table.transactions.values(), 1) if row.kind == "recharge"), 1
     )
-    about = kind in (Kind.STATUS, Kind.REVERSAL)
+    about = kind in (Kind.STATUS, Kind.REVERSAL, Kind.VOID)
     values: dict[str, Any] = {
         "phone": PHONE,
         "bill": BILLS[1].serial,

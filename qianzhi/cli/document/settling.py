@@ -1,7 +1,8 @@
 """What each code settles about the money under a serial, by what heard it: the heart of the document.
 
-A verdict is one word for each of four listeners.  `SETTLED` follows the journal (`crm_bridge.journal_decide`)
-and `_early` the front-end's edge (`frontends.processor_outcomes`); tests put both to the proof.
+A verdict is one word for each of five listeners; a cancellation (void) hears what a reversal hears, but for
+the refusal of spent money.  `SETTLED` follows the journal (`crm_bridge.journal_decide`) and `_verdicts` the
+front-end's edge (`frontends.processor_outcomes`); tests put both to the proof.
 """
 
 from collections.abc import Iterable
@@ -13,10 +14,10 @@ from qianzhi.domain.requests import Kind
 from qianzhi.domain.results import EDGE_RESULTS, Result
 
 Verdict = Literal["stands", "none", "free", "open", "unheard"]
-Listener = Literal["alone", "repeat", "status", "reversal"]
-Verdicts = tuple[Verdict, Verdict, Verdict, Verdict]
+Listener = Literal["alone", "repeat", "status", "reversal", "void"]
+Verdicts = tuple[Verdict, Verdict, Verdict, Verdict]  # of all listeners but the cancellation
 
-LISTENERS: tuple[Listener, ...] = ("alone", "repeat", "status", "reversal")
+LISTENERS: tuple[Listener, ...] = ("alone", "repeat", "status", "reversal", "void")
 NEVER: Verdicts = ("unheard", "unheard", "unheard", "unheard")
 REFUSED: Verdicts = ("none", "none", "none", "unheard")  # kept by the journal as the original's own result
 
@@ -43,8 +44,10 @@ SETTLED: dict[Result, Verdicts] = {
     Result.DATE_CLOSED: ("none", "none", "unheard", "stands"),
     Result.TOO_OLD: ("none", "open", "open", "open"),
     Result.TOTALS_DIFFER: NEVER,
+    Result.SPENT: NEVER,
     Result.QUARANTINED: ("none", "none", "none", "open"),
 }
+VOIDED: dict[Result, Verdict] = {Result.SPENT: "stands"}  # of a cancellation, where a reversal hears other
 EARLY = frozenset({Result.BAD_AMOUNT, Result.AMOUNT_LIMIT})  # the edge may refuse with these, the journal too
 
 
@@ -62,8 +65,13 @@ def verdict(facts: Facts, results: Iterable[Result], listener: Listener) -> Verd
     return found.pop() if found else "unheard"
 
 
-def verdicts(facts: Facts, result: Result) -> Verdicts:
+def verdicts(facts: Facts, result: Result) -> tuple[Verdict, ...]:
     """Return what a result settles for each listener on this line."""
+    found = _verdicts(facts, result)
+    return (*found, VOIDED.get(result, found[LISTENERS.index("reversal")]))
+
+
+def _verdicts(facts: Facts, result: Result) -> Verdicts:
     if result in EDGE_RESULTS:
         return ("free" if leaves_free(facts, result) else "none", "open", "open", "open")
     if result in EARLY and leaves_free(facts, result):
@@ -100,6 +108,8 @@ def is_heard(facts: Facts, result: Result) -> bool:
         return not facts.profile.results.silent_on_unknown
     if result is Result.TOTALS_DIFFER:
         return bool(facts.names_of(Kind.TOTALS))
+    if result is Result.SPENT:
+        return bool(facts.names_of(Kind.VOID))
     if result is Result.NOT_SIGNED_ON:
         return facts.profile.session.sign_on
     if result is Result.BAD_MAC:
@@ -111,5 +121,5 @@ def is_heard(facts: Facts, result: Result) -> bool:
 
 def listeners(facts: Facts) -> list[Listener]:
     """Return the listeners that this line has messages for."""
-    kinds = {"status": Kind.STATUS, "reversal": Kind.REVERSAL}
+    kinds = {"status": Kind.STATUS, "reversal": Kind.REVERSAL, "void": Kind.VOID}
     return [one for one in LISTENERS if one not in kinds or facts.names_of(kinds[one])]
