@@ -65,10 +65,12 @@ class Draw(NamedTuple):
 
 DRAWS = (
     Draw("kill", "fronts", (1, 4), (0, 12), (200_000, 8 * SECOND_US)),
+    Draw("kill", "queued", (1, 3), (0, 12), (200_000, 8 * SECOND_US)),
     Draw("kill", "nodes", (1, 4), (0, 12), (200_000, 8 * SECOND_US)),
     Draw("kill", "bridges", (1, 4), (0, 12), (200_000, 8 * SECOND_US)),
     Draw("freeze", "ours", (1, 4), (0, 12), (300_000, 20 * SECOND_US)),
     Draw("clock_jump", "ours", (1, 3), (-3_600, 3_600), (5 * SECOND_US, 40 * SECOND_US)),
+    Draw("clock_jump", "queued", (1, 2), (20, 90), (5 * SECOND_US, 40 * SECOND_US)),  # past messages' expiry
     Draw("drain", "ours", (1, 3), (0, 1), (SECOND_US, 10 * SECOND_US)),
     Draw("signed_off", "nets", (1, 2), (0, 1), (2 * SECOND_US, 30 * SECOND_US)),
     Draw("slow", "network", (1, 2), (10, 4_000), (2 * SECOND_US, 30 * SECOND_US)),
@@ -99,7 +101,7 @@ DRAWS = (
     Draw("duplicate", "broker", (1, 1), (5, 100), whole=True),
     Draw("confirm_lost", "broker", (1, 1), (5, 150), whole=True),
     Draw("nack", "broker", (1, 1), (5, 100), whole=True),
-    Draw("poison", "broker", (1, 1), (2, 12), whole=True),
+    Draw("poison", "broker", (1, 1), (5, 50), whole=True),
     Draw("reply_queue_gone", "broker", (1, 2), (0, 1), (300_000, 6 * SECOND_US)),
     Draw("broker_restart", "broker", (1, 2), (0, 1), (500_000, 10 * SECOND_US)),
     Draw("broker_pause", "broker", (1, 2), (0, 1), (500_000, 10 * SECOND_US)),
@@ -190,7 +192,7 @@ def _networks(offer: Offer, dice: Dice, requests: int) -> tuple[NetworkPlan, ...
             phone_first=13_700_000_000,
             declined=dice.below(100),
             late=dice.below(200),
-            silent=dice.below(200),
+            silent=dice.below(200) + dice.pick((0, 0, 250)),
             lost=dice.below(150),
             odd=odd,
         ),
@@ -237,9 +239,10 @@ def _targets(plan: Plan, offer: Offer) -> dict[str, list[tuple[str, str]]]:
     pairs += [(node, bridge) for node in nodes for bridge in bridges] + banks
     pairs += [(one, "") for one in (*fronts, *nodes, *bridges)]
     pairs += [(second, first) for first, second in pairs if second]
-    queued = any(bank.name in offer.queued for bank in plan.banks)
+    queued = fronts_of([bank for bank in plan.banks if bank.name in offer.queued])
     return {
         "fronts": [(name, "") for name in fronts],
+        "queued": [(name, "") for name in queued],
         "nodes": [(name, "") for name in nodes],
         "bridges": [(name, "") for name in bridges],
         "ours": [(name, "") for name in (*fronts, *nodes, *bridges)],
