@@ -1,6 +1,7 @@
-"""`qianzhi saf …`: the entries of store-and-forward 存储转发, asked of this machine's nodes.
+"""`qianzhi saf …`: the entries of store-and-forward 存储转发, asked of this machine's nodes, and of its
+bridges where the core is a remote one.
 
-Looking and exporting need nobody's approval.  What sends an entry again or ends it is an act: the node that
+Looking and exporting need nobody's approval.  What sends an entry again or ends it is an act: the daemon that
 has the entry carries it out under the act's number, once however often it is asked.  On a site of several
 machines bridges and nodes are apart: an act that was approved at a bridge is carried out where the node is.
 """
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from qianzhi.link.tables import Site
 
 NODE_SECONDS = 20.0
-HERE = "run the command on a machine where a node runs; `qianzhi status` names them"
+HERE = "run the command on a machine where the daemon runs; `qianzhi status` names them"
 # What each act does, and to an entry in which states.
 ACTS = {
     "saf-retry": ("sends it again", ("manual", "quarantined")),
@@ -31,7 +32,7 @@ ACTS = {
 
 
 def list_command(chosen: "Chosen", destination: str, state: str, as_json: bool) -> None:
-    """Show what the nodes of this machine have to deliver, oldest first."""
+    """Show what the daemons of this machine have to deliver, oldest first."""
     site = site_of(chosen)
     found = dict(_ask_all(site, "saf_list", destination=destination, state=state))
     if as_json:
@@ -74,7 +75,7 @@ def show_command(chosen: "Chosen", entry: str, as_json: bool) -> None:
 
 
 def find_entry(chosen: "Chosen", site: "Site", entry: str) -> dict[str, Any]:
-    """Return an entry, of a node here or of the database that all nodes share; raises CommandError."""
+    """Return an entry, of a daemon here or of the database that all nodes share; raises CommandError."""
     from qianzhi.runtime.admin import AdminError, ask
 
     said = []
@@ -87,8 +88,8 @@ def find_entry(chosen: "Chosen", site: "Site", entry: str) -> dict[str, Any]:
     if found is not None:
         return found
     if said:
-        raise CommandError(BROKEN, f"no node here has the entry {entry}", "; ".join(said))
-    raise CommandError(UNREACHABLE, "no node runs on this machine", HERE)
+        raise CommandError(BROKEN, f"no daemon here has the entry {entry}", "; ".join(said))
+    raise CommandError(UNREACHABLE, "no daemon with entries runs on this machine", HERE)
 
 
 def _shared_entry(chosen: "Chosen", site: "Site", entry: str) -> dict[str, Any] | None:
@@ -205,14 +206,17 @@ def _ask_all(site: "Site", command: str, **arguments: Any) -> Iterator[tuple[str
         except AdminError as error:
             said.append(f"{node}: {error}")
     if not answered:
-        raise CommandError(UNREACHABLE, "; ".join(said) or "no node runs on this machine", HERE)
+        raise CommandError(
+            UNREACHABLE, "; ".join(said) or "no daemon with entries runs on this machine", HERE
+        )
     if said:
         say(f"not told by all: {'; '.join(said)}")
 
 
 def _nodes(site: "Site") -> "Iterator[tuple[str, Path]]":
     folder = folder_of_sockets(site)
-    for name in site.nodes:
+    bridges = list(site.bridges) if site.core.get("kind") == "remote" else []
+    for name in [*site.nodes, *bridges]:
         path = folder / f"{name}.sock"
         if path.exists():
             yield name, path

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from qianzhi.cli.chosen import chosen
-from qianzhi.cli.output import USAGE, CommandError, say
+from qianzhi.cli.output import BROKEN, USAGE, CommandError, say
 
 if TYPE_CHECKING:
     from simulators.core_books import Books
@@ -70,6 +70,10 @@ def simulate_core(
         list[str],
         typer.Option("--fault", metavar="NAME[=SECONDS][:TIMES]", help="Calls that go wrong first."),
     ] = [],  # noqa: B006 - typer reads it, nobody changes it
+    day_end: Annotated[
+        Path | None,
+        typer.Option("--import", metavar="FILE", help="Book a file of `qianzhi saf export`, and end."),
+    ] = None,
     openapi: Annotated[bool, typer.Option("--openapi", help="Print the contract and end.")] = False,
 ) -> None:
     """Serve a remote core (docs/REMOTE_CORE.md) in the foreground, with books and faults of its own."""
@@ -84,7 +88,11 @@ def simulate_core(
         secret = resolve_password(token, production=False, base=chosen(context).config) if token else ""
     except KeyReferenceError as error:
         raise CommandError(USAGE, f"--token: {error}") from error
-    core = make_core(books_in(data, subscribers), secret)
+    books = books_in(data, subscribers)
+    if day_end is not None:
+        book(books, day_end, data.with_suffix(".imported"))
+        return
+    core = make_core(books, secret)
     for text in fault:
         arm(core, text)
     say(f"a remote core at http://{host}:{port}, books in {data}; Ctrl-C ends it")
@@ -107,6 +115,20 @@ def books_in(data: Path, subscribers: int) -> "Books":
     except LockedError as error:
         raise CommandError(USAGE, f"the books are in use: {error}", "take another --data") from error
     return Books(CoreSettings(database=url), ZoneInfo("Asia/Shanghai"))
+
+
+def book(books: "Books", file: Path, notes: Path) -> None:
+    """Book a day-end file, and say what came of it; raises CommandError when some of it was not booked."""
+    from qianzhi.saf.exported import ExportError
+    from simulators.core_imports import import_file
+
+    try:
+        done = import_file(books, file.read_bytes(), notes)
+    except (ExportError, OSError) as error:
+        raise CommandError(BROKEN, f"{file}: {error}", "nothing of it was booked") from error
+    say(f"{file}: {done.booked} lines booked, {done.known} were booked before")
+    if done.refused:
+        raise CommandError(BROKEN, "; ".join(f"{line}: {result}" for line, result in done.refused))
 
 
 def arm(core: "Faults", text: str) -> None:
