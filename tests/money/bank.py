@@ -136,6 +136,16 @@ class ScriptedBank:
         self._site.broker.publish(self.actor, self.actor.profile.name, message, lambda taken: None)
         return said
 
+    def tells_next_date(self, date: int, line: int = 0) -> str:
+        """Give notice of cutover: from now on the business date is this one; return the notice's serial."""
+        serial, out = self.lines[line].manage("cutover", self.actor.now, date)
+        self.actor.run([Send(("line", line), out)])
+        return serial
+
+    def code_of_notice(self, serial: str, line: int = 0) -> str:
+        """Return the code that answered a notice, empty while nothing did."""
+        return self.lines[line].management_code(serial)
+
     # -- what it hears
 
     def hears(self, said: Said, seconds: float = 60) -> Result:

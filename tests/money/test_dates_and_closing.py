@@ -56,6 +56,28 @@ def test_date_too_far_ahead(stage: Stage) -> None:
     assert site.balance(seven.phone) == 0
 
 
+def test_cutover_by_notice(stage: Stage) -> None:
+    site = stage("undated", at="23:00:00")
+    bank, seven = site.bank, site.bank.serial()
+    assert bank.hears(bank.asks(seven)) is Result.APPROVED
+    assert site.row(seven.key).business_date == TODAY
+
+    with site.fault("disk_full"):  # the date that begins cannot be stored
+        notice = bank.tells_next_date(TODAY + 1)
+        site.run(2)
+        assert not bank.code_of_notice(notice)
+    site.until(lambda: bank.code_of_notice(notice))
+    site.front.kill()  # what was answered stands in the next life as well
+    site.front.start()
+    site.run(2)
+
+    eight = bank.serial()
+    assert bank.hears(bank.asks(eight)) is Result.APPROVED
+    assert site.row(eight.key) is None  # of the day by the clock
+    assert site.row(eight.key._replace(date=TODAY + 1)).phone == eight.phone
+    assert bank.hears(bank.queries(seven)) is Result.APPROVED  # of the day before, by now
+
+
 def test_late_original_of_closed_day(stage: Stage) -> None:
     site = stage(at=BEFORE_THE_FENCE)
     delayed, seven = close_today_before(site)
