@@ -57,7 +57,7 @@ class Core:
 class Place:
     """A bank's front-end, its configuration and data, and the core that it asks."""
 
-    def __init__(self, bank, folder, reactor_thread, instances=1, state=""):
+    def __init__(self, bank, folder, reactor_thread, instances=1, state="", zone=""):
         """`instances` of the bank run on one machine; `state` is the text of a table [state]."""
         derive(CONFIG, "", folder / "config", folder / "var")
         self.config, self.data, self.name = folder / "config", folder / "var", f"front-{bank}-1"
@@ -67,6 +67,8 @@ class Place:
         ports = {17211: reactor_thread.run(self.core.server.start)}
         file = self.config / "site.toml"
         text = file.read_text(encoding="utf-8") + state
+        if zone:
+            text = text.replace('timezone = "Asia/Shanghai"', f'timezone = "{zone}"')
         if instances > 1:
             old = f'[banks.{bank}]\nmachine = "local"\ngroup = "one"\ninstances = 1\n'
             assert old in text

@@ -4,12 +4,13 @@ import itertools
 
 from killable import PATIENCE_SECONDS
 
+from qianzhi.domain.results import Result
 from qianzhi.link.site import parse_address
 from qianzhi.runtime import clock
 from simulators.connections import LineGoneError, ShortConnections, SocketConnection
 from simulators.lines import LineMaker
 from simulators.record import Ask
-from simulators.sessions import ANSWER_US
+from simulators.sessions import ANSWER_US, next_date
 from simulators.state_file import StateFile
 
 
@@ -52,6 +53,15 @@ class SimulatedBank:
         name = "key_request" if "key_request" in known or "key_delivery" in known else "sign_on"
         self.connection.send(self.line.manage(name, self.now())[1])
         self.turn_until(lambda: self.line.session.key != key)
+
+    def cut_over(self):
+        """Tell the business date that begins, and return it once that is approved."""
+        now = self.now()
+        serial, out = self.line.manage("cutover", now)
+        self.connection.send(out)
+        self.turn_until(lambda: self.line.management_code(serial))
+        assert self.profile.results.result_of(self.line.management_code(serial)) is Result.APPROVED
+        return next_date(now, self.profile.mapping.zone)
 
     def recharge(self, serial):
         """Ask for a recharge, the same one again under the same serial, and return its result."""
