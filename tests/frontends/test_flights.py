@@ -3,7 +3,7 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from frontends.flights import Arrival, Flights
+from frontends.flights import Arrival, Flights, rooms
 from qianzhi.domain.requests import Kind, Request
 
 STEPS = st.lists(
@@ -42,3 +42,9 @@ def test_those_who_wait_are_counted_and_those_who_left_hear_nothing(steps):
         assert flights.waiting == len(waiting)
         assert len(flights) == len([key for key in open_ones if key != "kept"])
         assert set(flights._by_source) == {source for source, _, _ in waiting}
+
+
+def test_a_bank_with_room_for_one_request_has_it_beside_a_reversal():
+    assert rooms(1) == (1, 1)
+    assert rooms(2) == (1, 1)
+    assert rooms(100) == (90, 10)

@@ -273,3 +273,13 @@ def test_what_only_we_may_send_is_refused_and_what_lacks_its_fields_is_a_format_
     del message["forwarder"]
     citic.send(1, citic.profile.codec.encode(message))
     assert last(citic)["response_code"] == "30"
+
+
+def test_a_key_wanted_while_one_is_being_stored_waits_for_the_store_and_not_by_the_clock(citic):
+    citic.hold_stores = True
+    citic.manage(1, "key_request")
+    citic.manage(1, "key_request")
+    citic.wait(1)  # which fails where the core wants to be woken again and again
+    citic.hold_stores = False
+    citic.store()
+    assert [message["network_code"] for message in citic.heard() if message["mti"] == "0800"] == ["101"]
