@@ -54,6 +54,8 @@ class Checks(Observer):
         house = getattr(world, "house", None)
         self._entries = entries or (None if house is None else lambda: house.acts.entries)
         self._ticks = 0
+        self._audited = -1  # commits, when all tables were looked at
+        self._commits = 0
         self._named = {bank.profile.name: bank for bank in world.banks}
         self._of_front = {f"{FRONT}{name}-": name for name in self._named}
         self._date_ours = {name: bank.dates_are_ours for name, bank in self._named.items()}
@@ -97,8 +99,15 @@ class Checks(Observer):
 
     def on_commit(self, bridge: str, changes: "Changes") -> None:
         """Take a commit."""
+        self._commits += 1
         if not self._promoted():
             self.books.follow(changes, self.memory)
+
+    def on_executed(self, bridge: str, requests: "Sequence[Any]", replies: "Sequence[Any]") -> None:
+        """Take what the core answers, before anybody passes it on."""
+        for request, reply in zip(requests, replies, strict=True):
+            if reply is not None:
+                self.told.executed(request, reply)
 
     def on_kept(self, node: str, rows: "Sequence[Any]") -> None:
         """Take what a node has written of its charges and entries."""
@@ -111,7 +120,8 @@ class Checks(Observer):
     def on_tick(self) -> None:
         """Look at all tables now and then."""
         self._ticks += 1
-        if self._ticks % AUDIT_TICKS == 0:
+        if self._ticks % AUDIT_TICKS == 0 and self._audited != self._commits:
+            self._audited = self._commits
             self.audit()
 
     def on_end(self) -> None:

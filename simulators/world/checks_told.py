@@ -3,6 +3,7 @@
 I3   approved is said only of what is credited, "reversed" only of what is taken back
 I5   the answer to one content of a key stays what it was, but for "approved", which becomes "reversed"
 I6   whoever hears "not found" hears it of a key that nothing can be credited under any more
+r3   approved is answered only to the content that stands under the key
 r7   "refused" is said only of what the core has refused, blocked or reversed, or has never heard of
 """
 
@@ -10,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from crm_bridge.journal import Row, State
-from qianzhi.domain.requests import Key
+from qianzhi.domain.requests import MONEY_KINDS, Key, Reply, Request
 from qianzhi.domain.results import EDGE_RESULTS, Result
 from simulators.scenario import Step
 from simulators.world.banks_deals import Deal, HeardAt
@@ -132,6 +133,20 @@ class Told:
             says = f"{what} is told that there is nothing, and nothing blocks a late original"
             raise Violation("I6", key.text, says, front=bank)
 
+    # -- the core's own words
+
+    def executed(self, request: Request, reply: Reply) -> None:
+        """Hold an approval to the content for which it is given: a used serial with other content is none of
+        its original's repeats.
+        """
+        if request.kind not in MONEY_KINDS or reply.result is not Result.APPROVED:
+            return
+        rows = self._find(request.key, request.bank)
+        if not any(row.state in _STANDS and _content(row) == _content(request) for row in rows):
+            asked = f"{request.amount_fen} fen for {request.phone} under {request.bank_number}"
+            says = "approved is the answer to a content that is not the row's"
+            raise Violation("rule 3", request.key.text, says, asked=asked, journal=_all(rows))
+
     # -- answers as banks read them
 
     def heard(self, heard: HeardAt) -> None:
@@ -159,6 +174,10 @@ class Told:
                 bank=heard.bank,
                 journal=_all(self._find(deal.record.key, "")),
             )
+
+
+def _content(said: Request | Row) -> tuple[str, int, str, str]:
+    return said.phone, said.amount_fen, said.bank_number, said.bill
 
 
 def _all(rows: Sequence[Row]) -> str:

@@ -67,6 +67,13 @@ def test_nothing_found_is_not_said_of_money_that_stands(bench: Bench) -> None:
         said(bench, "reversal", Result.NOT_FOUND)
 
 
+def test_other_content_that_is_told_approved_is_named(bench: Bench) -> None:
+    reply = bench.ask()
+    bench.told.executed(asking(), reply)
+    with pytest.raises(Violation, match=r"rule 3 .*not the row's"):
+        bench.told.executed(asking(amount_fen=2_000), reply)
+
+
 def test_an_answer_that_changes_between_two_copies_is_named(bench: Bench) -> None:
     deal = deal_of(Outcome.APPROVED, Debit.DEBITED)
 
