@@ -26,6 +26,14 @@ def test_saf_node_dies(stage: Stage) -> None:
 def test_saf_not_stored(stage: Stage) -> None:
     site = stage(network="unet")
     house = site.house
+    house.charges("order-6")
+    site.node.kill()  # before its write has ended: nothing of it is on its way
+    site.run(5)
+    assert house.charge("order-6") == ""
+    assert not house.network.books.charges
+    site.node.start()
+    site.run(6)
+
     with site.fault("disk_full"):
         house.charges("order-7")
         site.run(5)
