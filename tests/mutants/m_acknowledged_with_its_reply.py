@@ -9,4 +9,7 @@ NEW = """\
             self._server.reply(items)
             self._server.acknowledge([tag for tag, _ in items])
 """
-NOTICED_BY = "simulate"
+NOTICED_BY = (
+    "tests/frontends/test_queue_front.py"
+    "::test_a_delivery_is_acknowledged_when_its_reply_is_confirmed_and_not_before"
+)
