@@ -35,6 +35,10 @@ FUZZ_RUNS ?=
 FUZZ_PARSERS ?=
 FUZZ_KEEP ?=
 
+# Of every live port: frames that its daemon has to read; the seed; banks or ports, all without any.
+FRAMES ?= 100000
+BANKS ?=
+
 # Seeds of the simulator, and the first of them.
 SEEDS ?= 200
 FIRST ?= 1
@@ -47,7 +51,7 @@ CODE := qianzhi frontends bankmq socket_pool interface_layer crm_bridge simulato
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup run demo test test-ibmmq check chaos faults fuzz simulate mutants lock clean
+.PHONY: help setup run demo test test-ibmmq check chaos faults fuzz fuzz-ports simulate mutants lock clean
 
 help:  ## show this list
 	@echo "usage: make TARGET [PYTHON=python3.11]"
@@ -85,6 +89,9 @@ chaos: $(VENV)/.run  ## as root, the carrier's site on machines of its own under
 fuzz: $(VENV)/.fuzz  ## break the parsers with made-up bytes: FUZZ_SECONDS=20 FUZZ_RUNS=300000 FUZZ_PARSERS="tlv pin"
 	@exec $(BIN)/python tests/fuzz/fuzz_run.py $(FUZZ_PARSERS) $(if $(FUZZ_KEEP),--keep) \
 	    $(if $(FUZZ_RUNS),--runs "$(FUZZ_RUNS)",--seconds "$(FUZZ_SECONDS)")
+
+fuzz-ports: $(VENV)/.run  ## mutated frames on the live ports of every bank and of link: FRAMES=100000 SEED=1 BANKS="icbc psbc"
+	@exec $(BIN)/python tests/fuzz/ports_run.py --frames "$(FRAMES)" --seed "$(SEED)" $(BANKS)
 
 simulate: $(VENV)/.run  ## the whole system in one process, from seeds, with everything going wrong: SEEDS=200 FIRST=1
 	@exec $(BIN)/qianzhi simulate --seeds "$(SEEDS)" --first "$(FIRST)"
