@@ -34,7 +34,8 @@ def import_file(books: Books, data: bytes, notes: Path) -> Imported:
     before = set(notes.read_text(encoding="utf-8").split("\n")) if notes.exists() else set()
     new = bring_in(read, before)
     calls = [_call(line) for line in new]
-    booked, refused = 0, []
+    booked = 0
+    refused: list[tuple[str, str]] = []
     with notes.open("a", encoding="utf-8") as file:
         for line, call in zip(new, calls, strict=True):
             (answer,) = books.answer([call])

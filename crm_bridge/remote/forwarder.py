@@ -12,7 +12,7 @@ from typing import Any
 from crm_bridge.remote.courier import Courier
 from crm_bridge.remote.forwarding import ASKER, COURIER, Forwarding, Told
 from crm_bridge.remote.promise_commands import PromiseCommands
-from qianzhi.runtime import clock
+from qianzhi.runtime import clock, metrics
 from qianzhi.runtime.admin import Command
 from qianzhi.runtime.effects import Effects, Load, Send, Store
 from qianzhi.runtime.log import end_process, get_logger
@@ -96,6 +96,7 @@ class Forwarder:
 
     def _run(self, effects: Effects) -> None:
         self._interpreter.run(effects)
+        metrics.gauge("qianzhi_remote_overdue", (), len(self._core))
 
     def _send(self, effect: Send) -> None:
         to: Any = effect.to

@@ -46,6 +46,9 @@ class Forwarding:
         self._forgot_us = 0
         self._now = Now(0, 0)
 
+    def __len__(self) -> int:
+        return len(self._saf)
+
     @property
     def deadline(self) -> int | None:
         """When `on_time` is due next (monotonic)."""

@@ -211,7 +211,7 @@ class ClaimTransaction:
         was: not what another has promised or settled meanwhile.
         """
         kept = []
-        for entry in entries:
+        for entry in sorted(entries, key=lambda entry: entry.request.key):
             marked = {"entry": entry.id, "since_us": entry.made_us, **_columns(entry.request.key)}
             if self._connection.execute(_PROMISE, marked).rowcount == 1:
                 self._connection.execute(_NEW_ENTRY, row_of(entry, bridge))

@@ -316,7 +316,7 @@ def saf_list(
     ] = "",
     as_json: Json = False,
 ) -> None:
-    """Show what this machine's nodes have to deliver."""
+    """Show what this machine's daemons have to deliver."""
     from qianzhi.cli.saf import list_command
 
     list_command(chosen(context), destination, state, as_json)

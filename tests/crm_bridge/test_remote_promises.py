@@ -6,11 +6,13 @@ import pytest
 
 from crm_bridge.audit import audit_books
 from crm_bridge.lookup import find_breaks, find_journal
+from crm_bridge.migrations.schema import migrate
 from crm_bridge.remote.settler import Keeping, prune
 from crm_bridge.remote.store import ClaimStore, open_claims
 from crm_bridge.settings import CoreSettings
 from qianzhi.domain.requests import Kind
 from qianzhi.runtime.now import SECOND_US
+from qianzhi.runtime.urls import with_user
 from qianzhi.saf.exported import Head, export
 from qianzhi.saf.policies import DAY_US
 from qianzhi.saf.rows import WITH_OPERATOR
@@ -28,7 +30,13 @@ HOUR = 3_600
 def journal(request, tmp_path):
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path}/journal.db"
-    return request.getfixturevalue("postgres").new_database()
+    postgres = request.getfixturevalue("postgres")
+    made = "CREATE ROLE qianzhi_app LOGIN PASSWORD 'p'; EXCEPTION WHEN duplicate_object THEN"
+    postgres.psql(f"DO $$ BEGIN {made} END $$")
+    postgres.psql("ALTER ROLE qianzhi_app LOGIN PASSWORD 'p'")
+    own = postgres.new_database()
+    migrate(own)
+    return with_user(own, "qianzhi_app", "p")  # as bridges do: it can do no more than they may
 
 
 @pytest.fixture
