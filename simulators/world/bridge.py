@@ -21,11 +21,13 @@ from qianzhi.link.events import LinkEvent, deliver
 from qianzhi.runtime.effects import Close, Record, Send
 from qianzhi.runtime.now import SECOND_US, Now
 from simulators.world.database import ModelDatabase
+from simulators.world.database_books import BadRequestError
 from simulators.world.disk import Disk
 from simulators.world.faults import Fault
 from simulators.world.kernel import Kernel, Timer
 from simulators.world.link_end import LinkEnd
 from simulators.world.network import Network
+from simulators.world.observe import Violation
 from simulators.world.process import Process, Waker
 
 if TYPE_CHECKING:
@@ -258,7 +260,9 @@ class ModelWriter:
         self._bridge.kernel.tell(self._bridge.name, "again", reason)
 
     def quarantined(self, work: Work, cause: Exception) -> None:
-        """A request fails alone."""
+        """A request fails alone: because the database does not take it, and never for a fault of ours."""
+        if not isinstance(cause, BadRequestError):
+            raise Violation("rule 16", work.request.key.text, f"{type(cause).__name__}: {cause}")
         self._bridge.kernel.tell(self._bridge.name, "quarantined", work.request.key.text)
 
     def quarantine_failed(self, work: Work, error: Exception) -> None:

@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from crm_bridge import journal_decide
+from qianzhi.domain.requests import Kind
+from qianzhi.ledger.invariant import InvariantError
 from qianzhi.runtime.now import SECOND_US
 from simulators.world.observe import Violation
 from simulators.world.parts import BankPlan
@@ -109,6 +112,16 @@ def test_results_add_up_and_failures_are_named() -> None:
     assert [name_of(one) for one in (good, bad, KeyError("x"))] == ["", "I2", "KeyError"]
     upto = until_failure(iter([(1, good), (2, bad), (3, good)]))
     assert add_up(upto, lambda seed, total: None).seeds == 2
+
+
+def test_a_request_that_fails_alone_for_a_fault_of_ours_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(journal: object, request: object) -> None:
+        raise InvariantError("a posting does not balance")
+
+    monkeypatch.setitem(journal_decide._DECIDE, Kind.RECHARGE, fails)
+    violation = run_plan(plan_of(HASHED, 20), CONFIG).violation
+    assert violation is not None
+    assert (violation.invariant, violation.says) == ("rule 16", "InvariantError: a posting does not balance")
 
 
 def test_plans_end_every_fault_before_they_are_healed_or_by_it_and_name_whom_there_is() -> None:
