@@ -13,7 +13,7 @@ from random import Random  # noqa: TID251 - seeded
 from typing import Any, NamedTuple, Protocol
 
 from ports_frames import Made
-from ports_site import PortSite, Usage
+from ports_site import PortSite, Times, Usage
 
 from qianzhi.runtime import clock
 
@@ -153,9 +153,9 @@ class Attack:
         self._slow += 1
 
     def _wait(self, number: int) -> tuple[int, int]:
-        """Return how long a customer waited, and how much of it was not the machine's."""
+        """Return how long a customer waited, and how much of it was not the machine's other work."""
         for left in reversed(range(SILENT_TRIES)):
-            before_us, start_us = self._site.waited_us(), clock.now().mono_us
+            before, start_us = self._site.times(), clock.now().mono_us
             self.asked += 1
             try:
                 self._weapon.ask()
@@ -171,7 +171,7 @@ class Attack:
                     return 0, 0
                 continue
             wait_us = clock.now().mono_us - start_us
-            return wait_us, max(0, wait_us - (self._site.waited_us() - before_us if wait_us > HANG_US else 0))
+            return wait_us, _own_us(wait_us, before, self._site.times()) if wait_us > HANG_US else wait_us
         return 0, 0
 
     def _look(self, number: int) -> None:
@@ -207,3 +207,11 @@ class Attack:
         )
         shown = [f"{made.how}: {self._weapon.masked(made.data)}" for made in frames]
         self._faults.append(Fault(number, what, shown, str(file)))
+
+
+def _own_us(wait_us: int, before: Times, after: Times) -> int:
+    """Return the part of a wait that is the daemons' own: what one of them worked, or what nobody's want of a
+    processor explains.
+    """
+    worked = [us - before.worked_us.get(name, 0) for name, us in after.worked_us.items()]
+    return max(wait_us - (after.waited_us - before.waited_us), min(wait_us, max(worked, default=0)), 0)

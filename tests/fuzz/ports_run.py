@@ -105,7 +105,7 @@ def _attack(site: Any, port: str, endpoint: str, frames: int, seed: int, replay:
         kind = QueueBank if profile.transport.kind == "queue" else SocketBank
         weapon = kind(profile, place, site.config, endpoint, ROOT / "tests/vectors" / site.bank)
     served(weapon)
-    command = [sys.executable, str(HERE / "ports_beside.py"), str(site.config), *map(str, site.pids())]
+    command = [sys.executable, str(HERE / "ports_beside.py"), str(site.config), *map(str, site.pids_beside())]
     beside = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert beside.stdin is not None
     assert beside.stdout is not None

@@ -39,6 +39,13 @@ class Usage(NamedTuple):
     descriptors: int
 
 
+class Times(NamedTuple):
+    """Microseconds since they began: spent waiting for a processor, and by each daemon on one."""
+
+    waited_us: int
+    worked_us: dict[str, int]
+
+
 class PortSite:
     """A site of one bank and its twin in a folder of its own."""
 
@@ -112,15 +119,17 @@ class PortSite:
         """Return what every daemon holds now."""
         return {name: usage(process.pid) for name, process in self.daemons.items() if process.poll() is None}
 
-    def waited_us(self) -> int:
-        """Return how long the daemons and this process stood ready without a processor, all told: what the
-        machine's other work costs, and no fault of theirs.
+    def times(self) -> "Times":
+        """Return how long the processes on the way of a request stood ready without a processor, all told
+        (what the machine's other work costs, and no fault of theirs), and what each daemon has worked.
         """
-        return waited_us(self.pids())
+        way = {name: process.pid for name, process in self.daemons.items() if BESIDE not in name}
+        return Times(waited_us([*way.values()]), {name: _worked_us(pid) for name, pid in way.items()})
 
-    def pids(self) -> list[int]:
-        """Return the daemons' processes."""
-        return [process.pid for process in self.daemons.values()]
+    def pids_beside(self) -> list[int]:
+        """Return the processes on the way of the bank beside."""
+        attacked = f"front-{self.bank}-1"
+        return [process.pid for name, process in self.daemons.items() if name != attacked]
 
     def counters(self, daemon: str) -> dict[str, float]:
         """Return a daemon's counters by name and labels."""
@@ -212,6 +221,15 @@ def usage(pid: int) -> Usage:
 def waited_us(pids: list[int]) -> int:
     """Return how long these processes and this one stood ready without a processor since they began."""
     return sum(map(_run_delay_us, [os.getpid(), *pids]))
+
+
+def _worked_us(pid: int) -> int:
+    try:
+        with open(f"/proc/{pid}/stat", encoding="ascii") as file:
+            ticks = sum(map(int, file.read().rpartition(")")[2].split()[11:13]))
+    except OSError:
+        return 0
+    return ticks * 1_000_000 // os.sysconf("SC_CLK_TCK")
 
 
 def _run_delay_us(pid: int) -> int:

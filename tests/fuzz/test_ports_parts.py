@@ -127,6 +127,7 @@ class Site:
     def __init__(self):
         self.ended, self.said = [], []
         self.held = ports_site.Usage(50 << 20, 20)
+        self.waited_us = self.worked_us = 0
 
     def dead(self):
         return self.ended
@@ -138,8 +139,8 @@ class Site:
     def usage(self):
         return {"front": self.held}
 
-    def waited_us(self):
-        return 0
+    def times(self):
+        return ports_site.Times(self.waited_us, {"front": self.worked_us})
 
     def counters(self, _):
         return {}
@@ -214,6 +215,20 @@ def test_a_wait_that_does_not_come_again_is_counted(staged):
     struck = attack.run(500)
     assert not struck.faults
     assert struck.slow == 1
+
+
+@pytest.mark.parametrize(("works", "faults"), [(True, 1), (False, 0)])
+def test_the_machines_other_work_excuses_a_wait_but_not_a_daemons_own(staged, works, faults):
+    site, weapon, attack = staged
+    weapon.poison, ask = b"137", weapon.ask
+
+    def slowly():
+        ask()
+        site.waited_us += weapon._wait_us
+        site.worked_us += weapon._wait_us * works
+
+    weapon.ask = slowly
+    assert len(attack.run(500).faults) == faults
 
 
 def test_a_dead_daemon_ends_the_attack(staged):
