@@ -51,7 +51,7 @@ from qianzhi.domain.results import Result
 from qianzhi.link.events import DrainNotice
 from qianzhi.link.messages import UNREADABLE, Answer, Envelope, Status
 from qianzhi.runtime.effects import Event, Send
-from qianzhi.runtime.now import Now
+from qianzhi.runtime.now import SECOND_US, Now
 from qianzhi.wire.errors import EncodeError, MacError
 
 if TYPE_CHECKING:
@@ -60,6 +60,7 @@ if TYPE_CHECKING:
 ASKED = "qianzhi_outward_total"
 KIND_NAMES = {int(kind): kind.name.lower() for kind in OUTWARD_KINDS}
 BUDGET_US_MIN = 1_000
+AGE_SLACK_US = 2 * SECOND_US  # that clocks of two machines may differ
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Request).decode
@@ -204,7 +205,7 @@ class Outward:
         if not self._sources or not self._line_open(now) or (self._draining and not urgent):
             return Status.DRAINING
         budget_us = envelope.budget_ms * 1_000
-        if budget_us < BUDGET_US_MIN:
+        if budget_us < BUDGET_US_MIN or self._is_stale(request, now):
             return Status.EXPIRED
         try:
             message = self._mapping.message_of(request)
@@ -227,6 +228,15 @@ class Outward:
         flight.askers.append((peer, envelope.id))
         self._write(flight, frame, now, out)
         return None
+
+    def _is_stale(self, request: Request, now: Now) -> bool:
+        """Tell whether a charge is older than anybody waits for one.
+
+        A budget counts from when a message is read, which a front that stood still does late; its charge may
+        be reversed by then, through another front, and a reversal that found nothing is over.
+        """
+        age_us = now.wall_us - request.received_us
+        return request.kind is Kind.CHARGE and age_us > self._rules.answer_ms * 1_000 + AGE_SLACK_US
 
     def _write(self, flight: _Flight, frame: bytes, now: Now, out: Outbox) -> None:
         """Record and send; a flight that is asked for again is sent again, as its peer cannot know better."""

@@ -159,7 +159,7 @@ def _cutover_findings(bank: BankTable) -> Iterator[Finding]:
     minute = minute_of(rule)
     early_enough = 0 <= minute <= LAST_MINUTE or FIRST_MINUTE <= minute < MINUTES_A_DAY
     if rule != NOTICE and not early_enough:
-        yield "session.cutover", repr(rule[:20]), 'a time from "18:00" to "00:30", or "notice"'
+        yield "session.cutover", repr(rule[:20]), 'a time from "18:00" to "00:20", or "notice"'
     if rule != "00:00" and all("date" in {**bank.request.take, **rows.take} for rows in _asked(bank)):
         yield "session.cutover", repr(rule[:20]), "nothing, since every message carries its date"
     if rule == NOTICE and bank.transport.kind == "files":

@@ -111,7 +111,7 @@ class SessionTable:
     echo_misses_max    echoes in a row without an answer, after which the line is closed
     mac_failures_max   wrong MACs in a row, after which `on_mac_failures` is done; 0 for never
     cutover            when the business date of messages that carry none changes: a local time HH:MM from
-                       18:00 of the evening before to 00:30, or "notice": with the bank's message `cutover`
+                       18:00 of the evening before to 00:20, or "notice": with the bank's message `cutover`
     """
 
     sign_on: bool = False

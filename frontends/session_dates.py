@@ -1,7 +1,7 @@
 """Which business date messages get that carry none: by a time of the clock, or by the bank's notice.  Pure.
 
-    clock    18:00 ……… cutover ……… 00:30   the date changes at this minute of the evening or the night
-    notice   18:00 … bank's notice … 00:30   the date changes with it; without one the clock takes over at the
+    clock    18:00 ……… cutover ……… 00:20   the date changes at this minute of the evening or the night
+    notice   18:00 … bank's notice … 00:20   the date changes with it; without one the clock takes over at the
                                              end, with an alarm
 
 Between two changes lie seventeen hours at least, and no date is ever more than a day from the local one.
@@ -19,7 +19,18 @@ from qianzhi.runtime.now import SECOND_US, Now
 
 NOTICE = "notice"
 FIRST_MINUTE = 18 * 60  # of the evening before: the earliest change to the next date
-LAST_MINUTE = 30  # after midnight: the latest change, and where the clock takes over
+LAST_MINUTE = 20  # after midnight: the latest change, and where the clock takes over
+
+
+CLOCKS_MINUTES = 10  # by which the clocks of a front-end and of a bridge may differ at worst
+
+
+def may_be_late(rule: str) -> int:
+    """Return how many minutes after midnight a rule may still give yesterday's date, 0 for none."""
+    if rule == NOTICE:
+        return LAST_MINUTE
+    minute = minute_of(rule)
+    return minute if 0 < minute <= LAST_MINUTE else 0
 
 
 class Verdict(Enum):

@@ -49,6 +49,8 @@ def check(config: Path, site_name: str = "", daemon: str = "") -> Checked:
         check_core(found, site)
         if found.core is not None and (not daemon or daemon in site.bridges):
             found.problems += password_problems(found.core, site)
+        if found.core is not None:
+            found.problems += late_dates(found.core, site, found.profiles)
         if not any(problem.key == "site.key" for problem in problems_of_site):
             found.problems += key_problems(site, config)
         found.problems += socket_problems(site)
@@ -89,6 +91,22 @@ def check_core(found: Checked, site: "Site") -> None:
     if found.core is not None:
         found.problems += problems(found.core, site.file)
         found.problems += remote_problems(found.core, site)
+
+
+def late_dates(core: "CoreSettings", site: "Site", profiles: "dict[str, Profile]") -> list[Problem]:
+    """A date must not be closed while a front-end may still give it to what carries none.
+
+    Asked about such a date after its fence the core says "not found" without a tombstone, and the original
+    could come a moment later under the next one.
+    """
+    from frontends.session_dates import CLOCKS_MINUTES, may_be_late
+
+    late = sorted(name for name, profile in profiles.items() if may_be_late(profile.session.cutover))
+    needed = max((may_be_late(profiles[name].session.cutover) for name in late), default=0) + CLOCKS_MINUTES
+    if not late or core.fence_minutes >= needed:
+        return []
+    expected = f"{needed} at least, as {', '.join(late)} may give yesterday's date after midnight"
+    return [Problem(site.file, "core.fence_minutes", str(core.fence_minutes), expected)]
 
 
 def remote_problems(core: "CoreSettings", site: "Site") -> list[Problem]:

@@ -17,6 +17,7 @@ from frontends.profile import load_profile
 from frontends.session_dates import BusinessDates, Verdict
 from frontends.session_rows import DateRow, Saved
 from frontends.store import open_file
+from qianzhi.cli.checks import check
 from qianzhi.domain.dates import business_date, shift
 from qianzhi.domain.requests import Kind, Request
 from qianzhi.domain.results import Result
@@ -51,7 +52,7 @@ def at(time, day=0, mono=5_000_000):
         ("00:00", {"00:00": TODAY, "12:00": TODAY, "23:59": TODAY}),
         ("23:00", {"00:00": TODAY, "22:59": TODAY, "23:00": TOMORROW, "23:59": TOMORROW}),
         ("18:00", {"17:59": TODAY, "18:00": TOMORROW}),
-        ("00:30", {"00:00": YESTERDAY, "00:29": YESTERDAY, "00:30": TODAY, "23:59": TODAY}),
+        ("00:20", {"00:00": YESTERDAY, "00:19": YESTERDAY, "00:20": TODAY, "23:59": TODAY}),
     ],
 )
 def test_a_time_of_the_clock_moves_the_date_to_the_side_of_midnight_where_it_stands(rule, dates):
@@ -66,8 +67,8 @@ def test_a_time_of_the_clock_moves_the_date_to_the_side_of_midnight_where_it_sta
         (TOMORROW, "18:00", TOMORROW),
         (TOMORROW, "00:00", TOMORROW),
         (YESTERDAY, "00:00", YESTERDAY),  # its notice may still come
-        (YESTERDAY, "00:29", YESTERDAY),
-        (YESTERDAY, "00:30", TODAY),  # the clock takes over
+        (YESTERDAY, "00:19", YESTERDAY),
+        (YESTERDAY, "00:20", TODAY),  # the clock takes over
         (shift(TODAY, -2), "00:00", TODAY),
         (shift(TODAY, 9), "12:00", TOMORROW),  # a wall clock was set back: never more than a day ahead
     ],
@@ -119,13 +120,13 @@ def test_no_two_changes_are_so_near_that_a_repeat_could_miss_its_original():
 def test_a_notice_that_does_not_come_is_told_once_for_each_date_and_the_first_day_needs_none():
     dates, told = BusinessDates("notice", ZONE, 0), []
     for day in range(4):
-        for time in ("00:05", "00:30", "09:00"):
+        for time in ("00:05", "00:20", "09:00"):
             out = Outbox("x")
             dates.on_time(at(time, day), out)
             told += [(day, time) for effect in out.effects() if isinstance(effect, Alarm)]
         if day == 2:
             dates.adopt(shift(TODAY, 3))
-    assert told == [(1, "00:30"), (2, "00:30")]
+    assert told == [(1, "00:20"), (2, "00:20")]
 
 
 # -- over the line
@@ -370,6 +371,18 @@ def test_the_row_of_a_notice_rests_on_those_before_it(tmp_path):
 )
 def test_a_mistake_about_dates_is_told(refused, bank, old, new, key):
     assert key in {found for _, found, _ in refused(bank, "bank", old, new)}
+
+
+@pytest.mark.parametrize(("minutes", "told"), [(30, False), (29, True), (0, True)])
+def test_a_fence_must_not_come_before_the_last_moment_of_a_notice(tmp_path, minutes, told):
+    config = Path(shutil.copytree(CONFIG, tmp_path / "config"))
+    site = config / "site.toml"
+    text = site.read_text(encoding="utf-8")
+    assert "[core]\n" in text
+    site.write_text(text.replace("[core]\n", f"[core]\nfence_minutes = {minutes}\n", 1), encoding="utf-8")
+    found = [one for one in check(config).problems if one.key == "core.fence_minutes"]
+    assert bool(found) is told
+    assert all("lianlian" in one.expected for one in found)
 
 
 def test_instances_that_may_be_told_a_date_share_their_rows(edit):

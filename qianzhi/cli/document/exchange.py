@@ -364,12 +364,12 @@ def _cutover_purpose(facts: Facts) -> Both:
     bad = facts.code_of(Result.BAD_DATE)
     return Both(
         "Tells the business date that begins: what we receive after our approval is booked under it. Send "
-        "it every day from 18:00 of the evening before to 00:30. The same notice again changes nothing; one "
+        "it every day from 18:00 of the evening before to 00:20. The same notice again changes nothing; one "
         f"that goes back, or is for more than the next day, or for it before 18:00, hears {bad} and changes "
-        "nothing. Where none has come by 00:30, the calendar date holds from then on.",
-        "告知新的营业日期：我方应答成功之后收到的交易记入该日。每日须在前一日 18:00 至当日 00:30 之间发送。"
+        "nothing. Where none has come by 00:20, the calendar date holds from then on.",
+        "告知新的营业日期：我方应答成功之后收到的交易记入该日。每日须在前一日 18:00 至当日 00:20 之间发送。"
         "重复通知不产生影响；日期倒退、超出次日，或在 18:00 之前通知次日的，应答 "
-        f"{bad}，不作变更。至 00:30 仍未收到通知的，此后以日历日期为准。",
+        f"{bad}，不作变更。至 00:20 仍未收到通知的，此后以日历日期为准。",
     )
 
 

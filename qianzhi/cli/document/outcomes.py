@@ -301,8 +301,8 @@ def _date_of_ours(facts: Facts) -> Both:
     if facts.by_notice:
         return Both(
             "Messages carry no business date: what we receive first is booked under the one that your last "
-            "notice of cutover has begun, or the calendar's where none came by 00:30.",
-            "报文不带营业日期：以我方首次收到时贵方最近一次日切通知所定的营业日期为准；至 00:30 未收到通知"
+            "notice of cutover has begun, or the calendar's where none came by 00:20.",
+            "报文不带营业日期：以我方首次收到时贵方最近一次日切通知所定的营业日期为准；至 00:20 未收到通知"
             "的，以日历日期为准。",
         )
     if rule == "00:00":
