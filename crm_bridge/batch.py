@@ -47,8 +47,11 @@ class Wanted(NamedTuple):
 
 
 def break_keys(wanted: Wanted, fences: Mapping[str, int]) -> frozenset[Key]:
-    """Return the keys whose breaks are to be loaded, once the fences are known."""
-    closed = {key for key in wanted.reversals if key.date <= fences.get(key.space, 0)}
+    """Return the keys whose breaks are to be loaded, once the fences are known, and may rise further."""
+    through = dict(fences)
+    for space, date in wanted.closes:
+        through[space] = max(date, through.get(space, 0))
+    closed = {key for key in wanted.reversals if key.date <= through.get(key.space, 0)}
     return wanted.breaks | closed
 
 

@@ -41,6 +41,7 @@ class Closer:
         if self._waiting or self.deadline is None or now.mono_us < self.deadline:
             return []
         through = self._due_through(now)
+        self._done_through = min(self._done_through, through)  # the clock was ahead, and was set back
         if through <= self._done_through:
             self._sleep(now)
             return []

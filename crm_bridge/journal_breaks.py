@@ -9,8 +9,8 @@ While one of them is open its business date cannot be closed.  Whoever opens a b
        └──── MEND ───▶ mended ◀────────────── MEND ──────────────────┘  amount back in clearing
 
 Messages may be late or come twice: BREAK and MEND of one episode carry the same `stamp_us` (when it was
-noted), and a later episode a later one.  A BREAK no later than the last MEND is a late copy, and a MEND
-earlier than what is open as well; neither changes anything.
+noted), and a later episode a later one.  A BREAK no later than the last MEND is a late copy, and so is either
+that is earlier than what is open; neither changes anything.
 """
 
 from collections.abc import Iterable

@@ -79,7 +79,7 @@ class House:
             return Reply(Result.BAD_DATE)
         stamp_us = noted(request, self._now.wall_us)
         row = self.breaks.get(request.key)
-        late = row is not None and not row.open and stamp_us <= row.noted_us
+        late = row is not None and stamp_us < row.noted_us + (not row.open)
         if row is not None and (late or (row.open and row.kind in (MANUAL, request.reason))):
             return self._told(row, stored=True)
         return self._told(self._open(row, request, stamp_us))
@@ -112,10 +112,12 @@ class House:
     def refund_due(self, row: Row) -> None:
         """Note that a reversal met its date's fence: what it wanted back has to go by the refund path.
 
-        Once per key: a bank that goes on asking opens nothing that a person has mended.
+        Once per key: a bank that goes on asking opens nothing that a person has mended.  What was mended
+        before, and was about something else, says nothing of it.
         """
-        if self.breaks.get(row.key) is None:
-            self._open_for(row, REFUND)
+        known = self.breaks.get(row.key)
+        if known is None or (not known.open and known.kind != REFUND):
+            self._open_for(row, REFUND, known)
 
     def quarantined(self, row: Row) -> None:
         """Note that a request of this key could not be processed, until a person has looked."""
@@ -143,6 +145,7 @@ class House:
     def _open_for(self, row: Row, kind: str, known: Break | None = None) -> None:
         """Open a break about a journal row, by ourselves."""
         now_us = self._now.wall_us
+        noted_us = now_us if known is None else max(now_us, known.noted_us + 1)  # no late copy is about it
         opened = Break(
             *row.key,
             kind,
@@ -151,7 +154,7 @@ class House:
             row.bank_number,
             max(0, row.amount_fen),
             0,
-            now_us,
+            noted_us,
             now_us,
             now_us,
             self._part,

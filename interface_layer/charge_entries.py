@@ -1,9 +1,47 @@
-"""The requests that a charge makes of its destination and of the core.  Pure."""
+"""A charge as it begins, and the requests that it makes of its destination and of the core.  Pure."""
+
+from typing import NamedTuple
 
 from qianzhi.domain.requests import Kind, Request
-from qianzhi.runtime.now import Now
+from qianzhi.link.events import OutwardTerms
+from qianzhi.runtime.now import SECOND_US, Now
 from qianzhi.saf.lanes import core_entry
 from qianzhi.saf.rows import Charge, Entry
+
+ANSWER_SLACK_US = 2 * SECOND_US  # that a front's own time-out comes before ours
+
+
+class Wanted(NamedTuple):
+    """What somebody wants charged."""
+
+    order: str
+    bank: str
+    phone: str
+    amount_fen: int
+    agreement: str = ""
+    number: str = ""
+
+
+def intent(wanted: Wanted, terms: OutwardTerms, date: int, serial: str, now: Now) -> Charge:
+    """Return a charge as it is stored before anything of it goes out, under the terms of today."""
+    return Charge(
+        order=wanted.order,
+        bank=wanted.bank,
+        bank_number=wanted.number or terms.number,
+        space=terms.space,
+        date=date,
+        serial=serial,
+        phone=wanted.phone,
+        amount_fen=wanted.amount_fen,
+        agreement=wanted.agreement,
+        policy=terms.policy,
+        reverses=terms.reverses,
+        refunds=terms.refunds,
+        advises=terms.advises,
+        late_seconds=terms.late_seconds,
+        made_us=now.wall_us,
+        until_us=now.wall_us + terms.answer_ms * 1_000 + ANSWER_SLACK_US,
+    )
 
 
 def charging(charge: Charge) -> Request:

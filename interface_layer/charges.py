@@ -22,11 +22,20 @@ but a failure of ours, so that it is reversed wherever reversals exist.
 from collections.abc import Iterable
 from datetime import tzinfo
 from heapq import heappop, heappush
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
-from interface_layer.charge_entries import blocking, break_of, charging, crediting, undoing
+from interface_layer.charge_entries import (
+    ANSWER_SLACK_US,
+    blocking,
+    break_of,
+    charging,
+    crediting,
+    intent,
+    undoing,
+)
+from interface_layer.charge_entries import Wanted as Wanted
 from qianzhi.domain.dates import business_date
 from qianzhi.domain.requests import Kind, Reply
 from qianzhi.domain.results import EDGE_RESULTS, Result
@@ -41,7 +50,6 @@ from qianzhi.saf.rows import CHARGE_ENDED, CORE, Charge, ChargeState, Entry, Ser
 WHO = "charge"  # whose a waiting thing of `Keeping` is
 SLOTS = 8  # nodes of a site that issue serials of one space, each its own
 CHARGES = "qianzhi_charges_total"
-ANSWER_SLACK_US = 2 * SECOND_US  # that a front's own time-out comes before ours
 CORE_US = 10 * SECOND_US  # of one request to the core
 CREDIT_US = 60 * SECOND_US  # within which a credit that the core did not take is tried again
 AGAIN_US = SECOND_US
@@ -49,17 +57,8 @@ KNOWN_US = 3_600 * SECOND_US  # an ended charge is known for so long: a late ans
 
 _changed = msgspec.structs.replace
 _NO_ANSWER = frozenset({Result.UNKNOWN, Result.IN_PROCESS})
-
-
-class Wanted(NamedTuple):
-    """What somebody wants charged."""
-
-    order: str
-    bank: str
-    phone: str
-    amount_fen: int
-    agreement: str = ""
-    number: str = ""
+# Ended, and an approval that comes after all may have nobody who takes it back.
+_NOT_TAKEN_BACK = frozenset({ChargeState.LAPSED, ChargeState.DECLINED, ChargeState.REVERSING})
 
 
 class Charges:
@@ -102,24 +101,7 @@ class Charges:
         serial = self._serial(terms.space, date, terms.serial_digits)
         if serial is None:
             return None
-        charge = Charge(
-            order=wanted.order,
-            bank=wanted.bank,
-            bank_number=wanted.number or terms.number,
-            space=terms.space,
-            date=date,
-            serial=serial,
-            phone=wanted.phone,
-            amount_fen=wanted.amount_fen,
-            agreement=wanted.agreement,
-            policy=terms.policy,
-            reverses=terms.reverses,
-            refunds=terms.refunds,
-            advises=terms.advises,
-            late_seconds=terms.late_seconds,
-            made_us=now.wall_us,
-            until_us=now.wall_us + terms.answer_ms * 1_000 + ANSWER_SLACK_US,
-        )
+        charge = intent(wanted, terms, date, serial, now)
         self._know(charge)
         self._keeping.add([charge], [(WHO, charge.order, charge.version)])
         return charge
@@ -192,9 +174,19 @@ class Charges:
             self._charges[charge.order] = charge = _changed(charge, late=True)
             if charge.state is ChargeState.TIMED_OUT:
                 self._move(charge, ChargeState.TIMED_OUT, now)
-        elif charge.state is ChargeState.LAPSED:
-            self._tell_break(charge, "late", now)
+        elif charge.state in _NOT_TAKEN_BACK and not charge.late:
+            charge = self._move(charge, charge.state, now, late=True)
+            if charge.state is not ChargeState.REVERSING or charge.vain:
+                self._tell_break(charge, "late", now)
         return True
+
+    def on_vain(self, key: str, now: Now) -> None:
+        """A reversal found nothing: what is approved behind it, or was before, nobody has taken back."""
+        charge = self._charges.get(self._by_key.get(key, ""))
+        if charge is not None and not charge.vain:
+            charge = self._move(charge, charge.state, now, vain=True)
+            if charge.late:
+                self._tell_break(charge, "late", now)
 
     def on_front_lost(self, bank: str) -> None:
         """Remember that a late answer may have been missed."""
@@ -245,6 +237,8 @@ class Charges:
             self._move(charge, ChargeState.DOUBTED, now)
         elif reply.result is Result.APPROVED:
             self._credited(charge, reply.order, now)
+        elif reply.result is Result.DUPLICATE_SERIAL:
+            self._unreversed(charge, now, reply.result)
         else:
             self._refund(charge, reply.result, now)
 
@@ -254,6 +248,8 @@ class Charges:
             self._again(charge, now)
         elif reply.result is Result.APPROVED:
             self._credited(charge, reply.order, now)
+        elif reply.result is Result.DUPLICATE_SERIAL:
+            self._unreversed(charge, now, reply.result)
         elif charge.state is ChargeState.DOUBTED:
             self._refund(charge, reply.result, now)
         elif not charge.reverses or charge.policy == "none":
@@ -310,7 +306,7 @@ class Charges:
         return undoing(charge, kind, reason, own, deadline_us, self._saf.next_number(now), now)
 
     def _unreversed(self, charge: Charge, now: Now, result: Result | None = None) -> None:
-        """End a charge that nobody can take back as an open break."""
+        """End a charge as an open break: nobody can take it back, or its key is another charge's."""
         self._end(charge, ChargeState.UNREVERSED, now, result=charge.result if result is None else result)
         self._tell_break(charge, "unreversed", now)
 
@@ -319,13 +315,14 @@ class Charges:
         entry: Entry = break_of(charge, reason, self._saf.next_number(now), now)
         self._saf.put([entry], now)
 
-    def _move(self, charge: Charge, state: ChargeState, now: Now, **changes: Any) -> None:
+    def _move(self, charge: Charge, state: ChargeState, now: Now, **changes: Any) -> Charge:
         """Change a charge, and let it wait until that is stored."""
         moved = _changed(charge, state=state, version=charge.version + 1, **changes)
         self._charges[moved.order] = moved
         self._keeping.add([moved], [(WHO, moved.order, moved.version)])
         if state is ChargeState.WAITING or moved.ended_us:
             heappush(self._times, (self._due_us(moved), moved.order, moved.version))
+        return moved
 
     def _end(self, charge: Charge, state: ChargeState, now: Now, **changes: Any) -> None:
         self._move(charge, state, now, ended_us=now.wall_us, **changes)

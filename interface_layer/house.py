@@ -153,6 +153,8 @@ class House:
                 self._charges.on_outcome(ticket, reply, taken, now)
             else:
                 self._saf.on_outcome(ticket, reply.result if reply is not None else None, taken, now)
+        for key in self._saf.take_vain():
+            self._charges.on_vain(key, now)
 
     def on_time(self, now: Now) -> None:
         """Do what is due."""

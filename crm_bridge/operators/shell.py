@@ -286,15 +286,34 @@ def facts(reply: Reply) -> Answer:
 
 
 def _take(office: Office, note: Note, now_us: int) -> None:
-    """Put a note into the chain: that a node has carried an act out belongs to the act."""
-    facts = json.loads(note.detail)
-    if note.what != ACT_DONE:
+    """Put a note into the chain: that a node has carried an act out belongs to the act.
+
+    One that cannot be read is put there as it is, so that it holds up none behind it.
+    """
+    facts = _facts_of(note)
+    if facts is None:
+        office.note(
+            note.who, "note not readable", {"what": note.what, "detail": note.detail}, now_us, note.id
+        )
+    elif note.what != ACT_DONE:
         office.note(note.who, note.what, facts, now_us, note.id)
-        return
+    else:
+        try:
+            office.finish(note.who, facts["act"], facts["result"], facts["detail"], now_us, NODE_KINDS)
+        except OperatorsError as error:
+            office.note(note.who, "act not done", facts | {"why": error.what}, now_us, note.id)
+
+
+def _facts_of(note: Note) -> dict[str, Any] | None:
+    """Return what a note tells, None where it is not written as notes are."""
     try:
-        office.finish(note.who, facts["act"], facts["result"], facts["detail"], now_us, NODE_KINDS)
-    except OperatorsError as error:
-        office.note(note.who, "act not done", facts | {"why": error.what}, now_us, note.id)
+        facts = json.loads(note.detail)
+    except (ValueError, RecursionError):
+        return None
+    wanted: dict[str, type] = {"act": int, "result": str, "detail": dict} if note.what == ACT_DONE else {}
+    if not isinstance(facts, dict) or any(type(facts.get(name)) is not wanted[name] for name in wanted):
+        return None
+    return facts
 
 
 def _leave(failure: Any) -> None:

@@ -21,7 +21,7 @@ from qianzhi.runtime.effects import Alarm, Count, Effects
 from qianzhi.runtime.now import Now
 from qianzhi.saf.keeping import Errand, Keeping
 from qianzhi.saf.lane import Item, Lane
-from qianzhi.saf.policies import Meaning, Policy, meaning
+from qianzhi.saf.policies import Meaning, Policy, is_vain, meaning
 from qianzhi.saf.rows import CORE, WITH_OPERATOR, Entry, State
 
 SENT = "qianzhi_saf_sends_total"
@@ -46,6 +46,7 @@ class Saf:
         self._expiries: list[tuple[int, str]] = []
         self._errands: list[Errand] = []
         self._effects: Effects = []
+        self._vain: list[str] = []  # keys whose reversal found nothing
         self._number = 0
 
     def __len__(self) -> int:
@@ -182,6 +183,11 @@ class Saf:
         errands, self._errands = self._errands, []
         return errands
 
+    def take_vain(self) -> list[str]:
+        """Return the keys whose reversal found nothing to reverse, since the last call."""
+        vain, self._vain = self._vain, []
+        return vain
+
     def take_effects(self) -> Effects:
         """Return counts and alarms since the last call."""
         effects, self._effects = self._effects, []
@@ -267,6 +273,8 @@ class Saf:
             item, state=State.SETTLED, result=result, why=why, act=act, told=told, ended_us=now.wall_us
         )
         self._effects.append(Count(ENDED, (was.destination, "settled")))
+        if is_vain(was.request, result):
+            self._vain.append(was.request.key.text)
         if was.moves_money_back and was.told:
             self._tell_core(item.entry, Kind.MEND, "saf", now)
 

@@ -70,6 +70,11 @@ _SETTLES = {
 }
 
 
+def is_vain(request: Request, result: Result | None) -> bool:
+    """Tell whether a reversal is settled because there was nothing to be reversed, so far."""
+    return request.kind is Kind.CHARGE_REVERSAL and result in _NEVER_WAS
+
+
 def meaning(request: Request, result: Result) -> Meaning:
     """Say what a destination's answer to an entry's request comes to."""
     if result in _SETTLES.get(request.kind, _OVER):

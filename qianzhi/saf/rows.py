@@ -92,7 +92,7 @@ class Charge(msgspec.Struct, frozen=True, kw_only=True):
     `space`, `date` and `serial` are its key, at the destination and at the core.  `policy`, `reverses`,
     `refunds`, `advises` and `late_seconds` are the destination's terms as they were when it was made.
     `until_us` is until when its present state may last.  `late` says that an approval came too late, `blind`
-    that we may have missed one.
+    that we may have missed one, `vain` that a reversal found nothing to reverse.
     """
 
     order: str
@@ -117,6 +117,7 @@ class Charge(msgspec.Struct, frozen=True, kw_only=True):
     work_order: str = ""
     late: bool = False
     blind: bool = False
+    vain: bool = False
     ended_us: int = 0
     version: int = 1
 

@@ -21,7 +21,7 @@ from qianzhi.saf.errors import LostError, SafError
 from qianzhi.saf.memory import RECENT_US
 from qianzhi.saf.rows import Charge, Entry, Forget, Row, Saved, Serials, joined, same
 
-T = TypeVar("T", Entry, Charge)
+T = TypeVar("T")
 
 TABLES = (
     """CREATE TABLE IF NOT EXISTS {s}saf_leases (
@@ -157,10 +157,11 @@ class SafStore:
         return standing
 
     def find(self, entry_id: str) -> Entry | None:
-        """Return an entry whoever owns it, ended ones too.  Raises SafError."""
+        """Return an entry whoever owns it, ended ones too, if it can be read.  Raises SafError."""
         with _in_words(), self._database.transaction() as run:
             found = run(FIND.replace("TABLE", ENTRIES), {"id": entry_id}).fetchone()
-        return _entry(found[0]) if found is not None else None
+        entries = _read(_entry, [(entry_id, *found)] if found is not None else [], [])
+        return entries[0] if entries else None
 
     def close(self) -> None:
         """Let the database go."""
@@ -208,10 +209,12 @@ class SafStore:
             found = run(FIND.replace("TABLE", table), values).fetchone()
             if found is None:
                 return row  # another one has its serial
-            (body,) = found
-            stands = _entry(body) if isinstance(row, Entry) else _charge(body)
-            if not same(stands, row):
-                return stands
+            decode: Callable[[str], Entry | Charge] = _entry if isinstance(row, Entry) else _charge
+            stands = _read(decode, [(values["id"], *found)], [])
+            if not stands:
+                return row  # what stands cannot be read, and stays
+            if not same(stands[0], row):
+                return stands[0]
         if run(CHANGE.replace("TABLE", table), values).rowcount != 1:
             self._lose()
         return None

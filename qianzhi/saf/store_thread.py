@@ -5,10 +5,12 @@ unsent meanwhile.  A node whose rows are another's now hears that for each thing
 """
 
 import threading
+import traceback
 from collections.abc import Callable
 from queue import SimpleQueue
 from typing import Any, NamedTuple, Protocol
 
+from qianzhi.runtime.log import end_process
 from qianzhi.saf.errors import LostError, SafError
 from qianzhi.saf.rows import Charge, Entry, Row, Saved
 
@@ -78,8 +80,14 @@ class SafThread:
         self._store.close()
 
     def _run(self) -> None:
-        while (item := self._work.get()) is not None:
-            self._try(*item)
+        ended = False
+        try:
+            while (item := self._work.get()) is not None:
+                self._try(*item)
+            ended = True
+        finally:
+            if not ended:  # promises would be taken and never stored
+                end_process("saf store failed", "an exception that nobody expected", traceback.format_exc())
 
     def _try(self, work: Callable[..., None], arguments: tuple[Any, ...]) -> None:
         """Do it until it succeeds; say once that it does not, and once that it does again."""

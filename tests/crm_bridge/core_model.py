@@ -75,7 +75,9 @@ class Model:
                 entry["stamp"] = max(stamp, entry["stamp"])
         elif entry is None:
             self.note(tuple(r.key), r.reason, fen, stamp)
-        elif entry["open"] and entry["kind"] not in ("manual", r.reason):
+        elif entry["open"] and (stamp < entry["stamp"] or entry["kind"] in ("manual", r.reason)):
+            pass  # a late copy, or nothing new
+        elif entry["open"]:
             self.note(tuple(r.key), r.reason, fen or entry["fen"], max(stamp, entry["stamp"]))
         elif not entry["open"] and stamp > entry["stamp"]:
             self.note(tuple(r.key), r.reason, fen or entry["fen"], stamp)

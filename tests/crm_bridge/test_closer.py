@@ -134,6 +134,14 @@ def test_two_bridges_close_a_date_once(house):
     assert [one.space for one in other.asked] == ["*"]
 
 
+def test_a_clock_that_was_days_ahead_leaves_no_day_open_once_it_is_right(house):
+    house.at(NOON + 120 * HOUR_US, mono_us=10**12)
+    house.at(NOON + 24 * HOUR_US, mono_us=10**12 + LOOK_SECONDS * SECOND_US)
+    house.touch("a", shift(D, 2))
+    house.at(NOON + 48 * HOUR_US, mono_us=10**12 + 24 * HOUR_US)
+    assert house.fences()["a"] == shift(D, 2)
+
+
 def test_a_clock_that_is_set_while_the_bridge_sleeps_is_noticed(house):
     """The monotonic clock goes on by ten minutes, the wall clock by a day."""
     house.at(NOON - HOUR_US, mono_us=10**12)

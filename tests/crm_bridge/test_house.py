@@ -184,6 +184,19 @@ def test_a_banks_reversal_after_the_fence_goes_by_the_refund_path(run, ask, jour
 
 
 @both
+def test_the_refund_path_is_noted_also_of_a_key_that_had_another_break_before(run, ask, journal_url):
+    back = ask(Kind.REVERSAL, "1", amount_fen=500, date=EVE)
+    run(ask(Kind.RECHARGE, "1", EMPTY, 500, date=EVE), broken("1"), mended("1", stamp=2 * NOON.wall_us))
+    assert results(run(close(), back, back)) == ["APPROVED", "DATE_CLOSED", "DATE_CLOSED"]
+    late_copies = [broken("1"), mended("1", stamp=2 * NOON.wall_us)]
+    run(*late_copies)
+    (row,) = find_breaks(journal_url)
+    assert (row.key, row.kind) == (back.key.text, "refund")
+    run(mended("1", stamp=row.noted_us), back)
+    assert find_breaks(journal_url) == []  # a person has seen to it
+
+
+@both
 def test_a_reversal_of_ours_is_carried_out_after_the_fence_and_leaves_a_break(run, ask, journal_url, account):
     own = ask(Kind.REVERSAL, "1", date=EVE, reason="refund")
     run(ask(Kind.RECHARGE, "1", EMPTY, 500, date=EVE), close())

@@ -290,3 +290,12 @@ def test_a_front_is_not_idle_while_an_answer_is_awaited():
     assert not here.front.idle
     here.later(30)
     assert here.front.idle
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_charge_that_lay_before_a_front_that_stood_still_is_not_sent(name):
+    here = world(name)
+    charge = here.charge(5_000)
+    here.later(here.terms.answer_ms / 1_000 + 5)
+    assert here.status(here.ask(charge)) is Status.EXPIRED  # whoever asked has reversed it meanwhile
+    assert here.network.network.taken_fen() + here.network.network.held_fen() == 0

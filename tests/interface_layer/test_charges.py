@@ -170,6 +170,50 @@ def test_a_late_approval_changes_no_state_that_has_ended(policy: str) -> None:
         assert (bench.state(), bench.asked) == (ended, asked)
 
 
+@pytest.mark.parametrize("restart", [False, True])
+def test_an_approval_after_a_reversal_that_found_nothing_is_an_open_break(restart: bool) -> None:
+    bench = Bench()
+    bench.says[Kind.CHARGE] = Result.UNKNOWN
+    bench.says[Kind.CHARGE_REVERSAL] = Result.NOT_FOUND  # it has overtaken its charge
+    bench.charge()
+    if restart:
+        bench.begin("node1")
+    for _ in range(3):
+        assert bench.offer_late(bench.key(), Result.APPROVED) == Reply(Result.APPROVED)
+    assert (bench.state(), bench.breaks) == ("reversing", {bench.key(): "late"})
+    assert (bench.alarms["charge_late"], bench.alarms["saf_entry_known"]) == (1, 0)
+
+
+def test_an_approval_that_is_known_before_its_reversal_finds_nothing_is_an_open_break() -> None:
+    bench = Bench()
+    bench.says[Kind.CHARGE] = Result.UNKNOWN
+    bench.says[Kind.CHARGE_REVERSAL] = None
+    bench.charge()
+    bench.offer_late(bench.key(), Result.APPROVED)
+    assert bench.breaks == {bench.key(): "saf"}
+    bench.says[Kind.CHARGE_REVERSAL] = Result.NOT_FOUND
+    bench.pass_time(2 * MINUTE_US)
+    assert (bench.state(), bench.breaks) == ("reversing", {bench.key(): "late"})
+
+
+def test_an_approval_of_what_was_declined_is_an_open_break() -> None:
+    bench = Bench()
+    bench.says[Kind.CHARGE] = Result.OVER_QUOTA
+    bench.charge()
+    bench.offer_late(bench.key(), Result.APPROVED)
+    assert (bench.state(), bench.breaks) == ("declined", {bench.key(): "late"})
+
+
+@pytest.mark.parametrize("said", [Result.UNKNOWN, Result.APPROVED])
+def test_where_the_key_is_anothers_nothing_of_that_other_one_is_taken_back(said: Result) -> None:
+    bench = Bench()
+    bench.says[Kind.CHARGE] = said
+    bench.core_says[Kind.BLOCK] = bench.core_says[Kind.RECHARGE] = Result.DUPLICATE_SERIAL
+    bench.charge()
+    assert (bench.kinds(), bench.state()) == ([Kind.CHARGE], "unreversed")
+    assert bench.breaks == {bench.key(): "unreversed"}
+
+
 def test_an_approval_after_the_wait_is_over_stays_as_an_open_break() -> None:
     bench = Bench("on_late_approval")
     bench.says[Kind.CHARGE] = Result.UNKNOWN

@@ -1,5 +1,6 @@
 """One contract for all stores of store-and-forward: in memory, in a node's file, in rows that nodes lease."""
 
+import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -265,8 +266,6 @@ def test_other_groups_take_nothing_over(state: str) -> None:
 
 
 def test_a_row_that_nobody_can_read_is_named_and_holds_nobody_up(tmp_path: Path) -> None:
-    import sqlite3
-
     store = open_file(tmp_path / "node1.db", "node1", lambda: clock.now().wall_us)
     store.load()
     store.write([entry(), entry("e2")])
@@ -278,6 +277,19 @@ def test_a_row_that_nobody_can_read_is_named_and_holds_nobody_up(tmp_path: Path)
     saved = again.load()
     assert (ids(saved), saved.spoiled) == ({"e2"}, ["e1"])
     again.close()
+
+
+def test_a_row_that_nobody_can_read_stays_and_is_not_found(tmp_path: Path) -> None:
+    store = open_file(tmp_path / "node1.db", "node1", lambda: clock.now().wall_us)
+    store.load()
+    store.write([entry(), charge()])
+    with sqlite3.connect(tmp_path / "node1.db") as file:
+        for table in ("saf_entries", "saf_charges"):
+            file.execute(f"UPDATE {table} SET body = '{{'")  # noqa: S608
+    assert store.find("e1") is None
+    assert store.write([entry(), charge(), entry("e2")]) == [entry(), charge()]
+    assert store.find("e2") == entry("e2")
+    store.close()
 
 
 def test_a_serial_is_never_used_for_two_orders(tmp_path: Path) -> None:

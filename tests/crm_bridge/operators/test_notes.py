@@ -2,7 +2,7 @@
 
 import pytest
 
-from crm_bridge.operators import shell
+from crm_bridge.operators import chain, shell
 from crm_bridge.operators.acts import ActKind, ActState, Order
 from crm_bridge.operators.memory import Memory
 from crm_bridge.operators.notes import store as notes
@@ -88,3 +88,25 @@ def test_a_note_ends_no_act_that_is_not_approved_or_not_a_nodes(memory, office, 
     shell._take(office, new_note(5, "os:root@if1", shell.ACT_DONE, facts), 5)
     assert memory.acts[act.id].state is not ActState.DONE
     assert memory.entries[-1].what == "act not done"
+
+
+@pytest.mark.parametrize(
+    "detail",
+    [
+        "no json",
+        "[]",
+        "{}",
+        '{"act":"1","result":"approved","detail":{}}',
+        '{"act":1,"result":"approved","detail":[]}',
+        "NaN",
+        '{"a":"\\ud800"}',
+    ],
+)
+@pytest.mark.parametrize("what", [shell.ACT_DONE, "drained"])
+def test_a_note_that_nobody_can_read_holds_up_none_behind_it(memory, office, what, detail):
+    bad = new_note(5, "os:root@if1", what, {})._replace(detail=detail)
+    for _ in range(2):
+        shell._take(office, bad, 5)
+    (entry,) = [each for each in memory.entries if each.note == bad.id]
+    assert entry.what in ("drained", "act not done", "note not readable")
+    assert chain.verify(memory.entries) == []
