@@ -3,6 +3,7 @@
 from crm_bridge.operators.acts import ActKind
 from qianzhi.domain.requests import Kind
 from qianzhi.domain.results import Result
+from tests.money.bank import Said, Serial
 from tests.money.house import TODAY, day_close, house_request
 from tests.money.site import Site, Stage
 
@@ -99,7 +100,7 @@ def test_query_of_closed_day(stage: Stage) -> None:
     assert site.balance(seven.phone) == 0
 
 
-def close_today_before(site: Site):
+def close_today_before(site: Site) -> tuple[Said, Serial]:
     """Let the timer close a day of which one original is still on its way; return that."""
     bank = site.bank
     assert bank.hears(bank.asks(bank.serial())) is Result.APPROVED
