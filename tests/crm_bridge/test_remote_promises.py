@@ -104,6 +104,26 @@ def test_a_reversal_while_the_core_is_down_is_stored_and_delivered(bench, down, 
     assert find_breaks(journal) == []
 
 
+def test_a_reversal_that_may_have_been_asked_before_says_so(bench, pair, ask, account):
+    bench.ready()
+    pair.client._breaker._failures_max = 100
+    bench.execute(ask(RECHARGE, "1", PHONE, 5_000))
+    seen, real = [], pair.books.answer
+    pair.books.answer = lambda calls: [
+        seen.extend(call.repeat for call in calls if call.call == "reversal"),
+        real(calls),
+    ][1]
+    pair.core.arm(Fault("late_error", 0.0, "reversal"))
+    pair.core.arm(Fault("error", 0.0, "query"))
+    assert bench.execute(ask(REVERSAL, "1")) == ["UNKNOWN"]
+    assert (seen, bench.states(), account(PHONE).balance_fen) == ([False], [], 0)
+    bench.execute(ask(RECHARGE, "2", PHONE, 700))
+    pair.core.arm(Fault("error", 0.0, "reversal"))
+    pair.core.arm(Fault("error", 0.0, "query"))
+    bench.execute(ask(REVERSAL, "2"))
+    assert (seen, account(PHONE).balance_fen) == ([False, True], 0)
+
+
 def test_a_repeat_drives_a_promise_on(bench, down, ask, account, journal):
     """The bank's own repeat settles it as soon as the core answers; the entry then has nothing left to do."""
     silence, heal = down
@@ -268,6 +288,14 @@ def test_what_a_death_left_open_is_promised_once_it_is_overdue(bench, pair, ask,
     assert bench.gateway.promise_overdue(noon.wall_us + 1, 10) == 1
     assert bench.gateway.promise_overdue(noon.wall_us + 1, 10) == 0
     assert entry_ids(bench) == ["citic/20261117/1/block"]
+    told = []
+    gateway._promise, gateway._promised = type(gateway)._promise.__get__(gateway), told.append
+    pair.client._breaker.on_probe()
+    pair.client._breaker.on_success()
+    pair.core.arm(Fault("error"), 2)
+    replies = gateway.execute([ask(STATUS, "1"), ask(STATUS, "1")], noon)
+    assert [reply.result.name for reply in replies] == ["UNKNOWN", "UNKNOWN"]
+    assert told == []  # it is promised already, whoever fails to settle it
     gateway.close()
 
 
