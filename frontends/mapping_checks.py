@@ -75,6 +75,10 @@ DEMANDS = {
 }
 ABOUT = frozenset({"status", "reversal", "void", "charge_reversal", "charge_refund", "advice"})  # an original
 
+# Of what we ask a bank alone: with a reason a reversal would pass for our own, and no fence would hold it.
+OURS = frozenset({"stamp_us", "reason"})
+OUR_KINDS = frozenset({"charge", "charge_reversal", "charge_refund", "advice"})
+
 ORDER_CHARS = 12  # a work order's number, as the core makes it
 
 Finding = tuple[str, str, str]  # dotted key, found, expected
@@ -166,6 +170,8 @@ def _transaction_findings(tables: MappingTables) -> Iterator[Finding]:
         taken = {**tables.request.take, **rows.take}
         for field in sorted(set(taken) - set(TAKEN)):
             yield f"{at}.take.{field}", "no field of a request", f"one of {', '.join(TAKEN)}"
+        for field in sorted(OURS & set(taken)) if rows.kind not in OUR_KINDS else ():
+            yield f"{at}.take.{field}", "ours alone", "nothing: a bank's message does not say it"
         for field, texts in taken.items():
             if field != "serial" and not isinstance(texts, str):
                 yield f"{at}.take.{field}", "a list", "one row; only a serial is joined from several"

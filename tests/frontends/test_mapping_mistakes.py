@@ -9,6 +9,14 @@ from pathlib import Path
 import pytest
 
 MAPPING = [
+    (
+        "a bank's reversal that would pass for our own",
+        "hz_citic",
+        'own_serial = "stan|digits:6"\namount_fen = "amount|fen:12"',
+        'own_serial = "stan|digits:6"\namount_fen = "amount|fen:12"\nreason = "condition|digits:2"',
+        "transactions.reversal.take.reason",
+        "does not say it",
+    ),
     ("unknown path", "psbc", '"stan|digits:6"', '"stun|digits:6"', "request.serial", "a path"),
     (
         "path into nothing",
