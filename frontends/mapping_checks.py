@@ -73,7 +73,8 @@ DEMANDS = {
     "charge_refund": {"serial", "date", "amount_fen"},
     "advice": {"serial", "date"},
 }
-ABOUT = frozenset({"status", "reversal", "void", "charge_reversal", "charge_refund", "advice"})  # an original
+# What is about an original.
+ABOUT = frozenset({"status", "reversal", "void", "charge_reversal", "charge_refund", "advice"})
 
 # Of what we ask a bank alone: with a reason a reversal would pass for our own, and no fence would hold it.
 OURS = frozenset({"stamp_us", "reason"})

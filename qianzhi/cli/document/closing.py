@@ -130,15 +130,8 @@ def _to_try(facts: Facts) -> list[Both]:
         ),
         Kind.TOTALS: Both("Send the totals of the day.", "发送当日总额。"),
     }
-    if "cutover" in names:
-        steps.append(
-            Both(
-                "After 18:00, send a notice of cutover, send it again, and repeat a recharge from before it: "
-                "it hears the same answer.",
-                "18:00 之后发送日切通知并重复一次，再重发通知之前的一笔充值，应得到相同应答。",
-            )
-        )
     steps += [words for kind, words in tried.items() if facts.names_of(kind)]
+    steps += CUTOVERS_TO_TRY if "cutover" in names else []
     if facts.profile.mac is not None:
         code_of = facts.code_of(Result.BAD_MAC)
         steps.append(
@@ -159,6 +152,15 @@ def _to_try(facts: Facts) -> list[Both]:
         )
     )
     return steps
+
+
+CUTOVERS_TO_TRY = [
+    Both(
+        "After 18:00, send a notice of cutover, send it again, and repeat a recharge from before it: it "
+        "hears the same answer.",
+        "18:00 之后发送日切通知并重复一次，再重发通知之前的一笔充值，应得到相同应答。",
+    )
+]
 
 
 def glossary(page: Page, facts: Facts) -> None:
