@@ -317,7 +317,8 @@ class World:
         if fault.kind == "clock_jump":
             process.offset_us -= fault.strength * SECOND_US
         elif fault.kind == "drain":
-            process.drain(False)
+            # One that stands still hears it when it goes on.
+            process.later(0, "drain over", process.drain, False)
         elif fault.kind in ("freeze", "deaf"):
             process.disarm()
             process.thaw()

@@ -145,12 +145,14 @@ def carry_out(command: list[str], tree: Path, seconds_max: float) -> tuple[int |
     return process.returncode, output
 
 
-def sound(checks: Sequence[str], seconds_max: float) -> bool:
+def sound(checks: Sequence[str], jobs: int, seconds_max: float) -> bool:
     """Carry all checks out on a copy without a fault; say what is wrong with the tree itself."""
-    tests = [check for check in checks if check != SIMULATE]
-    wanted = [group for group in ((SIMULATE,) if SIMULATE in checks else (), tuple(tests)) if group]
+    groups: dict[str, list[str]] = {}
+    for check in checks:  # each folder of tests has a conftest of its own
+        groups.setdefault(check.partition("::")[0].rpartition("/")[0], []).append(check)
     well = True
-    with copied() as tree, ThreadPoolExecutor(len(wanted)) as pool:
+    with copied() as tree, ThreadPoolExecutor(jobs) as pool:
+        wanted = list(groups.values())
         runs = pool.map(lambda group: carry_out(command_of(*group), tree, 2 * seconds_max), wanted)
         for group, (status, output) in zip(wanted, runs, strict=True):
             if status != 0:
@@ -173,7 +175,7 @@ def main() -> int:
         parser.error("known are: " + ", ".join(mutant.name for mutant in known))
     began = time.monotonic()
     if not chosen.unproved:
-        if not sound(sorted({mutant.noticed_by for mutant in wanted}), chosen.seconds):
+        if not sound(sorted({mutant.noticed_by for mutant in wanted}), chosen.jobs, chosen.seconds):
             print("mutants: 0 planted, 0 caught")
             return 1
         print(f"without a fault all checks pass, in {time.monotonic() - began:.0f} s", flush=True)
