@@ -29,6 +29,7 @@ from qianzhi.saf.shown import shown_entry
 
 ASKER = "asker"  # whose a waiting thing of `Keeping` is: an answer to a command
 LATE = "late"  # the answer to a front that offered a late one
+CORE_CHARS_MAX, CORE_FEN_MAX = 40, 10**15  # what a core looks at at all
 SAYS = CHARGE_ENDED | {ChargeState.WAITING}  # states of which whoever wants the money is told
 
 
@@ -186,7 +187,7 @@ class House:
         """Charge; an order that is known says how it stands.  The asker hears it by Send."""
         known = self._charges.charge(wanted.order)
         if known is None:
-            why = self._no_charge(wanted.bank)
+            why = self._no_charge(wanted.bank) or _cannot_be_credited(wanted)
             if why:
                 return self._say(asker, {"order": wanted.order, "state": "refused", "why": why})
             known = self._charges.ask(wanted, self._terms[wanted.bank], now)
@@ -313,6 +314,14 @@ def shown(charge: Charge) -> dict[str, Any]:
         "made_us": charge.made_us,
         "ended_us": charge.ended_us,
     }
+
+
+def _cannot_be_credited(wanted: Wanted) -> str:
+    """Return why the core could neither credit nor block this, or nothing: it would never be settled."""
+    for name, text in (("phone", wanted.phone), ("number", wanted.number or "-")):
+        if not text or len(text) > CORE_CHARS_MAX or not text.isprintable():
+            return f"{name} is no text that the core takes"
+    return "" if 0 < wanted.amount_fen <= CORE_FEN_MAX else "amount_fen is no amount that the core takes"
 
 
 def _differs(charge: Charge, wanted: Wanted) -> bool:

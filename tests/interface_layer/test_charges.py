@@ -1,9 +1,12 @@
 """What the platform asks a network for: whatever is answered, late, twice or never, a charge is credited or
 taken back, and never both."""
 
+from typing import Any
+
 import pytest
 from house_bench import MINUTE_US, TODAY, Bench
 
+from interface_layer.charges import Wanted
 from qianzhi.domain.requests import Kind, Reply
 from qianzhi.domain.results import Result
 from qianzhi.link.messages import Status
@@ -82,6 +85,17 @@ def test_two_nodes_issue_serials_that_never_meet() -> None:
     serials = [request.serial for request in bench.asked]
     assert len(set(serials)) == len(serials) == 30
     assert {int(serial) % 8 for serial in serials} == {0, 1}
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [{"number": "9" * 41}, {"number": "9\n"}, {"phone": ""}, {"phone": "1" * 41}, {"amount_fen": 10**16}],
+)
+def test_what_the_core_could_neither_credit_nor_block_is_never_asked_for(bad: dict[str, Any]) -> None:
+    bench = Bench()
+    wanted = Wanted("o1", "unet", "13800000001", 5_000)._replace(**bad)
+    bench.do("node1", bench.nodes["node1"].charge("asker", wanted, True, bench.now))
+    assert (bench.answers["asker"]["state"], bench.asked, bench.shelf.charges) == ("refused", [], {})
 
 
 def test_a_declined_charge_has_ended_and_the_core_hears_nothing() -> None:
