@@ -69,23 +69,22 @@ def fuzz(port: str, frames: int, seed: int, replay: str = "") -> dict[str, Any]:
     room = SHARED_MEMORY if SHARED_MEMORY.is_dir() else None
     folder = Path(tempfile.mkdtemp(prefix="qianzhi-ports-", dir=room))
     site = PortSite(folder, LINK_BANK if port in LINKS else bank)
-    faults: list[str] = []
+    found: dict[str, Any] = {"port": port, "faults": []}
     try:
-        site.start()
-        found = _attack(site, port, endpoint, frames, seed, replay)
-        faults = found["faults"]
-    except (RuntimeError, OSError) as error:
-        found = {"port": port, "faults": faults}
-        faults.append(f"the site does not serve: {error}; {site.dead()} {site.undeclared()}")
-    finally:
-        ends = site.stop()
-    faults += ends
-    if not ends:
         try:
+            site.start()
+            found = _attack(site, port, endpoint, frames, seed, replay)
+        except (RuntimeError, OSError) as error:
+            found["faults"].append(f"the site does not serve: {error}; {site.dead()} {site.undeclared()}")
+        finally:
+            ends = site.stop()
+        found["faults"] += ends
+        if not ends:
             site.run("audit-books", "--json")
-        except RuntimeError as error:
-            faults.append(f"books: {str(error)[:400]}")
-    shutil.rmtree(folder)
+    except RuntimeError as error:
+        found["faults"].append(f"books: {str(error)[:400]}")
+    finally:
+        shutil.rmtree(folder)
     return found
 
 
@@ -95,6 +94,7 @@ def _attack(site: Any, port: str, endpoint: str, frames: int, seed: int, replay:
     from ports_weapons import QueueBank, SocketBank
 
     from qianzhi.cli.checks import require
+    from qianzhi.cli.machine import end_with_parent
     from qianzhi.runtime import clock
 
     checked, place = require(site.config)
@@ -106,7 +106,8 @@ def _attack(site: Any, port: str, endpoint: str, frames: int, seed: int, replay:
         weapon = kind(profile, place, site.config, endpoint, ROOT / "tests/vectors" / site.bank)
     served(weapon)
     command = [sys.executable, str(HERE / "ports_beside.py"), str(site.config), *map(str, site.pids_beside())]
-    beside = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    pipe = subprocess.PIPE
+    beside = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, preexec_fn=end_with_parent)
     assert beside.stdin is not None
     assert beside.stdout is not None
     try:

@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from qianzhi.cli.machine import end_with_parent
 from qianzhi.runtime import clock
 from simulators.free_ports import free_ports
 
@@ -65,7 +66,12 @@ class PortSite:
             log = (self.data / "log" / f"{name}.log").open("ab")
             command = [sys.executable, "-m", "qianzhi.cli.main", "--config", str(self.config), "daemon", name]
             self.daemons[name] = subprocess.Popen(
-                command, cwd=self.folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+                command,
+                cwd=self.folder,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                preexec_fn=end_with_parent,
             )
             log.close()
         self._wait_ready()

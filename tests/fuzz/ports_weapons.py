@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from ports_bank import Customer, LongDoor, QueueDoor, dial
 from ports_frames import Frames, Made, broken_lengths, slices
 
+from bankmq.zeromq import READ_FACTOR
 from qianzhi.link.site import parse_address
 from qianzhi.runtime import clock
 from qianzhi.wire.errors import RemoteProtocolError
@@ -276,6 +277,7 @@ class QueueBank(Bank):
         self._endpoint = place.control if endpoint == CONTROL else place.listen
         self._strokes = Strokes(parse_address(self._endpoint.partition("://")[2]), GREETING)
         self._door: QueueDoor | None = None
+        self._bytes_max = READ_FACTOR * profile.frame.frame_bytes_max  # more ends a connection unread
         self._ways: list[Callable[[Random], list[Made]]] = [self._together] * 12 + [self._alone] * 6
         self._ways += [self._slowly, self._unfinished]
 
@@ -306,8 +308,11 @@ class QueueBank(Bank):
         if self._door is None:
             self._door = QueueDoor(self._endpoint)
         self._door.hear(0)
+        fatal = [one for one in made if max(map(len, one.parts)) > self._bytes_max]
         for one in made:
-            self._door.parts(one.parts)
+            if one not in fatal:
+                self._door.parts(one.parts)
+        self._strokes.alone([one.wire for one in fatal], chance)
         return made
 
     def _alone(self, chance: Random) -> list[Made]:
