@@ -85,16 +85,21 @@ class Site:
         seed(self.books_url, 1_000)
         self.books = Books(CoreSettings(database=self.books_url), ZoneInfo("Asia/Shanghai"))
         self.core, self.port = make_core(self.books, "secret"), ports[4]
-        self.processes = []
+        self.processes = {}
 
     def start(self):
         for name in ("bridge1", "node1", f"front-{BANK}-1"):
-            command = [sys.executable, "-m", "qianzhi.cli.main", "--config", str(self.config), "daemon", name]
-            self.processes.append(
-                subprocess.Popen(command, cwd=ROOT, env=os.environ, stderr=subprocess.DEVNULL)
-            )
+            self.begin(name)
         self.until(lambda: self.bridge()["state"] == "closed")
         self.until(lambda: self.command("status", f"front-{BANK}-1"))
+
+    def begin(self, name):
+        command = [sys.executable, "-m", "qianzhi.cli.main", "--config", str(self.config), "daemon", name]
+        self.processes[name] = subprocess.Popen(command, cwd=ROOT, env=os.environ, stderr=subprocess.DEVNULL)
+
+    def kill(self, name):
+        self.processes[name].kill()
+        self.processes[name].wait()
 
     def command(self, command, name="bridge1", **arguments):
         try:
@@ -126,9 +131,8 @@ class Site:
         raise AssertionError(f"it never comes: {self.bridge()}")
 
     def stop(self):
-        for process in self.processes:
-            process.kill()
-            process.wait()
+        for name in self.processes:
+            self.kill(name)
         self.books.close()
 
 
@@ -182,6 +186,10 @@ def test_a_whole_site_before_a_core_that_fails_answers_all_and_loses_nothing(sit
     assert [one["id"] for one in shown["bridge1"]["entries"]] == [promised["id"]]
     exported = json.loads(site.cli("saf", "export", "remote_core", "--json"))["bridge1"]
     assert read_export(Path(exported["path"]).read_bytes()).lines[0].id == promised["id"]
+    site.kill("bridge1")
+    site.begin("bridge1")
+    site.until(lambda: site.bridge().get("saf", {}).get("known"))
+    assert site.promised()["manual"] == 1  # what was promised, and where it stands, outlives the bridge
     assert site.command("saf_retry", id=promised["id"], act="2")["state"] == "open"
     site.core.armed.clear()
     for name in ("answer_lost", "late_error", "garbage", "cut_body", "wrong_key", "error"):
