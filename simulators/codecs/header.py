@@ -58,9 +58,9 @@ def write_cups(header: Message, body_bytes: int) -> bytes:
             str(header.get("source", "")).encode("ascii", "replace").ljust(11),
             header.get("reserved", bytes(3)),
             bytes((int(header.get("batch", 0)),)),
-            str(header.get("transaction_info", "00000000")).encode("ascii"),
+            str(header.get("transaction_info", "00000000")).encode("ascii", "replace"),
             header.get("user_info", b"\0"),
-            str(header.get("reject_code", "00000")).encode("ascii"),
+            str(header.get("reject_code", "00000")).encode("ascii", "replace"),
         )
     )
 
