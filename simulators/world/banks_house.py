@@ -12,10 +12,11 @@ from typing import Any, Protocol
 import msgspec
 
 from crm_bridge.bridge import Done
-from crm_bridge.operators.acts import ActKind, Order
+from crm_bridge.operators.acts import Act, ActKind, Order
 from crm_bridge.operators.house import request_of
 from crm_bridge.operators.memory import Memory
 from crm_bridge.operators.office import Office
+from crm_bridge.operators.people import OperatorsError
 from qianzhi.domain.requests import Reply, Request
 from qianzhi.domain.results import Result
 from qianzhi.runtime.now import SECOND_US
@@ -71,15 +72,32 @@ class House:
         given: dict[str, Any] = {"key": void.key.text, "bank": void.bank, "bank_number": void.bank_number}
         given |= {"phone": void.phone, "amount_fen": void.amount_fen}
         order = Order(ActKind.VOID, void.key.text, given, "the customer changed his mind")
+        self._carry_out(self.agree(order), void.date_ours, hear)
+
+    def act(self, order: Order) -> None:
+        """Let two operators agree on what the core is to do, unless the same waits, and have it done."""
+        try:
+            act = self.agree(order)
+        except OperatorsError:
+            return
+        self._carry_out(act, False, _nobody)
+
+    def agree(self, order: Order) -> Act:
+        """Let one operator propose an act and another approve it; raises OperatorsError."""
         now_us = self._kernel.wall_us
         made = self._office.propose(MAKER, PASSWORD, order, now_us)
-        act = self._office.approve(CHECKER, PASSWORD, made.id, now_us)
+        return self._office.approve(CHECKER, PASSWORD, made.id, now_us)
 
+    def finish(self, by: str, act: Act, result: str) -> None:
+        """Put down what became of an act."""
+        self._office.finish(by, act.id, result, {}, self._kernel.wall_us)
+
+    def _carry_out(self, act: Act, date_ours: bool, hear: Callable[[Reply], None]) -> None:
         def done(reply: Reply) -> None:
-            self._office.finish("bridge", act.id, reply.result.name, {}, self._kernel.wall_us)
+            self.finish("bridge", act, reply.result.name)
             hear(reply)
 
-        self.ask(msgspec.structs.replace(request_of(act), date_ours=void.date_ours), done)
+        self.ask(msgspec.structs.replace(request_of(act), date_ours=date_ours), done)
 
     def ask(self, request: Request, hear: Callable[[Reply], None]) -> None:
         """Ask until there is an answer."""
@@ -99,3 +117,7 @@ class House:
         hear = self._waiting.pop(token, None)
         if hear is not None:
             hear(done.reply)
+
+
+def _nobody(reply: Reply) -> None:
+    """Nobody waits for this answer."""

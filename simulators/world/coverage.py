@@ -81,7 +81,8 @@ class Coverage(Observer):
         journal = changes.journal
         for row in (*journal.inserts, *journal.reversals):
             self._story(row.key.text).committed(row.state, self._saw)
-            if (row.space, row.business_date) in self._noticed and row.business_date > self._date():
+            space, date, _ = row.key.text.split("/", 2)
+            if (space, int(date)) in self._noticed and int(date) > self._date():
                 self._saw("cutover-by-notice")
         for fence in journal.fences:
             self._fences[fence.space] = max(fence.closed_through, self._fences.get(fence.space, 0))
@@ -93,6 +94,8 @@ class Coverage(Observer):
     def on_executed(self, bridge: str, requests: Sequence[Any], replies: Sequence[Any]) -> None:
         """Take what was answered to the house and to clerks, which no bank is told."""
         for request, reply in zip(requests, replies, strict=False):
+            if reply is None:  # its time was over before anything was carried out
+                continue
             if request.kind is Kind.VOID and reply.result is Result.SPENT:
                 self._saw("void-of-spent-money")
             elif request.kind is Kind.CLOSE and reply.result is Result.BREAK_OPEN:

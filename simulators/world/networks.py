@@ -7,12 +7,11 @@ the same order until one has taken it.
 """
 
 from collections.abc import Sequence
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from interface_layer.charges import Wanted
-from qianzhi.runtime.effects import Effects, Send
-from qianzhi.runtime.now import SECOND_US, Now
+from qianzhi.runtime.effects import Send
+from qianzhi.runtime.now import SECOND_US
 from simulators.codecs import bank_codec
 from simulators.line import Incoming
 from simulators.network import Network, Plan
@@ -90,7 +89,7 @@ class NetworkActor(Process):
 
 
 class Collector:
-    """Asks for money until a node has taken each order; acts for operators where entries wait for one."""
+    """Asks for money until a node has taken each order."""
 
     def __init__(
         self, kernel: Kernel, plan: NetworkPlan, nodes: Sequence[NodeProcess], people: People, load_us: int
@@ -101,7 +100,6 @@ class Collector:
         self._nodes = nodes
         self._people = people
         self._dice = kernel.dice(f"collector/{plan.name}")
-        self._acts = 0
         self.wanted: dict[str, Wanted] = {}
         self.taken: dict[str, str] = {}  # how an order stood when a node answered
         for number in range(plan.charges):
@@ -141,21 +139,3 @@ class Collector:
         """Ask no more for what no node has taken: the customer has gone."""
         for order in self.wanted:
             self.taken.setdefault(order, "given up")
-
-    def look_after(self) -> None:
-        """Let every entry that waits for an operator be tried once more."""
-        for node in self._nodes:
-            if not node.up or node.frozen:
-                continue
-            for entry in [one for one in node.core.house.entries() if one.state == "quarantined"]:
-                self._acts += 1
-                arguments = {"id": entry.id, "act": f"act-{self._acts}", "why": "looked at"}
-                node.ask(partial(_retry, node, arguments), _nobody)
-
-
-def _retry(node: NodeProcess, arguments: dict[str, Any], asker: str, now: Now) -> Effects:
-    return node.core.act(asker, "retry", arguments, now)
-
-
-def _nobody(answer: Any) -> None:
-    """Nobody waits for this answer."""

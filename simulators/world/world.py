@@ -37,6 +37,7 @@ from simulators.world.network import Network
 from simulators.world.networks import Collector, NetworkActor
 from simulators.world.node import NodeProcess, NodeSetup
 from simulators.world.observe import Observer, Violation
+from simulators.world.operators import Operators
 from simulators.world.parts import BankPlan, Lines, NetworkPlan
 from simulators.world.plan import Plan, fronts_of
 from simulators.world.population import make_memory, people_of
@@ -113,6 +114,7 @@ class World:
         self.collectors: list[Collector] = []
         for network, ours in zip(plan.networks, people[len(plan.banks) :], strict=True):
             self._add_network(network, ours)
+        self.operators = Operators(kernel, self.house, self.nodes, self.networks, self)
         others: list[Process] = [*self.banks, *self.networks]
         self.processes: list[Process] = [*self.bridges, *self.nodes, *self.fronts, *others]
         self._named = {process.name: process for process in self.processes}
@@ -200,6 +202,7 @@ class World:
         for fault in plan.faults:
             kernel.later(fault.at_us, "fault", self._begin, fault)
         kernel.later(SECOND_US, "second", self._tick)
+        self.operators.start()
         violation = None
         try:
             kernel.run(plan.load_us)
@@ -229,9 +232,8 @@ class World:
         end_us = max([kernel.now_us, *(one.at_us + one.for_us for one in self._on)]) + self.plan.settle_us
         while kernel.now_us < end_us:
             kernel.run(kernel.now_us + SECOND_US)
-            for collector in self.collectors:
-                collector.look_after()
-            if all(bank.settled for bank in self.banks) and not self.kept_open():
+            acting = self.operators.left or self.house.left
+            if all(bank.settled for bank in self.banks) and not acting and not self.kept_open():
                 kernel.run(kernel.now_us + QUIET_US)
                 return
         raise self._never_ended()
@@ -311,7 +313,7 @@ class World:
         process.offset_us += fault.strength * SECOND_US
 
     def _drain(self, process: Process, fault: Fault) -> None:
-        process.drain(True)
+        process.later(0, "drain", process.drain, True)
 
     def _restore(self, process: Process, fault: Fault) -> None:
         if fault.kind == "clock_jump":
@@ -340,6 +342,17 @@ class World:
         for network, collector in zip(self.networks, self.collectors, strict=True):
             network.heal()
             collector.give_up()
+        self.operators.healed = True
+
+    # -- as operators see it
+
+    def spaces(self) -> list[str]:
+        """Return the serial spaces that have keys, in their order."""
+        return sorted({key.space for key in self.database.memory.journal})
+
+    def today(self) -> int:
+        """Return the platform's date."""
+        return business_date(self.kernel.wall_us, ZONE)
 
 
 _PROCESS_FAULTS: dict[str, Callable[[World, Process, Fault], None]] = {

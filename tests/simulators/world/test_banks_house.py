@@ -38,11 +38,11 @@ def test_a_question_is_asked_of_the_next_bridge_until_something_is_said_and_hear
     first.answer(None)
     first.answer(Result.UNKNOWN)
     assert (heard, house.left) == ([], 1)
-    kernel.run(4 * SECOND_US)
+    kernel.run(41 * SECOND_US)
     assert [len(first.asked), len(second.asked)] == [1, 1]
     second.answer(Result.APPROVED)
     first.answer(Result.APPROVED)  # the first one had carried it out after all
-    kernel.run(20 * SECOND_US)
+    kernel.run(200 * SECOND_US)
     assert (heard, house.left, len(second.asked)) == ([Result.APPROVED], 0, 1)
 
 
