@@ -26,7 +26,7 @@ def simulate(
     seed: Annotated[int | None, typer.Option("--seed", min=0, help="Run one seed.")] = None,
     seeds: Annotated[int, typer.Option("--seeds", min=0, help="Run so many seeds, and sum up.")] = 0,
     first: Annotated[int, typer.Option("--first", min=0, help="The first of many seeds.")] = 1,
-    requests: Annotated[int, typer.Option("--requests", min=1, help="Serials of one seed.")] = 500,
+    requests: Annotated[int, typer.Option("--requests", min=1, help="Serials of one seed.")] = 560,
     jobs: Annotated[int, typer.Option("--jobs", min=0, help="Processes; 0 for one a core.")] = 0,
     plan: Annotated[
         Path | None, typer.Option("--plan", metavar="FILE", help="Run a plan that a failing seed left.")

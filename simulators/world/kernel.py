@@ -101,8 +101,19 @@ class Kernel:
         owner: "Process | None" = None,
     ) -> Timer:
         """Call `call(*args)` in so many microseconds; `owner` must be alive in the same life then."""
+        return self.at(self.now_us + (delay_us if delay_us > 0 else 0), label, call, args, owner)
+
+    def at(
+        self,
+        at_us: int,
+        label: str,
+        call: Callable[..., None],
+        args: tuple[Any, ...],
+        owner: "Process | None",
+    ) -> Timer:
+        """Call at a moment that is not over; `later` in other words."""
         timer = Timer(label, call, args, owner, owner.life if owner is not None else 0)
-        heappush(self._heap, (self.now_us + (delay_us if delay_us > 0 else 0), next(self._order), timer))
+        heappush(self._heap, (at_us, next(self._order), timer))
         return timer
 
     def cancel(self, timer: Timer | None) -> None:
@@ -121,7 +132,7 @@ class Kernel:
 
     def run(self, until_us: int, stop: Callable[[], bool] | None = None) -> bool:
         """Let time pass up to `until_us`; `stop` is asked after each event, and True says that it stopped."""
-        heap, add = self._heap, self.trace.add
+        heap, trace, items = self._heap, self.trace, self.trace.items
         while heap and heap[0][0] <= until_us:
             at_us, _, timer = heappop(heap)
             call = timer.call
@@ -129,10 +140,12 @@ class Kernel:
                 continue
             self.now_us = at_us
             owner = timer.owner
-            if owner is not None and not owner.admits(timer):
+            if owner is not None and (owner.frozen or timer.life != owner.life) and not owner.admits(timer):
                 continue
             self.steps += 1
-            add(at_us, timer.label)
+            items += (at_us, timer.label)
+            if len(items) >= TRACE_ITEMS_MAX:
+                trace.flush()
             call(*timer.args)
             if stop is not None and stop():
                 return True
@@ -155,25 +168,18 @@ class Trace:
 
     def __init__(self) -> None:
         self._hash = hashlib.blake2b(digest_size=16)
-        self._items: list[int | str] = []
-
-    def add(self, at_us: int, label: str) -> None:
-        """Add an event."""
-        items = self._items
-        items.append(at_us)
-        items.append(label)
-        if len(items) >= TRACE_ITEMS_MAX:
-            self._flush()
+        self.items: list[int | str] = []  # when, and what; the kernel adds to it, and calls `flush` in time
 
     def add_bytes(self, data: bytes) -> None:
         """Add what was said."""
-        self._items.append(crc32(data))
+        self.items.append(crc32(data))
 
     def hexdigest(self) -> str:
         """Return the hash up to now."""
-        self._flush()
+        self.flush()
         return self._hash.hexdigest()
 
-    def _flush(self) -> None:
-        self._hash.update(repr(self._items).encode())
-        self._items.clear()
+    def flush(self) -> None:
+        """Hash what was gathered."""
+        self._hash.update(repr(self.items).encode())
+        self.items.clear()

@@ -9,7 +9,7 @@ from typing import Any
 
 from qianzhi.link.events import Hello, LinkEvent, PeerDown, PeerUp
 from qianzhi.link.mux import NONCE_BYTES, Mux, MuxEvent, Side, add_event
-from qianzhi.link.stalls import TICK_US, Stalls, shortened
+from qianzhi.link.stalls import AFTER_US, TICK_US, Stalls, shortened
 from qianzhi.link.tables import LinkTable
 from simulators.world.network import Network
 from simulators.world.parts import Wire
@@ -19,6 +19,9 @@ OnEvents = Callable[[list[tuple[str, LinkEvent]]], None]
 KEY = b"the simulated world's link key.."
 WAKE_US = 300  # in which what arrives is taken as one list
 LOOK_US = 250_000
+# Whoever dialled asks for a sign of life where nothing is said, and seldom: runs have many quiet minutes.
+DIALLED = LinkTable(ping_seconds=4, dead_seconds=9)
+LISTENED = LinkTable(ping_seconds=6, dead_seconds=9)
 RETRY_US, RETRY_US_MAX = 200_000, 3_000_000
 
 
@@ -31,14 +34,12 @@ class LinkEnd:
         network: Network,
         hello: Callable[[], Hello],
         on_events: OnEvents,
-        limits: LinkTable | None = None,
     ) -> None:
         """`hello` is asked anew for each connection; `on_events` gets each wake-up's (peer, event) list."""
         self._process = process
         self._network = network
         self._hello = hello
         self._on_events = on_events
-        self._limits = limits or LinkTable()
         self._dice = process.kernel.dice(f"link/{process.name}/{process.life}")
         self._muxes: dict[int, tuple[Mux, Wire, str]] = {}
         self._conns: dict[str, int] = {}  # of the peers that have proved themselves
@@ -46,9 +47,7 @@ class LinkEnd:
         self._turn = False
         self._waiting: dict[str, list[Any]] = {}
         self._timer: Any = None
-        self._stalls = Stalls(process.mono_us)
         self._retries: dict[str, int] = {}
-        process.later(TICK_US, "tick", self._tick)
 
     def listen(self) -> None:
         """Take peers at the process's own name."""
@@ -83,7 +82,8 @@ class LinkEnd:
 
     def opened(self, wire: Wire, side: Side, peer: str) -> None:
         """A connection stands: begin its handshake."""
-        mux = Mux(side, self._hello(), KEY, self._dice.bytes(NONCE_BYTES), self._limits, peer)
+        limits = DIALLED if side == "client" else LISTENED
+        mux = Mux(side, self._hello(), KEY, self._dice.bytes(NONCE_BYTES), limits, peer)
         self._muxes[wire.number] = (mux, wire, peer)
         wire.send(mux.start(self._process.now))
         self._set_timer()
@@ -120,7 +120,7 @@ class LinkEnd:
                 add_event(events, event)
             self._after(number)
         told = [pair for number, events in found.items() for pair in self._named(number, events)]
-        late_us = self._stalls.late_us(now.mono_us)
+        late_us = late_after(self._process, now.mono_us)
         self._tell(list(shortened(told, late_us)) if late_us else told)
 
     def _named(self, number: int, events: list[MuxEvent]) -> list[tuple[str, LinkEvent]]:
@@ -194,9 +194,14 @@ class LinkEnd:
         self._tell(events)
         self._set_timer()
 
-    def _tick(self) -> None:
-        self._stalls.tick(self._process.mono_us)
-        self._process.later(TICK_US, "tick", self._tick)
+
+def late_after(process: Process, now_us: int) -> int:
+    """Return how late what is read now may be, as a `Stalls` says that was told of every tick until then."""
+    if now_us - process.thawed_us >= AFTER_US:
+        return 0
+    stalls = Stalls(process.stopped_us - process.stopped_us % TICK_US)
+    stalls.late_us(process.thawed_us)
+    return stalls.late_us(now_us)
 
 
 class _Ends:

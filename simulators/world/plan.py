@@ -22,6 +22,7 @@ ON_PER_MILLE = 300  # how often a kind of fault is on in a seed
 CHARGES_PER_MILLE = 350  # seeds in which the house asks a network for money
 DEAF_PER_MILLE = 80  # of those, seeds in which it is away for longer than entries are tried
 DEAF_US = 3_900 * SECOND_US
+QUICK_SHARE = 3  # requests of a bank with a quick dialect, to one of another's
 CALM_PER_MILLE = 60  # seeds in which nothing goes wrong
 
 
@@ -112,7 +113,8 @@ class Offer(NamedTuple):
     """What a plan may choose from: profiles by how often they are taken, and names of habits.
 
     `parts` are (profile, parts); a dialect that costs much is taken rarely.  `paired` may run on two fronts.
-    `networks` are asked for money; of `noticed` some tell when their business date ends.
+    `networks` are asked for money; of `noticed` some tell when their business date ends.  A `quick` one asks
+    more than one beside it that is not.
     """
 
     parts: tuple[tuple[str, int], ...]
@@ -121,6 +123,7 @@ class Offer(NamedTuple):
     queued: frozenset[str] = frozenset()
     networks: tuple[str, ...] = ()
     noticed: frozenset[str] = frozenset()
+    quick: frozenset[str] = frozenset()
 
 
 def make_plan(seed: int, offer: Offer, dice: Dice, requests: int = 500) -> Plan:
@@ -161,19 +164,20 @@ def _banks(offer: Offer, dice: Dice, requests: int, load_us: int) -> tuple[BankP
         name = dice.pick(names)
         if name not in chosen:
             chosen.append(name)
-    each = max(1, requests // len(chosen))
-    rate = max(1, each * SECOND_US // load_us)
+    shares = [QUICK_SHARE if name in offer.quick else 1 for name in chosen]
+    asked = [max(1, requests * share // sum(shares)) for share in shares]
+    rates = [max(1, each * SECOND_US // load_us) for each in asked]
     return tuple(
         BankPlan(
             name,
-            each,
-            rate=rate,
+            asked[number],
+            rate=rates[number],
             habits=(dice.pick(offer.habits),),
             customers=4 + dice.below(30),
             phone_first=13_900_000_000 + 1_000 * number,
             instances=1 + (dice.below(2) if name in offer.paired else 0),
             in_flight=1 + dice.below(6) if dice.below(8) == 0 else 0,
-            per_second=rate + dice.below(4) if dice.below(8) == 0 else 0,
+            per_second=rates[number] + dice.below(4) if dice.below(8) == 0 else 0,
             notice_us=1 + dice.below(load_us) if name in offer.noticed and dice.below(2) else 0,
         )
         for number, name in enumerate(chosen)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from qianzhi.runtime.effects import Effect, Effects, Record, Send, Withheld
-from qianzhi.runtime.now import Now
+from qianzhi.runtime.now import SECOND_US, Now
 from simulators.world.kernel import Kernel, Timer
 from simulators.world.observe import Violation
 
@@ -36,6 +36,7 @@ class Process:
         self.life = 0
         self.up = False
         self.frozen = False
+        self.stopped_us = self.thawed_us = -SECOND_US  # the last standstill, on its monotonic clock
         self.offset_us = 0  # of its wall clock, against the true time
         self.kills = 0
         self.handlers: dict[type, Handler] = {}
@@ -85,7 +86,7 @@ class Process:
     def freeze(self) -> None:
         """Stand still: nothing is read, done or noticed until `thaw`."""
         if self.up and not self.frozen:
-            self.frozen = True
+            self.frozen, self.stopped_us = True, self.mono_us
             self._fuse = 0
             self.kernel.tell(self.name, "stopped")
 
@@ -93,7 +94,7 @@ class Process:
         """Go on where it stopped; all that came due meanwhile comes at once, in its order."""
         if not self.frozen:
             return
-        self.frozen = False
+        self.frozen, self.thawed_us = False, self.mono_us
         self.kernel.tell(self.name, "goes on")
         life = self.life
         self._carry()
@@ -133,7 +134,8 @@ class Process:
 
     def later(self, delay_us: int, label: str, call: Callable[..., None], *args: Any) -> Timer:
         """Call in so many microseconds, in this life only; while it stands still, that waits."""
-        return self.kernel.later(delay_us, label, call, *args, owner=self)
+        kernel = self.kernel
+        return kernel.at(kernel.now_us + (delay_us if delay_us > 0 else 0), label, call, args, self)
 
     def admits(self, timer: Timer) -> bool:
         """Whether a timer may fire now; the kernel asks.  What comes due while it stands still is kept."""
@@ -234,12 +236,15 @@ class Waker:
         due_us = self._deadline()
         if due_us is not None and due_us <= self._process.mono_us:
             self._ring()
+            if self._at_us is None:  # else the process has looked
+                self.look()
             self._count_spins()
-        self.look()
+        elif due_us is not None:
+            self.look()
 
     def _count_spins(self) -> None:
         """A deadline that stays in the past keeps a daemon busy for nothing."""
-        due_us = self._deadline()
-        self._spins = self._spins + 1 if due_us is not None and due_us <= self._process.mono_us else 0
+        at_us = self._at_us
+        self._spins = self._spins + 1 if at_us is not None and at_us <= self._process.mono_us else 0
         if self._spins > SPINS_MAX:
             raise Violation("I10", self._process.name, f"its {self._label} does not move on")
