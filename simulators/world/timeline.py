@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from simulators.world.kernel import Kernel
 
 LINES_MAX = 400
+FRAME, FRAME_CHARS = "frame", 60
 LOUD = frozenset({"FAULT", "fault over", "DIES"})  # told beside any key
 
 
@@ -85,6 +86,10 @@ def _words(data: dict[str, Any]) -> str:
 
 
 def _pairs(data: dict[str, Any]) -> "Iterator[str]":
+    """Yield what a row says; its frame comes last and is cut short, because it hides everything after it."""
     for name, value in data.items():
-        if value not in ("", None, ()):
+        if value not in ("", None, ()) and name != FRAME:
             yield f"{name}={value}"
+    if data.get(FRAME):
+        text = str(data[FRAME])
+        yield f"{FRAME}={text[:FRAME_CHARS]}{'…' if len(text) > FRAME_CHARS else ''}"
