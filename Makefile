@@ -96,7 +96,7 @@ fuzz-ports: $(VENV)/.run  ## mutated frames on the live ports of every bank and 
 simulate: $(VENV)/.run  ## the whole system in one process, from seeds, with everything going wrong: SEEDS=200 FIRST=1
 	@exec $(BIN)/qianzhi simulate --seeds "$(SEEDS)" --first "$(FIRST)"
 
-mutants: $(VENV)/.dev  ## break one thing after the other in a copy of the tree, and see whether the tests notice: MUTANTS="third_send"
+mutants: $(VENV)/.dev  ## plant faults in copies of the tree, one after the other: does the check that must notice? MUTANTS="third_send"
 	@exec $(BIN)/python tests/mutants/mutants_run.py $(MUTANTS) --jobs "$(MUTANT_JOBS)"
 
 lock: $(VENV)/.dev  ## work both lock files out again from setup.cfg (asks the package index)
