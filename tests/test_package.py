@@ -44,6 +44,8 @@ def test_the_wheel_holds_the_listed_packages_and_nothing_else(wheel: Path) -> No
         wanted |= {str(path.relative_to(ROOT)) for path in folder.glob("*.py")}
         wanted |= {str(path.relative_to(ROOT)) for path in folder.glob("py.typed")}
     wanted |= {str(path.relative_to(ROOT)) for path in (ROOT / "simulators/scenarios").glob("*.toml")}
+    dialects = (ROOT / "simulators/world/dialects").rglob("*.toml")
+    wanted |= {str(path.relative_to(ROOT)) for path in dialects}
     names = zipfile.ZipFile(wheel).namelist()
     assert {name for name in names if ".dist-info/" not in name} == wanted
     assert any(name.endswith(".dist-info/licenses/LICENSE") for name in names)
