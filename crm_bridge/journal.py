@@ -76,6 +76,14 @@ def content_of(request: Request) -> bytes:
     return hashlib.sha256("\x1f".join(parts).encode()).digest()[:16]
 
 
+def void_key(original: Key, own_serial: str) -> Key:
+    """Return the key under which the refusal of a void is kept: that of its original and of itself.
+
+    A colon stands in no serial of a dialect's beside another, and nobody can ask for such a key.
+    """
+    return original._replace(serial=f"{original.serial}:void:{own_serial}")
+
+
 def new_row(request: Request, key: Key, state: State, reply: Reply, now_us: int, part: str) -> Row:
     """Return the row that settles `key` with this answer to `request`."""
     original = request.kind in (Kind.RECHARGE, Kind.PAY)
@@ -97,6 +105,29 @@ def new_row(request: Request, key: Key, state: State, reply: Reply, now_us: int,
         received_us=request.received_us or now_us,
         decided_us=now_us,
         part=part,
+    )
+
+
+def same_content(request: Request, row: Row) -> bool:
+    """Say whether a request for a credit is the row's own; a row without an original fits all.
+
+    A block stands for a request whose kind it does not tell, and may come without content.
+    """
+    if not row.content or (request.kind is Kind.BLOCK and not request.phone):
+        return True
+    asked = (
+        request if request.kind is not Kind.BLOCK else msgspec.structs.replace(request, kind=Kind(row.kind))
+    )
+    return row.content == content_of(asked)
+
+
+def agrees(request: Request, row: Row) -> bool:
+    """Say whether phone, amount, bank number and bill, as far as they are given, fit the row."""
+    return (
+        (not request.phone or not row.phone or request.phone == row.phone)
+        and (not request.amount_fen or not row.amount_fen or request.amount_fen == row.amount_fen)
+        and (not request.bank_number or not row.bank_number or request.bank_number == row.bank_number)
+        and (not request.bill or not row.bill or request.bill == row.bill)
     )
 
 

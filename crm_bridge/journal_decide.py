@@ -11,7 +11,18 @@ from typing import NamedTuple, Protocol
 import msgspec
 
 from crm_bridge.gateway_checks import refusal
-from crm_bridge.journal import Row, State, content_of, encode, kept, new_row, repeat_of, standing_of
+from crm_bridge.journal import (
+    Row,
+    State,
+    agrees,
+    encode,
+    kept,
+    new_row,
+    repeat_of,
+    same_content,
+    standing_of,
+    void_key,
+)
 from crm_bridge.journal_breaks import Break, Breaks
 from crm_bridge.journal_dates import Calendar
 from crm_bridge.journal_fences import Due, Fence, Fences
@@ -207,6 +218,23 @@ class Journal:
         row = self._row_of_original(request)
         return self._settle_unseen(request) if row is None else standing_of(row)
 
+    def _void(self, request: Request) -> Reply:
+        """Undo an original whose money is unspent, or refuse for good.
+
+        Money that is spent now may be there again in a minute: without a row of its refusal, a copy of the
+        void that another bridge still holds would be carried out after its asker was told no.
+        """
+        row = self._row_of_original(request)
+        key = void_key(row.key, request.own_serial) if row is not None and request.own_serial else None
+        if key is not None and key in self._rows:
+            return kept(self._rows[key].reply)
+        reply = self._reversal(request)
+        if key is not None and reply.result is Result.SPENT:
+            reply = msgspec.structs.replace(reply, settled_us=self._now.wall_us)
+            self._rows[key] = new_row(request, key, State.REFUSED, reply, self._now.wall_us, self._part)
+            self._changed.add(key)
+        return reply
+
     def _reversal(self, request: Request) -> Reply:
         row = self._row_of_original(request)
         if row is None:
@@ -273,7 +301,7 @@ class Journal:
     def _is_recent_repeat(self, request: Request, row: Row) -> bool:
         if self._now.wall_us - row.received_us >= self._terms.repeat_hours * HOUR_US:
             return False
-        return _same_content(request, row) if row.content else _agrees(request, row)
+        return same_content(request, row) if row.content else agrees(request, row)
 
     def _row_of_original(self, request: Request) -> Row | None:
         """Return the row that a query or reversal means; where the date is ours, the one that fits."""
@@ -284,11 +312,11 @@ class Journal:
             self._rows.get(request.key._replace(date=date)) for date in self._calendar.beside(request.date)
         )
         found = [row for row in (own, *beside) if row is not None]
-        return next((row for row in found if _agrees(request, row)), found[0] if found else None)
+        return next((row for row in found if agrees(request, row)), found[0] if found else None)
 
     def _repeat(self, request: Request, row: Row) -> Reply:
         """Return the kept answer, unless the key was used with other content."""
-        return repeat_of(row) if _same_content(request, row) else Reply(Result.DUPLICATE_SERIAL)
+        return repeat_of(row) if same_content(request, row) else Reply(Result.DUPLICATE_SERIAL)
 
     def _date_refusal(self, request: Request) -> Reply | None:
         """Refuse a new key whose date is too old, closed or too far ahead.
@@ -351,29 +379,6 @@ class Journal:
         )
 
 
-def _same_content(request: Request, row: Row) -> bool:
-    """Say whether a request for a credit is the row's own; a row without an original fits all.
-
-    A block stands for a request whose kind it does not tell, and may come without content.
-    """
-    if not row.content or (request.kind is Kind.BLOCK and not request.phone):
-        return True
-    asked = (
-        request if request.kind is not Kind.BLOCK else msgspec.structs.replace(request, kind=Kind(row.kind))
-    )
-    return row.content == content_of(asked)
-
-
-def _agrees(request: Request, row: Row) -> bool:
-    """Say whether phone, amount, bank number and bill, as far as they are given, fit the row."""
-    return (
-        (not request.phone or not row.phone or request.phone == row.phone)
-        and (not request.amount_fen or not row.amount_fen or request.amount_fen == row.amount_fen)
-        and (not request.bank_number or not row.bank_number or request.bank_number == row.bank_number)
-        and (not request.bill or not row.bill or request.bill == row.bill)
-    )
-
-
 _DECIDE: dict[Kind, Callable[[Journal, Request], Reply]] = {
     Kind.OWED: Journal._owed,
     Kind.RECHARGE: Journal._credit,
@@ -382,7 +387,7 @@ _DECIDE: dict[Kind, Callable[[Journal, Request], Reply]] = {
     Kind.REVERSAL: Journal._reversal,
     Kind.BLOCK: Journal._block,
     Kind.TOTALS: Journal._totals,
-    Kind.VOID: Journal._reversal,
+    Kind.VOID: Journal._void,
     Kind.CLOSE: Journal._close,
     Kind.BREAK: lambda journal, request: journal._house.open_break(request),
     Kind.MEND: lambda journal, request: journal._house.mend(request),

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from crm_bridge.batch import Wanted
 from crm_bridge.gateway_checks import refusal
+from crm_bridge.journal import void_key
 from crm_bridge.journal_breaks import MANUAL
 from crm_bridge.journal_dates import Calendar
 from crm_bridge.journal_fences import EVERY_SPACE
@@ -61,6 +62,8 @@ class _Found:
     def _take_keyed(self, request: Request, calendar: Calendar) -> None:
         named = named_keys(request, calendar)
         self._keys.update(named)
+        if request.kind is Kind.VOID and request.own_serial:
+            self._keys.update(void_key(key, request.own_serial) for key in named)
         if request.kind in UNDOING_KINDS:
             self._reversals.update(named)
             self._orders += 1

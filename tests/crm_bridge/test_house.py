@@ -223,6 +223,18 @@ def test_a_void_undoes_unspent_money_alone(run, ask, account, url):
     assert account(TWO_BILLS).arrears_fen > 0
 
 
+def test_a_refused_void_stays_refused_however_late_a_copy_of_it_comes(run, ask, account):
+    run(ask(Kind.RECHARGE, "1", TWO_BILLS, 5_000), ask(Kind.RECHARGE, "2", TWO_BILLS, 3_000))
+    void = ask(Kind.VOID, "1", own_serial="77")
+    assert results(run(void)) == ["SPENT"]
+    run(ask(Kind.RECHARGE, "3", TWO_BILLS, 9_000))  # there is money again
+    (late,) = run(void)
+    assert (late.result, late.stored) == (Result.SPENT, True)
+    assert results(run(ask(Kind.STATUS, "1"))) == ["APPROVED"]
+    assert results(run(ask(Kind.VOID, "1", own_serial="78"))) == ["APPROVED"]  # another one, asked for anew
+    assert results(run(void)) == ["SPENT"]
+
+
 @both
 def test_a_void_of_what_was_never_seen_blocks_it_and_one_of_a_closed_date_is_refused(
     run, ask, account, journal_url
