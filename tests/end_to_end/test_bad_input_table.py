@@ -34,7 +34,8 @@ from simulators.record import Ask
 from simulators.state_file import StateFile
 
 ROOT = Path(__file__).parents[2]
-BANKS = sorted(path.stem for path in (ROOT / "config/banks").glob("*.toml"))
+DATES_OURS = ("lianlian",)  # whose messages carry no business date
+BANKS = sorted(tomllib.loads((ROOT / "config/site.toml").read_text(encoding="utf-8"))["banks"])
 PHONE, CARD, AMOUNT_FEN = "13800000009", "6222000000000000018", 1000
 SECONDS = 10
 
@@ -340,8 +341,9 @@ def test_what_only_the_core_can_refuse_is_refused_at_every_port(
         )
 
     assert told(phone="19900000000") == code_of(Result.NO_SUCH_PHONE)
-    assert told(date=shift(bank.today, 3)) == code_of(Result.BAD_DATE)
-    assert told(date=shift(bank.today, -3)) == code_of(Result.BAD_DATE)
+    if name not in DATES_OURS:
+        assert told(date=shift(bank.today, 3)) == code_of(Result.BAD_DATE)
+        assert told(date=shift(bank.today, -3)) == code_of(Result.BAD_DATE)
     serial = bank.request().serial
     assert told(serial=serial) == code_of(Result.APPROVED)
     assert told(serial=serial) == code_of(Result.APPROVED), "the same again is answered as before"

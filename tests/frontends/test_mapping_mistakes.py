@@ -70,7 +70,7 @@ MAPPING = [
     ),
     (
         "date head too short",
-        "lianlian",
+        "bocom",
         "|date_head:14",
         "|date_head:6",
         "transactions.owed.take.date",

@@ -5,6 +5,7 @@ import socket
 import subprocess
 import sys
 import threading
+import tomllib
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import replace
@@ -300,7 +301,7 @@ def serve_address(front: ModelFront) -> Iterator[str]:
 
 
 def test_traffic_of_all_banks_in_one_process_settles_and_agrees_with_each_core(tmp_path: Path) -> None:
-    names = sorted(path.stem for path in (CONFIG / "banks").glob("*.toml"))
+    names = sorted(tomllib.loads((CONFIG / "site.toml").read_text(encoding="utf-8"))["banks"])
     fronts = {name: front_of(name) for name in names}
     with ExitStack() as stack:
         listens = {name: stack.enter_context(serve(front)) for name, front in fronts.items()}
