@@ -129,7 +129,7 @@ class Operators:
                 name for name in arguments.keys() & types.keys() if type(arguments[name]) is not types[name]
             ]
             if wrong:
-                raise AdminError(f"missing, unknown or of a wrong type: {', '.join(wrong)}")
+                raise AdminError(f"arguments missing, unknown or of a wrong type: {', '.join(wrong)}")
             if not self._works.ready:
                 raise AdminError("the bridge's database cannot be used now; `qianzhi status` says why")
             return call(**arguments).addErrback(_refused)

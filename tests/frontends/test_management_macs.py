@@ -22,7 +22,7 @@ need = ["Head.BankNo"]
 @pytest.fixture
 def lianlian(bench, edit):
     """A vendor whose line test stands under the MAC too."""
-    made = bench("lianlian", profile=edit("lianlian", ('"REVERSE"] }]', '"REVERSE", "PING"] }]')))
+    made = bench("lianlian", profile=edit("lianlian", ('"CUTOVER"] }]', '"CUTOVER", "PING"] }]')))
     made.node_up()
     return made
 

@@ -1,5 +1,8 @@
 """Nodes as processes with a core and a network that the test plays: killed at every crash point, frozen,
-taken over, a charge is credited or taken back, and the cardholder's money is right."""
+taken over, a charge is credited or taken back, and the cardholder's money is right.
+
+`QIANZHI_CRASH` says where a process dies.
+"""
 
 import json
 import os

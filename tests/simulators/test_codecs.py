@@ -56,7 +56,7 @@ def asks_of(profile: Profile, line: BankLine) -> list[Ask]:
 
 
 def request_for(profile: Profile, line: BankLine, kind: Kind, number: str) -> Request:
-    settles, totals = kind in (Kind.STATUS, Kind.REVERSAL), kind is Kind.TOTALS
+    settles, totals = kind in (Kind.STATUS, Kind.REVERSAL, Kind.VOID), kind is Kind.TOTALS
     return Request(
         kind=kind,
         space=profile.space,
