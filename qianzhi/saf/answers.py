@@ -19,7 +19,7 @@ class Given:
     def __init__(self, arguments: Arguments, *names: str) -> None:
         unknown = sorted(set(arguments) - set(names))
         if unknown:
-            raise AdminError(f"unknown argument {', '.join(unknown)}; known are {', '.join(names)}")
+            raise AdminError(f"unknown arguments: {', '.join(unknown)}; known are {', '.join(names)}")
         self._arguments = arguments
 
     def text(self, name: str, otherwise: str | None = None) -> str:

@@ -150,14 +150,14 @@ def test_a_server_whose_connections_are_all_taken(place: Place) -> None:
 
 def test_a_migration_that_is_missing_and_one_that_is_too_new(place: Place) -> None:
     place.kill(BRIDGE)
-    assert place.run("database", "downgrade", "0003")[0] == 0
+    assert place.run("database", "downgrade", "0006")[0] == 0
     place.start(BRIDGE)
     state = "the database has not the schema that is needed"
-    with place.troubled(state, "is 0003, this version needs 0004: run `qianzhi database migrate`"):
+    with place.troubled(state, "is 0006, this version needs 0007: run `qianzhi database migrate`"):
         place.sql("UPDATE alembic_version SET version_num = '9999'")
         place.wait(BRIDGE, lambda status: "9999" in status["database"]["detail"])
         place.says(BRIDGE, "is 9999, newer than this version knows", "install the newer one")
-        place.sql("UPDATE alembic_version SET version_num = '0003'")
+        place.sql("UPDATE alembic_version SET version_num = '0006'")
         assert place.run("database", "migrate")[0] == 0
 
 

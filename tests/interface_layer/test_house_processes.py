@@ -286,7 +286,7 @@ def test_operators_list_show_expire_export_and_settle(site: Site) -> None:
     assert "has ended" in site.command("saf_retry", id=entry["id"], act="3")["error"]
     assert site.command("saf_show", id=entry["id"])["why"] == "booked"
     assert "there is no entry" in site.command("saf_show", id="x")["error"]
-    assert "unknown argument ids" in site.command("saf_list", ids="x")["error"]
+    assert "unknown arguments: ids" in site.command("saf_list", ids="x")["error"]
     assert "act is wanted" in site.command("saf_expire", id="x")["error"]
 
 
