@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 from random import Random
 from typing import NamedTuple
 
-TOGETHER = 0.3  # how often a fault has company
-QUIET_SECONDS = (0.5, 3.0)  # between a recovery and the next round
+TOGETHER = 0.5  # how often a fault has company
+QUIET_SECONDS = (0.3, 2.0)  # between a recovery and the next round
 LIGHT_BESIDE = 2  # where each kind comes but once
 HEAVY = ("broker", "database", "promote", "standby", "machine", "supervisor", "roll")
 

@@ -8,7 +8,7 @@
 Grants are made for the roles that exist, so that a database without them can be used by its owner.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 
 from sqlalchemy import Connection, text
 
@@ -39,8 +39,7 @@ def grant(connection: Connection) -> None:
     """Give each role that exists what is its own, and take from it what is not."""
     rows = connection.execute(text("SELECT rolname FROM pg_roles WHERE rolname LIKE 'qianzhi_%'"))
     there = set(rows.scalars())
-    rows = connection.execute(text("SELECT tablename FROM pg_tables WHERE schemaname = 'public'"))
-    tables = sorted(rows.scalars())
+    tables = _tables(connection)
     statements: list[str] = []
     if APP in there:
         statements += _app(tables)
@@ -58,15 +57,31 @@ def grant(connection: Connection) -> None:
         connection.execute(text(statement))
 
 
-def _app(tables: list[str]) -> Iterator[str]:
+def _tables(connection: Connection) -> dict[str, list[str]]:
+    """Return what tables there are, each with its columns; an older schema lacks some."""
+    rows = connection.execute(
+        text(
+            "SELECT t.tablename, c.column_name FROM pg_tables t JOIN information_schema.columns c "
+            "ON c.table_schema = t.schemaname AND c.table_name = t.tablename "
+            "WHERE t.schemaname = 'public' ORDER BY t.tablename, c.ordinal_position"
+        )
+    )
+    found: dict[str, list[str]] = {}
+    for table, column in rows:
+        found.setdefault(table, []).append(column)
+    return found
+
+
+def _app(tables: Mapping[str, Sequence[str]]) -> Iterator[str]:
     yield f"GRANT USAGE ON SCHEMA public TO {APP}"
     yield f"REVOKE ALL ON ALL TABLES IN SCHEMA public FROM {APP}"
     yield f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {APP}"
     yield f"GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA public TO {APP}"
-    for table in tables:
+    for table, columns in tables.items():
         if table not in _READ_ONLY:
             yield f"GRANT INSERT ON {table} TO {APP}"
-        if table in _APP_UPDATES:
-            yield f"GRANT UPDATE ({_APP_UPDATES[table]}) ON {table} TO {APP}"
+        changed = [name for name in _APP_UPDATES.get(table, "").split(", ") if name in columns]
+        if changed:
+            yield f"GRANT UPDATE ({', '.join(changed)}) ON {table} TO {APP}"
         if table in _APP_DELETES:
             yield f"GRANT DELETE ON {table} TO {APP}"

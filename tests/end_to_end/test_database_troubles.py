@@ -150,7 +150,8 @@ def test_a_server_whose_connections_are_all_taken(place: Place) -> None:
 
 def test_a_migration_that_is_missing_and_one_that_is_too_new(place: Place) -> None:
     place.kill(BRIDGE)
-    assert place.run("database", "downgrade", "0006")[0] == 0
+    code, said = place.run("database", "downgrade", "0006")
+    assert code == 0, said
     place.start(BRIDGE)
     state = "the database has not the schema that is needed"
     with place.troubled(state, "is 0006, this version needs 0007: run `qianzhi database migrate`"):
@@ -158,7 +159,8 @@ def test_a_migration_that_is_missing_and_one_that_is_too_new(place: Place) -> No
         place.wait(BRIDGE, lambda status: "9999" in status["database"]["detail"])
         place.says(BRIDGE, "is 9999, newer than this version knows", "install the newer one")
         place.sql("UPDATE alembic_version SET version_num = '0006'")
-        assert place.run("database", "migrate")[0] == 0
+        code, said = place.run("database", "migrate")
+        assert code == 0, said
 
 
 @contextmanager
