@@ -7,22 +7,14 @@ a death does no harm: under its key the same line books nothing twice.
 
 import os
 from pathlib import Path
-from typing import NamedTuple
 
 from qianzhi.domain.requests import Key as DomainKey
 from qianzhi.saf.exported import ExportError, Line, bring_in, read_export
 from simulators.core_books import Books
 from simulators.core_contract import Answer, Key, Query, Reversal
+from simulators.imported import Imported
 
 BOOKED = frozenset({"approved"})  # what a reversal has to come to; a settled key may come to anything
-
-
-class Imported(NamedTuple):
-    """What came of a file: lines booked now, lines that were booked before, and those not to be booked."""
-
-    booked: int
-    known: int
-    refused: list[tuple[str, str]]
 
 
 def import_file(books: Books, data: bytes, notes: Path) -> Imported:

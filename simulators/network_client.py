@@ -1,10 +1,9 @@
-"""A simulated network in a process of its own: the shell of `network_line`, its books on disk, its commands.
+"""A simulated network in a process of its own: the shell of `network_line`, and its commands.
 
-The books are a file of JSON lines, one for each change of a charge, written before the answer goes out; the
-last line of a charge counts.  SIGUSR1 lets the network close the line, SIGUSR2 open it again.
+Its books are a file (`network_books`), written before the answer goes out.  SIGUSR1 lets the network close
+the line, SIGUSR2 open it again.
 """
 
-import json
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -12,8 +11,6 @@ from random import Random  # noqa: TID251 - seeded
 from typing import Any
 
 from frontends.profile import Profile, resolve_keys
-from qianzhi.domain.requests import Key
-from qianzhi.domain.results import Result
 from qianzhi.link.site import parse_address
 from qianzhi.link.tables import Site
 from qianzhi.runtime import clock
@@ -23,7 +20,8 @@ from simulators.bank_tls import bank_tls
 from simulators.codecs import bank_codec
 from simulators.framing import PoolReader, framed
 from simulators.line import Incoming
-from simulators.network import Charge, Network, Plan, State
+from simulators.network import Network, Plan
+from simulators.network_books import BooksFile
 from simulators.network_line import SimulatedNetwork
 from socket_pool.client import SocketClient
 from socket_pool.limits import SocketLimits
@@ -39,7 +37,7 @@ class NetworkClient:
         site: Site,
         profile: Profile,
         config: Path,
-        books: "BooksFile",
+        books: BooksFile,
         plan: Plan,
         seed: int,
         reactor: Any,
@@ -110,41 +108,6 @@ class NetworkClient:
     def _send(self, effect: Send) -> None:
         if self._conn:
             self._client.send(self._conn, b"".join([framed(self._spec, item.frame) for item in effect.items]))
-
-
-class BooksFile:
-    """A network's books as they are kept."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = path.open("a", encoding="utf-8")
-        if self._file.tell():
-            self._file.write("\n")  # behind a line that a kill may have cut
-
-    def read(self) -> list[tuple[Key, Charge]]:
-        """Return every charge as its last line has it."""
-        return list(read_books(self._path).items())
-
-    def write(self, key: Key, charge: Charge) -> None:
-        """Add a line."""
-        row = {"key": key.text, **{name: getattr(charge, name) for name in Charge.__slots__}}
-        self._file.write(json.dumps(row) + "\n")
-        self._file.flush()
-
-
-def read_books(path: Path) -> dict[Key, Charge]:
-    """Return a network's charges from its file, none where there is none; a cut line is left out."""
-    found: dict[Key, Charge] = {}
-    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
-        try:
-            row = json.loads(line)
-        except ValueError:
-            continue
-        key = Key.parse(row.pop("key"))
-        row["state"], row["result"] = State(row["state"]), Result(row["result"])
-        found[key] = Charge(**row)
-    return found
 
 
 def serve(client: NetworkClient, reactor: Any, say: Callable[[str], None]) -> None:

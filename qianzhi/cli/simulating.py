@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,6 +14,7 @@ from qianzhi.cli.output import BROKEN, USAGE, CommandError, say
 if TYPE_CHECKING:
     from simulators.core_books import Books
     from simulators.core_faults import Faults
+    from simulators.imported import Imported
 
 simulate_app = typer.Typer(
     help="The whole system from a seed, or the other ends of our links, to try things on.",
@@ -90,7 +92,9 @@ def simulate_core(
         raise CommandError(USAGE, f"--token: {error}") from error
     books = books_in(data, subscribers)
     if day_end is not None:
-        book(books, day_end, data.with_suffix(".imported"))
+        from simulators.core_imports import import_file
+
+        book(day_end, lambda lines: import_file(books, lines, data.with_suffix(".imported")))
         return
     core = make_core(books, secret)
     for text in fault:
@@ -117,13 +121,12 @@ def books_in(data: Path, subscribers: int) -> "Books":
     return Books(CoreSettings(database=url), ZoneInfo("Asia/Shanghai"))
 
 
-def book(books: "Books", file: Path, notes: Path) -> None:
+def book(file: Path, import_file: Callable[[bytes], "Imported"]) -> None:
     """Book a day-end file, and say what came of it; raises CommandError when some of it was not booked."""
     from qianzhi.saf.exported import ExportError
-    from simulators.core_imports import import_file
 
     try:
-        done = import_file(books, file.read_bytes(), notes)
+        done = import_file(file.read_bytes())
     except (ExportError, OSError) as error:
         raise CommandError(BROKEN, f"{file}: {error}", "nothing of it was booked") from error
     say(f"{file}: {done.booked} lines booked, {done.known} were booked before")

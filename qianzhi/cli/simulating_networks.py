@@ -10,11 +10,13 @@ import typer
 
 from qianzhi.cli.chosen import chosen
 from qianzhi.cli.output import BROKEN, UNKNOWN, UNREACHABLE, USAGE, CommandError, say, show_json
-from qianzhi.cli.simulating import simulate_app
+from qianzhi.cli.simulating import book, simulate_app
 
 if TYPE_CHECKING:
     from frontends.profile import Profile
     from qianzhi.link.tables import Site
+    from simulators.network import Plan
+    from simulators.network_books import BooksFile
 
 Mille = Annotated[int, typer.Option(min=0, max=1_000, help="So many of a thousand, by chance.")]
 CHARGE_SECONDS = 90.0  # a network may take its whole time to answer, and the core its own
@@ -33,32 +35,69 @@ def simulate_network(
     silent: Mille = 0,
     lost: Mille = 0,
     late_seconds: Annotated[float, typer.Option("--late-seconds", min=0)] = 60,
+    day_end: Annotated[
+        Path | None,
+        typer.Option("--import", metavar="FILE", help="Book a file of `qianzhi saf export`, and end."),
+    ] = None,
 ) -> None:
     """Be a payment network at the other end of a front-end, in the foreground.
 
     The last two digits of a charge's amount ask for a fate: 51 declined, 68 late, 95 silent and so the first
     reversal, 96 busy, 98 silent, 99 lost.  SIGUSR1 closes the line, SIGUSR2 opens it.
     """
-    from qianzhi.runtime.daemon import install_reactor
-
-    reactor = install_reactor()
     from qianzhi.cli.daemons import site_of
     from qianzhi.cli.describing import profile_of
     from qianzhi.link.site import data_folder
-    from qianzhi.runtime.secrets import KeyReferenceError
-    from simulators.lines import NoLineError
     from simulators.network import Plan
-    from simulators.network_client import BooksFile, NetworkClient, serve
 
     picked, site = chosen(context), site_of(chosen(context))
     profile = network_of(profile_of(picked, bank), site)
     path = books or data_folder(site) / "simulators" / f"{bank}.network"
-    plan = Plan(declined, late, silent, lost, int(late_seconds * 1_000_000))
+    if day_end is not None:
+        book_at_network(profile, path, day_end)
+    else:
+        plan = Plan(declined, late, silent, lost, int(late_seconds * 1_000_000))
+        play(site, profile, picked.config, path, plan, seed)
+
+
+def play(site: "Site", profile: "Profile", config: Path, path: Path, plan: "Plan", seed: int) -> None:
+    """Run one network with its books at `path`, until it is told to end."""
+    from qianzhi.runtime.daemon import install_reactor
+
+    reactor = install_reactor()
+    from qianzhi.runtime.secrets import KeyReferenceError
+    from simulators.lines import NoLineError
+    from simulators.network_client import NetworkClient, serve
+
     try:
-        client = NetworkClient(site, profile, picked.config, BooksFile(path), plan, seed, reactor)
+        client = NetworkClient(site, profile, config, books_at(path), plan, seed, reactor)
     except (KeyReferenceError, NoLineError) as error:
-        raise CommandError(USAGE, f"{bank}: {error}") from error
+        raise CommandError(USAGE, f"{profile.name}: {error}") from error
     serve(client, reactor, lambda text: say(f"{text}, books in {path}; Ctrl-C ends it"))
+
+
+def book_at_network(profile: "Profile", path: Path, day_end: Path) -> None:
+    """Book a day-end file at a network that is not running."""
+    from qianzhi.runtime import clock
+    from simulators.network_imports import import_file
+
+    books = books_at(path)
+    try:
+        book(day_end, lambda data: import_file(profile, books, data, clock.now()))
+    finally:
+        books.close()
+
+
+def books_at(path: Path) -> "BooksFile":
+    """Open a network's books; raises CommandError while another process has them."""
+    from simulators.network_books import BooksFile, BooksInUseError
+
+    try:
+        return BooksFile(path)
+    except BooksInUseError as error:
+        raise CommandError(
+            USAGE, str(error), "end the network that has them, or take other --books"
+        ) from error
 
 
 def network_of(profile: "Profile", site: "Site") -> "Profile":

@@ -19,7 +19,7 @@ import pytest
 from qianzhi.domain.requests import Key
 from simulators.free_ports import free_ports
 from simulators.network import Charge, State
-from simulators.network_client import read_books
+from simulators.network_books import read_books
 
 ROOT = Path(__file__).parents[2]
 NETWORKS = ("unet", "vnet", "mnet", "lnet")
