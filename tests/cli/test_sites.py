@@ -3,17 +3,23 @@
 import configparser
 import shutil
 import subprocess
+import tomllib
 from dataclasses import replace
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 
+from crm_bridge.closer import Closer
 from frontends.profile import load_profiles
 from qianzhi.cli.balancer import render
 from qianzhi.cli.checks import check
 from qianzhi.cli.daemons import programs_of
+from qianzhi.domain.dates import closes_us
+from qianzhi.domain.requests import Kind
 from qianzhi.link.site import load_site, machines
 from qianzhi.link.tables import Site
+from qianzhi.runtime.now import Now
 from simulators.servers.packages import program, require
 
 ROOT = Path(__file__).parents[2]
@@ -30,6 +36,39 @@ def site_of(name: str) -> Site:
 @pytest.mark.parametrize("name", ["carrier", "pair"])
 def test_a_shipped_site_is_valid(name: str) -> None:
     assert check(CONFIG, name).problems == []
+
+
+SITES = ("", "carrier", "pair", "networks")  # "" is the default
+
+
+@pytest.mark.parametrize("name", SITES)
+def test_a_shipped_sites_timer_closes_yesterday_when_its_hour_has_come(name: str) -> None:
+    site = site_of(name)
+    core = check(CONFIG, name).core
+    assert core is not None
+    zone = ZoneInfo(site.timezone)
+    closer = Closer(zone, core.close_minutes)
+    hour_us = closes_us(20261121, 12 * 60, zone)  # noon of the 22nd
+
+    def asked(wall_us: int) -> list[tuple[Kind, int]]:
+        now = Now(wall_us, wall_us)
+        return [(request.kind, request.date) for request in closer.on_time(now)]
+
+    assert asked(hour_us - 1) == [(Kind.CLOSE, 20261120)]
+    closer = Closer(zone, core.close_minutes)
+    assert asked(hour_us) == [(Kind.CLOSE, 20261121)]
+
+
+@pytest.mark.parametrize("name", SITES)
+def test_a_shipped_site_names_its_timer_and_gives_up_no_entry_after_its_date_could_close(name: str) -> None:
+    """What is open at the hour holds its date as a person's matter, not silently."""
+    site = site_of(name)
+    raw = tomllib.loads((CONFIG / (f"sites/{name}.toml" if name else "site.toml")).read_text("utf-8"))
+    assert {"day_closes", "fence_minutes"} <= set(raw["core"])
+    core = check(CONFIG, name).core
+    assert core is not None
+    assert raw["saf"]["deadline_minutes"] == site.saf.deadline_minutes <= core.close_minutes
+    assert core.fence_minutes < core.close_minutes
 
 
 def test_the_carrier_has_two_of_everything_on_machines_of_their_own() -> None:

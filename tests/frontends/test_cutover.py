@@ -287,8 +287,9 @@ def test_a_fence_must_not_come_before_the_last_moment_of_a_notice(tmp_path, minu
     config = Path(shutil.copytree(CONFIG, tmp_path / "config"))
     site = config / "site.toml"
     text = site.read_text(encoding="utf-8")
-    assert "[core]\n" in text
-    site.write_text(text.replace("[core]\n", f"[core]\nfence_minutes = {minutes}\n", 1), encoding="utf-8")
+    text, set_once = re.subn(r"(?m)^fence_minutes = \d+", f"fence_minutes = {minutes}", text)
+    assert set_once == 1
+    site.write_text(text, encoding="utf-8")
     found = [one for one in check(config).problems if one.key == "core.fence_minutes"]
     assert bool(found) is told
     assert all("lianlian" in one.expected for one in found)
