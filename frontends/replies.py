@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from frontends.flights import Arrival, Flight
 from frontends.front import Frame, Outbox
+from frontends.mapping import Sort
 from frontends.mapping_rows import Message, getter, putter, split_row
 from frontends.seal import Seal
 from qianzhi.domain.requests import Reply, Request
@@ -26,6 +27,7 @@ REQUESTS = "qianzhi_requests_total"
 BAD_FRAMES = "qianzhi_bad_frames_total"
 NOT_REJECTED = header.NOT_REJECTED.encode("ascii")
 REJECT_CODE = slice(41, 46)
+UNANSWERABLE = "unanswerable"
 
 # Faults around a message's body, which itself may be looked at; a message that is too long, or that ended
 # processes, is recorded without it.
@@ -64,20 +66,35 @@ class Replies:
         """Tell everybody who waits for this flight, each in its own connection, fields and key."""
         key = flight.key.text
         for arrival in flight.arrivals:
-            self.tell(arrival, reply, key, flight.trace, now, out)
+            self.tell(arrival, reply, key, flight.trace, now, out, forwarded=True)
         if not flight.arrivals:
             result = reply.result.name.lower()
             out.note("nobody_waits", now.wall_us, key=key, trace=flight.trace, result=result)
 
-    def tell(self, arrival: Arrival, reply: Reply, key: str, trace: str, now: Now, out: Outbox) -> None:
-        """Answer one message: record, then send.  One that cannot be written is silence and an alarm."""
+    def tell(
+        self,
+        arrival: Arrival,
+        reply: Reply,
+        key: str,
+        trace: str,
+        now: Now,
+        out: Outbox,
+        *,
+        forwarded: bool = False,
+    ) -> None:
+        """Answer one message: record, then send.  One that cannot be written is silence and an alarm.
+
+        `forwarded` says that something of it has left the house, so that it may not be put aside.
+        """
         try:
-            frame = self._write(arrival, reply, now)
+            answer = self._answer_to(arrival, reply, now)
+            if arrival.request is None and self._profile.mapping.sort_of(answer) is not Sort.ANSWER:
+                return self._unanswerable(arrival.source, key, trace, now, out, forwarded=forwarded)
+            frame = self._seal.encode(answer, arrival.mac_key, now)
         except (EncodeError, ValueError) as error:
             where = error.path if isinstance(error, EncodeError) else ""
             out.alarm("answer_unwritable", key=key, field=where)
-            self.say_nothing(arrival.source, "answer_unwritable", key, trace, now, out)
-            return
+            return self.say_nothing(arrival.source, "answer_unwritable", key, trace, now, out)
         took_us = now.mono_us - arrival.came_us
         kind = kind_name(arrival.request)
         data = {
@@ -91,6 +108,7 @@ class Replies:
         out.send(arrival.source, frame)
         out.count(REQUESTS, self._bank, kind, reply.result.name.lower())
         self._times.setdefault(kind, []).append(took_us)
+        return None
 
     def unknown(self, flight: Flight, now: Now, out: Outbox) -> None:
         """Say that the outcome is not known, in the dialect's code for it or by silence (rule 7)."""
@@ -140,18 +158,34 @@ class Replies:
         out.count(BAD_FRAMES, self._bank, frame.fault)
         out.back_out(frame.source, frame.fault)
 
+    def _unanswerable(
+        self, source: Hashable, key: str, trace: str, now: Now, out: Outbox, *, forwarded: bool
+    ) -> None:
+        """Leave without an answer a message whose answer nobody would know as one.
+
+        A message type that nobody names gives such an answer, and whoever got it would answer in turn: two
+        sides that go by the same tables would do so for ever.  It is the message's own fault (rule 9).
+        """
+        out.count(BAD_FRAMES, self._bank, UNANSWERABLE)
+        if forwarded or not self._queued:
+            return self.say_nothing(source, UNANSWERABLE, key, trace, now, out)
+        out.record(
+            Event(now.wall_us, "backed_out", key, trace, {"conn": str(source), "reason": UNANSWERABLE})
+        )
+        return out.back_out(source, UNANSWERABLE)
+
     def rejected(self, source: Hashable, message: Message, now: Now, out: Outbox) -> None:
         """Note a message of ours that came back as unacceptable: it is neither a request nor an answer."""
         code = str(get_path(message, "header.reject_code") or "")
         out.note("rejected", now.wall_us, conn=str(source), code=code)
         self.dismiss(source, out)
 
-    def _write(self, arrival: Arrival, reply: Reply, now: Now) -> bytes:
+    def _answer_to(self, arrival: Arrival, reply: Reply, now: Now) -> Message:
         answer = self._profile.mapping.reply_message(arrival.message, arrival.request, reply, now)
         unproved = arrival.request is None and arrival.mac_key is None
         if unproved and self._profile.mac_required(answer):
-            answer = self._without_words_of_a_stranger(answer)
-        return self._seal.encode(answer, arrival.mac_key, now)
+            return self._without_words_of_a_stranger(answer)
+        return answer
 
     def _without_words_of_a_stranger(self, answer: Message) -> Message:
         """Return what of an answer may stand under our MAC though nobody proved that the bank asked.

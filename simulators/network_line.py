@@ -4,7 +4,7 @@
           ◀── frames ── codec ◀─ MAC ◀─ answer ◀──┘
 
 The dialect is the profile's, the codec and the MACs are the simulators' own.  The network opens and closes
-the line where the dialect has a sign-on, and answers our echoes.
+the line where the dialect has a sign-on, tells its cutover where there are notices, and answers our echoes.
 """
 
 import heapq
@@ -22,6 +22,7 @@ from simulators.codecs.paths import value_at
 from simulators.dialect import Dialect
 from simulators.line import MAIN, Incoming, Outgoing
 from simulators.network import Network
+from simulators.network_cutover import BEGINS, Cutovers
 from simulators.sessions import BankSession
 
 if TYPE_CHECKING:
@@ -60,6 +61,8 @@ class SimulatedNetwork:
         self.session = BankSession(
             self._dialect, None, serials or (lambda: next(numbers)), bytes, [key] if key else []
         )
+        told = BEGINS in profile.table.management
+        self._cutovers = Cutovers(self._dialect.mapping.zone) if told else None
         self._on_changed = on_changed
         self._connected = False
         self._ahead_us = 0  # of the wall clock before the monotonic one
@@ -91,7 +94,7 @@ class SimulatedNetwork:
     def on_time(self, now: Now) -> Effects:
         """Do what is due: the session, late answers, holds that lapse."""
         self._ahead_us = now.wall_us - now.mono_us
-        effects = self._managed(self.session.on_time(now))
+        effects = self._managed(self.session.on_time(now) + self._cut_over(now))
         for key in self.network.on_time(now):
             self._changed(key)
         out: list[Outgoing] = []
@@ -105,11 +108,20 @@ class SimulatedNetwork:
         lapse = self.network.deadline
         times = [self.session.deadline, lapse - self._ahead_us if lapse is not None else None]
         times += [self._late[0][0]] if self._late and self._connected else []
+        if self._cutovers is not None and self.session.ready:
+            times.append(self._cutovers.due_us - self._ahead_us)
         return min((time for time in times if time is not None), default=None)
 
     def manage(self, name: str, now: Now) -> Effects:
         """Begin one message about the line by hand: `sign_off` closes it for us, `sign_on` opens it."""
         return self._managed(self.session.manage(name, now)[1])
+
+    def _cut_over(self, now: Now) -> list[Message]:
+        """Tell the settlement date that begins, on a line that is open."""
+        if self._cutovers is None or not self.session.ready:
+            return []
+        told = self._cutovers.take(now)
+        return [message for name, date in told for message in self.session.manage(name, now, date)[1]]
 
     # One frame
 
@@ -121,6 +133,9 @@ class SimulatedNetwork:
             return []
         mapping = self._dialect.mapping
         sort = mapping.sort_of(message)
+        if sort is Sort.REJECTED:  # a message of its own that came back: to be looked at, never answered
+            self.bad += 1
+            return []
         if sort is Sort.MANAGEMENT:
             answers = self.session.on_management(mapping.management_of(message), message, now)
             return self._outgoing(answers)
@@ -143,6 +158,9 @@ class SimulatedNetwork:
 
     def _answer(self, message: Message, asked: Any, reply: Reply, in_us: int, now: Now) -> list[Outgoing]:
         answer = self._outward.reply_message(message, asked, reply, now)
+        if self._dialect.mapping.sort_of(answer) is not Sort.ANSWER:  # its peer would answer that in turn
+            self.bad += 1
+            return []
         if self._profile.mac_required(answer):
             self._dialect.sign(answer, self.session.key)
         frame = self._codec.encode(answer)

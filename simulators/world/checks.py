@@ -3,6 +3,7 @@
     every commit    against books of our own (`checks_books`)
     every word      to a bank, against the journal as it stands then (`checks_told`)
     every second    all tables, worked out from nothing
+    every frame     of a line, that no two sides answer each other for ever (`checks_loops`)
     at the end      banks, journal and books against each other (`checks_end`)
 
 What is read are rows, postings, frames and the banks' own records; nothing here asks the code under test.
@@ -20,6 +21,7 @@ from simulators.world import checks_books, checks_end, checks_order
 from simulators.world.checks_books import Books
 from simulators.world.checks_charges import Charges
 from simulators.world.checks_end import Party
+from simulators.world.checks_loops import Loops
 from simulators.world.checks_told import Told
 from simulators.world.faults import Fault
 from simulators.world.observe import Observer, Violation
@@ -57,6 +59,9 @@ class Checks(Observer):
         self._audited = -1  # commits, when all tables were looked at
         self._commits = 0
         self._named = {bank.profile.name: bank for bank in world.banks}
+        self._queued = frozenset(
+            name for name, bank in self._named.items() if bank.profile.transport.redelivers
+        )
         self._of_front = {f"{FRONT}{name}-": name for name in self._named}
         self._date_ours = {name: bank.dates_are_ours for name, bank in self._named.items()}
         self._mirrored = self.memory
@@ -64,6 +69,7 @@ class Checks(Observer):
         self.serials = checks_order.Serials()
         self.order = checks_order.Order()
         self.charges = Charges(self.serials, self.order)
+        self.loops = Loops()
         self._networks = getattr(world, "networks", ())
         self.told = Told(
             self.find,
@@ -97,6 +103,16 @@ class Checks(Observer):
             if bank is not None:
                 self.told.rows(bank, rows)
 
+    def on_frame_in(self, bank: str, front: str, frame: bytes) -> None:
+        """Take what a front has read."""
+        if bank not in self._queued:
+            self.loops.came(front, frame)
+
+    def on_frame_out(self, bank: str, front: str, frame: bytes) -> None:
+        """Take what a front has sent."""
+        if bank not in self._queued:
+            self.loops.went(front)
+
     def on_commit(self, bridge: str, changes: "Changes") -> None:
         """Take a commit."""
         self._commits += 1
@@ -119,6 +135,7 @@ class Checks(Observer):
 
     def on_tick(self) -> None:
         """Look at all tables now and then."""
+        self.loops.tick()
         self._ticks += 1
         if self._ticks % AUDIT_TICKS == 0 and self._audited != self._commits:
             self._audited = self._commits

@@ -42,7 +42,15 @@ def answer_rules(facts: Facts) -> list[Both]:
 
 def _without(facts: Facts) -> Both:
     """Say which answers carry no MAC: those to messages that the rule does not name."""
-    unsupported = facts.code_of(Result.UNSUPPORTED)
+    unknown = f", such as the {facts.code_of(Result.UNSUPPORTED)} to an unknown message"
+    unknown_zh = f"，例如对未知报文的 {facts.code_of(Result.UNSUPPORTED)}"
+    silence = NOTHING
+    if "mti" in facts.profile.table.match.answer:  # its answer would be of a type that nobody knows as one
+        unknown = unknown_zh = ""
+        silence = Both(
+            " A message of a type that this document does not name is not answered at all.",
+            "本文未列的报文类型一律不予应答。",
+        )
     keyless = (
         Both(
             "; nor does anything before the very first key of the line", "；线路首把密钥启用之前的应答也不带"
@@ -51,10 +59,10 @@ def _without(facts: Facts) -> Both:
         else NOTHING
     )
     return Both(
-        "**Without MAC** are only the answers to messages that the rule above does not name, such as the "
-        f"{unsupported} to an unknown message{keyless.en}. No such answer settles anything about money.",
-        f"**不带 MAC 的应答**只有对上述范围之外报文的应答，例如对未知报文的 {unsupported}{keyless.zh}。"
-        "这类应答对资金不作任何结论。",
+        f"**Without MAC** are only the answers to messages that the rule above does not name{unknown}"
+        f"{keyless.en}. No such answer settles anything about money.{silence.en}",
+        f"**不带 MAC 的应答**只有对上述范围之外报文的应答{unknown_zh}{keyless.zh}。"
+        f"这类应答对资金不作任何结论。{silence.zh}",
     )
 
 
