@@ -25,13 +25,7 @@ def simulate_plan(config: Path, plan: "Plan", *, shrinking: bool) -> None:
     from simulators.world.run import run_plan
 
     told: list[Timeline] = []
-    failed = True
-    try:
-        ended = run_plan(plan, config, told.append)
-        failed = False
-    finally:
-        if failed and told:  # something fell over: its traceback follows
-            _tell(told[0], "")
+    ended = run_plan(plan, config, told.append)
     faults = ", ".join(f"{kind} {n}" for kind, n in sorted(ended.kinds.items())) or "none"
     banks = ", ".join(f"{bank.name} ({'+'.join(bank.habits) or 'careful'})" for bank in plan.banks)
     say(f"seed {plan.seed}: {banks}; faults: {faults}")
@@ -76,15 +70,17 @@ def simulate_seeds(
     total = add_up(until_failure(results) if stopping else results, each)
     show_table(("interleaving", "times>"), [(name, total.coverage[name]) for name in NAMES])
     show_table(("fault", "times>"), sorted(total.kinds.items()))
-    for seed in total.violations[:EXPLAINED_MAX]:
-        try:
-            simulate_plan(config, plan_of(seed, requests), shrinking=shrinking)
-        except CommandError as error:
-            say(error.what)
     never = [name for name in NAMES if not total.coverage[name]]
-    if total.seeds >= COVERED_SEEDS and never:
-        say(f"never happened: {', '.join(never)}")
-    say(total.line)
+    try:
+        for seed in total.violations[:EXPLAINED_MAX]:
+            try:
+                simulate_plan(config, plan_of(seed, requests), shrinking=shrinking)
+            except CommandError as error:
+                say(error.what)
+    finally:  # also where a seed has not even a world
+        if total.seeds >= COVERED_SEEDS and never:
+            say(f"never happened: {', '.join(never)}")
+        say(total.line)
     if total.violations:
         raise CommandError(BROKEN, f"{len(total.violations)} seeds fail: {total.violations[:20]}")
     if total.seeds >= COVERED_SEEDS and never:

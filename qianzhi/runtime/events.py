@@ -1,9 +1,6 @@
 """Event files: one compact row per request and hop, appended once per reactor wake-up.
 
-    file    <data>/events/<daemon>/<YYYYMMDD>-<n>.evt, any number of blocks
-            +----------------+----------------+---------------------------------+
-    block   | length, 4 (BE) | CRC-32, 4 (BE) | msgpack list of Event arrays    |
-            +----------------+----------------+---------------------------------+
+    file    <data>/events/<daemon>/<YYYYMMDD>-<n>.evt, any number of blocks (`event_blocks`)
 
 One append is one block and one write(2) without fsync: what must survive a power failure is a row in a store.
 A front-end's file is also its record of what a bank was told, therefore a failed append is an error with a
@@ -11,20 +8,14 @@ name.  A process never continues the file of another, so a torn block can only b
 """
 
 import os
-import zlib
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
 
-import msgspec
-
 from qianzhi.runtime.effects import Event
+from qianzhi.runtime.event_blocks import block_of, blocks_in, rows_of
 
 FILE_BYTES_MAX = 256 * 1024 * 1024
-BLOCK_BYTES_MAX = 64 * 1024 * 1024
-
-_encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(list[Event]).decode
 
 
 class EventsError(Exception):
@@ -54,8 +45,7 @@ class EventWriter:
         """
         if not rows:
             return
-        body = _encode(rows)
-        block = len(body).to_bytes(4, "big") + zlib.crc32(body).to_bytes(4, "big") + body
+        block = block_of(rows)
         try:
             self._open_if_due(rows[0].wall_us)
             written = os.write(self._descriptor, block)
@@ -116,21 +106,14 @@ def read_events(folder: Path, *, key: str = "", trace: str = "") -> Iterator[Eve
         for body in _blocks_of(path):
             if not all(text in body for text in wanted):
                 continue
-            for row in _decode(body):
+            for row in rows_of(body):
                 if (not key or row.key == key) and (not trace or row.trace == trace):
                     yield row
 
 
 def _blocks_of(path: Path) -> Iterator[bytes]:
     with path.open("rb") as file:
-        while len(header := file.read(8)) == 8:
-            length = int.from_bytes(header[:4], "big")
-            if length > BLOCK_BYTES_MAX:
-                return
-            body = file.read(length)
-            if len(body) < length or zlib.crc32(body) != int.from_bytes(header[4:], "big"):
-                return
-            yield body
+        yield from blocks_in(file)
 
 
 def _files_of(folder: Path) -> list[tuple[str, int, Path]]:

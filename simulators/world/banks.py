@@ -28,7 +28,7 @@ from simulators.world.process import Process, Waker
 if TYPE_CHECKING:
     from frontends.profile import Profile  # it reads files; its shape alone is used here
 
-VOID_US = 40 * SECOND_US
+VOID_US = (3 * SECOND_US, 40 * SECOND_US)  # at once, or when the money may have been spent
 CUTOVER = "cutover"  # the notice of the business date that begins
 NOTICE_AGAIN_US = 8 * SECOND_US
 EVENING_US = 6 * 3_600 * SECOND_US  # so long before midnight a bank's next date may begin
@@ -155,7 +155,9 @@ class BankActor(Process):
             if self.house is None:
                 self.teller.voided(deal, Result.UNKNOWN)
             else:
-                self.later(self._dice.below(VOID_US), "a clerk cancels", self._ask_void, deal)
+                self.later(
+                    self._dice.below(self._dice.pick(VOID_US)), "a clerk cancels", self._ask_void, deal
+                )
 
     def _ask_void(self, deal: Deal) -> None:
         own = deal.record

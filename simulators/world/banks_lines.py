@@ -52,6 +52,7 @@ class LongLine:
         self._process = process
         self._owner = owner
         self._spec = profile.frame
+        self._proved = profile.mac is not None
         self._address = lines.addresses[number]
         self._dial = lines.dial
         self._number = number
@@ -66,7 +67,7 @@ class LongLine:
         """Say each frame; where there is no connection they are lost."""
         if self._wire is not None:
             for item in items:
-                self._wire.say(framed(self._spec, item.frame))
+                self._wire.say(framed(self._spec, item.frame), self._proved)
 
     def on_open(self, wire: Wire) -> None:
         """The connection stands."""
@@ -101,6 +102,7 @@ class ShortLine:
         self._process = process
         self._owner = owner
         self._spec = profile.frame
+        self.proved = profile.mac is not None
         self._address = lines.addresses[number]
         self._dial = lines.dial
         self._number = number
@@ -137,7 +139,7 @@ class _Exchange:
         self._frames: list[bytes] = []
 
     def on_open(self, wire: Wire) -> None:
-        wire.say(self._line.said(self._item))
+        wire.say(self._line.said(self._item), self._line.proved)
 
     def on_data(self, wire: Wire, data: bytes) -> None:
         try:

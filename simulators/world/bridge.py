@@ -67,6 +67,7 @@ class BridgeProcess(Process):
         self.house: Callable[[Any, Done], None] = _unheard  # hears what the house asked, by its token
         self.writers: list[ModelWriter] = []
         self._stands_by = False
+        self.tear = disk.tear if disk is not None else None
         self.handlers = {
             Record: (lambda effect: disk.append(name, effect.rows)) if disk is not None else _nothing,
             Send: self._send,

@@ -7,7 +7,7 @@ may be lost although the message was taken; a message may come twice, or come ba
 """
 
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from zlib import crc32
 
 from bankmq.amqp_messages import Properties, Publication, Settled
@@ -17,6 +17,7 @@ from simulators.world.broker_parts import Consumer, Kept
 from simulators.world.broker_session import ModelQueueServer
 from simulators.world.faults import Fault
 from simulators.world.kernel import Kernel
+from simulators.world.network import damaged
 from simulators.world.parts import Message
 from simulators.world.process import Process
 
@@ -40,6 +41,7 @@ class ModelBroker:
         self._active: Counter[str] = Counter()
         self._consumers: dict[str, list[Consumer]] = {}
         self._sessions: list[ModelQueueServer] = []
+        self._deleted: set[str] = set()  # queues of fronts, which have not declared them again
         self._gone: dict[str, Callable[[], None]] = {}  # reply queues that were deleted, and who wants them
         self._tags = 0
 
@@ -54,7 +56,7 @@ class ModelBroker:
         now_us, wall_us = self.kernel.now_us, by.now.wall_us
         left_ms = max(1, (message.expires_us - wall_us) // 1_000) if message.expires_us else None
         kept = Kept(
-            message.body,
+            self.carried(message.body),
             Properties(
                 message.message_id,
                 message.correlation,
@@ -127,12 +129,20 @@ class ModelBroker:
         if queue not in self.queues:
             self.kernel.saw("reply-unroutable")
             return "returned"
-        self.put(queue, Kept(item.body, item.properties, 0, 0))
+        self.put(queue, Kept(self.carried(item.body), item.properties, 0, 0))
         return "confirmed"
+
+    def carried(self, body: bytes) -> bytes:
+        """Return a body as it is kept: whoever handed it over may have had it damaged."""
+        return damaged(body, self.dice) if self.dice.hit(self.strength["body_broken"]) else body
+
+    def declare(self, queues: Iterable[str]) -> None:
+        """Let queues be there again that were deleted."""
+        self._deleted.difference_update(queues)
 
     def put(self, queue: str, kept: Kept) -> None:
         """Put a message into a queue; one of a front that was never there stands until it comes."""
-        if queue.startswith(REPLIES) and queue not in self.queues:
+        if queue in self._deleted or (queue.startswith(REPLIES) and queue not in self.queues):
             return
         waiting = self.queues.setdefault(queue, deque())
         readers = self._consumers.get(queue, ())
@@ -190,6 +200,8 @@ class ModelBroker:
                 session.break_off("the broker restarts")
         elif fault.kind == "reply_queue_gone":
             self._delete_replies()
+        elif fault.kind == "queue_gone":
+            self._delete_queues()
 
     def end_fault(self, fault: Fault) -> None:
         """Let it be over."""
@@ -217,6 +229,17 @@ class ModelBroker:
                 reader.unacknowledged.clear()
                 reader.inbox.clear()
                 self._gone[queue] = _again(self, reader)
+
+    def _delete_queues(self) -> None:
+        """Somebody deletes the queues that fronts read, with what waits in them and what is being handled.
+
+        Every front is told, and declares its own again.
+        """
+        for queue in [name for name in self.queues if not name.startswith(REPLIES)]:
+            del self.queues[queue]
+            self._deleted.add(queue)
+        for session in list(self._sessions):
+            session.break_off("queue deleted")
 
     def _put_back(self, queue: str, messages: list[Kept]) -> None:
         """Give messages out again, before those that still wait; one that was given too often is dead."""

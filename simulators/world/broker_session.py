@@ -44,6 +44,7 @@ class ModelQueueServer:
         """Nothing is dialled before `start`."""
         self.process = process
         self._broker = broker
+        self._queues = (names.main, names.control)
         self._life = process.life
         bounds = Bounds(prefetch, min(CONTROL_PREFETCH, prefetch), MESSAGE_BYTES_MAX)
         self._core = RabbitCore(names, bounds, f"{process.name}/{process.life}")
@@ -150,6 +151,7 @@ class ModelQueueServer:
         self._retry_us = RETRY_US
         self._connections += 1
         self._connection = self._connections
+        self._broker.declare(self._queues)
         self._run(self._core.on_state("ready"))
         self._run(self._core.on_open())
 

@@ -1,22 +1,32 @@
 """A machine's disk in the simulated world: event files and a front's rows; full, slow, or torn.  Pure.
 
-Event files are written without waiting for the disk, so that they outlive a process and not the power; what
-was being written when the process died may be there in part.  A front's rows are written for good, by the
-same rules as `frontends.store`: a write says what it rests on, and one that comes second is refused.
+Where deaths are torn, a process that dies while it writes leaves what it was writing there in part:
+
+    event file      a part of the last block; what a reader makes of it is asked of the daemons' own reader
+    small text      any first part of it (`torn_text`), to be read by whoever starts next
+    a store's rows  a transaction, so all of it or nothing: a torn page of it is none (`StoreLine.died`)
+
+A front's rows are written for good, by the same rules as `frontends.store`: a write says what it rests on,
+and one that comes second is refused.  Event files are written without waiting for the disk, so that they
+outlive a process and not the power; nobody reads them to go on, so what the power took is not modelled.
 """
 
 from collections.abc import Callable, Sequence
+from io import BytesIO
 from typing import Any
 
 from frontends.session_rows import Basis, DateRow, KeyRow, LeaseRow, RetiredRow, Saved, SignOnRow
 from qianzhi.runtime.effects import Event
+from qianzhi.runtime.event_blocks import block_of, blocks_in, rows_of
 from simulators.world.faults import Fault
 from simulators.world.kernel import Kernel
+from simulators.world.observe import Violation
 from simulators.world.process import DiskFullError, Process
 
 STORE_US = 1_500  # what a write with fsync takes at most, where nothing is wrong
 RETRY_US = 500_000
 LOOK_US = 500_000
+READ_ROWS = 20  # of a file, before a torn block, that are read again
 
 
 class Disk:
@@ -30,6 +40,7 @@ class Disk:
         self.full = 0
         self.slow_ms = 0
         self.torn = 0
+        self.tears = 0  # how often something was left in part
 
     def append(self, process: str, rows: Sequence[Event]) -> None:
         """Append rows to a process's event file; raises DiskFullError."""
@@ -38,6 +49,38 @@ class Disk:
         self.files.setdefault(process, []).extend(rows)
         for observer in self.kernel.observers:
             observer.on_rows(process, rows)
+
+    def tear(self, process: str, rows: Sequence[Event]) -> None:
+        """A process dies over appending these rows: maybe a part of their block is there, maybe all of it.
+
+        Raises Violation where the reader finds less than stood there before, or what never did.
+        """
+        if self.full or not self.torn_now:
+            return
+        block = block_of(rows)
+        size = 1 + self.dice.below(len(block))
+        self.kernel.tell(process, "dies writing", f"{size} of {len(block)} bytes")
+        before = self.files.get(process, [])[-READ_ROWS:]
+        file = BytesIO(block_of(before) + block[:size])
+        found = [row for body in blocks_in(file) for row in rows_of(body)]
+        whole = [*before, *rows] if size == len(block) else before
+        if block_of(found) != block_of(whole):
+            raise Violation(
+                "events", process, f"{len(found)} rows are read where {len(whole)} stand", rows=rows
+            )
+        if size == len(block):
+            self.append(process, rows)
+
+    def torn_text(self, text: str) -> str:
+        """Return what is there of a small file after its writer's death."""
+        return text[: self.dice.below(len(text) + 1)] if text and self.torn_now else text
+
+    @property
+    def torn_now(self) -> bool:
+        """Whether this death falls into a write, drawn anew each time."""
+        hit = self.dice.hit(self.torn)
+        self.tears += hit
+        return hit
 
     @property
     def write_us(self) -> int:
@@ -121,6 +164,11 @@ class StoreLine:
     def load(self) -> None:
         """Read the rows after what was asked for before."""
         self._add("load", 0, [])
+
+    def died(self) -> None:
+        """The process is gone: a transaction that was being written is there whole, or not at all."""
+        if self._busy and self._work[0][0] == "write" and not self._disk.full and self._disk.torn_now:
+            self._rows.write(self._work[0][2])
 
     def _add(self, what: str, token: int, rows: list[Any]) -> None:
         self._work.append((what, token, rows))

@@ -61,12 +61,12 @@ NETWORK_FAULTS = {
     "bank_frames_lost": "a bank's frame, either way, never arrives",
     "bank_frames_twice": "a bank's frame arrives twice",
     "bank_frames_late": "a bank's frame arrives up to 90 s late, after others",
-    "bank_frames_broken": "a byte of a bank's frame is another one",
+    "bank_frames_broken": "a byte of a bank's frame is another one, or some are missing or too many",
 }
 DISK_FAULTS = {
     "disk_full": "nothing can be written",
     "disk_slow": "a store's write takes up to strength ms longer",
-    "torn": "what was being written when the process died is there in part; strength per death",
+    "torn": "what is being written when a process dies is there in part, rows of a store whole; per death",
 }
 DATABASE_FAULTS = {
     "deadlock": "a transaction is rolled back as a deadlock's victim",
@@ -87,6 +87,8 @@ BROKER_FAULTS = {
     "confirm_lost": "the broker has taken a publication and its confirm is lost",
     "nack": "the broker refuses a publication",
     "reply_queue_gone": "the bank's reply queue is deleted for for_us: replies come back as unroutable",
+    "body_broken": "a message, either way, is damaged as a bank's frame is",
+    "queue_gone": "the fronts' queues are deleted with all in them; each front declares its own again",
     "poison": "so many in a thousand messages end every front that handles them",
     "broker_restart": "all connections break, and nobody connects for for_us; durable messages stay",
     "broker_pause": "the broker delivers nothing for for_us",

@@ -60,6 +60,7 @@ class FrontProcess(Process):
         self.disk = disk
         self.setup = setup
         self.profile = setup.profile
+        self.tear = disk.tear
         self.handlers = {
             Record: lambda effect: disk.append(name, effect.rows),
             Send: self._send,
@@ -102,6 +103,7 @@ class FrontProcess(Process):
 
     def ended(self) -> None:
         """Drop its connections."""
+        self._rows.died()
         self.network.died(self)
 
     def drain(self, draining: bool) -> None:
@@ -187,6 +189,7 @@ class SocketFront(FrontProcess):
         self._conns: dict[int, tuple[Wire, FrameReader]] = {}
         self._inbox: list[tuple[int, bytes]] = []
         self._short = self.profile.transport.connection == "short"
+        self._proved = self.profile.mac is not None
         socket = self.profile.socket
         self._partial_us = int((socket.partial_seconds if socket else 10) * SECOND_US)
         self._measure = self.profile.codec.measure if self.profile.frame.kind == "message" else None
@@ -242,7 +245,7 @@ class SocketFront(FrontProcess):
         for number, body in items:
             known = self._conns.get(number)
             if known is not None:
-                known[0].say(frame(self.profile.frame, body))
+                known[0].say(frame(self.profile.frame, body), self._proved)
             if self._short:
                 self._close(number, "answered")
 

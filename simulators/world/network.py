@@ -12,7 +12,7 @@ from itertools import count
 
 from qianzhi.runtime.now import SECOND_US
 from simulators.world.faults import Fault
-from simulators.world.kernel import Kernel
+from simulators.world.kernel import Dice, Kernel
 from simulators.world.parts import Wire, WireHandler
 from simulators.world.process import Process
 
@@ -52,7 +52,7 @@ class Conn:
             self._network.send(self, data)
 
     def say(self, message: bytes, proved: bool = True) -> None:
-        """Write one whole message of a bank's line; only one that proves itself is ever damaged."""
+        """Write one whole message of a bank's line; `proved` says that its dialect has a MAC."""
         if self.open:
             self._network.say(self, message, proved)
 
@@ -208,7 +208,11 @@ class Network:
     # -- messages of a bank's line
 
     def say(self, conn: Conn, message: bytes, proved: bool) -> None:
-        """Carry a message of a bank's line, with what may befall a message by itself."""
+        """Carry a message of a bank's line, with what may befall a message by itself.
+
+        Messages of every kind are damaged, those about the line and whatever no MAC covers too: but for the
+        dialects that have no MAC at all, where a damaged message of money is just another message.
+        """
         if not self._bank_faults:
             self.send(conn, message)
             return
@@ -221,7 +225,7 @@ class Network:
             conn.process.later(self._dice.below(LATE_US), "twice", self._say_again, conn, message)
         if proved and hit(much.get("bank_frames_broken", 0)):
             self._kernel.tell(conn.process.name, "its message is damaged")
-            message = self._damaged(message)
+            message = damaged(message, self._dice)
         if hit(much.get("bank_frames_late", 0)):
             self._kernel.tell(conn.process.name, "its message is late")
             conn.process.later(self._dice.below(LATE_US), "late", self._say_again, conn, message)
@@ -234,11 +238,6 @@ class Network:
             self.send(conn, message)
         elif conn.short:
             self.dial(conn.process, conn.address, Straggler(conn.handler, message), short=True)
-
-    def _damaged(self, message: bytes) -> bytes:
-        at = self._dice.below(len(message))
-        changed = message[at] ^ (1 + self._dice.below(255))
-        return message[:at] + bytes((changed,)) + message[at + 1 :]
 
     # -- faults
 
@@ -301,6 +300,17 @@ class Network:
         delay_us = NEAR_US + self._dice.below(FAR_US - NEAR_US)
         slow_ms = self._much.get("slow", 0)
         return delay_us + self._dice.below(slow_ms * 1_000) if slow_ms else delay_us
+
+
+def damaged(message: bytes, dice: Dice) -> bytes:
+    """Return a message as it comes over a bad line: a byte is another one, some are missing, or more."""
+    at = dice.below(len(message))
+    kind = dice.below(6)
+    if kind == 0:
+        return message[:at]
+    if kind == 1:
+        return message[:at] + dice.bytes(1 + dice.below(4)) + message[at:]
+    return message[:at] + bytes((message[at] ^ (1 + dice.below(255)),)) + message[at + 1 :]
 
 
 class Straggler:

@@ -52,6 +52,7 @@ class NodeProcess(Process):
         self.network = network
         self.disk = disk
         self.setup = setup
+        self.tear = disk.tear
         self._asked = 0
         self._askers: dict[str, Callable[[Any], None]] = {}
         self.handlers = {
@@ -89,6 +90,7 @@ class NodeProcess(Process):
 
     def ended(self) -> None:
         """Drop its connections."""
+        self._rows.died()
         self.network.died(self)
 
     def drain(self, draining: bool) -> None:

@@ -5,6 +5,8 @@ database committed, frames on a bank's line.  An observer keeps what it needs an
 `Violation` where a rule of money is broken.
 """
 
+from traceback import format_exception
+from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -31,6 +33,24 @@ class Violation(Exception):  # noqa: N818 - it is what was found, and not that s
 
 def _violation(invariant: str, key: str, says: str, views: dict[str, str]) -> Violation:
     return Violation(invariant, key, says, **views)
+
+
+class Falls:
+    """A block in which whatever falls over is a rule broken too, named after what was raised.
+
+    A run that ends so is told, made smaller and counted like any other that fails.
+    """
+
+    def __enter__(self) -> None:
+        """Begin."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Raise a Violation for what is none yet; whoever interrupts a run is let through."""
+        if isinstance(error, Exception) and not isinstance(error, Violation):
+            where = "".join(format_exception(error))
+            raise Violation(type(error).__name__, "", f"something fell over: {error}", where=where) from error
 
 
 class Observer:

@@ -33,9 +33,9 @@ class Wire(Protocol):
     def send(self, data: bytes) -> None:
         """Write bytes of a stream: they arrive whole and in order, in pieces or late, or the wire breaks."""
 
-    def say(self, message: bytes) -> None:
+    def say(self, message: bytes, proved: bool = True) -> None:
         """Write one whole message of a bank's line, its frame header included: it may be lost, come twice,
-        late or damaged by itself.
+        late, or, where its dialect has a MAC and so is `proved`, damaged by itself.
         """
 
     def close(self) -> None:
@@ -97,7 +97,7 @@ class BankPlan(NamedTuple):
     customers: int = 20
     phone_first: int = 13_900_000_000
     instances: int = 1
-    offset_us: int = 0  # of its clock; a bank that is a day ahead
+    offset_us: int = 0  # of its clock against the true time
     in_flight: int = 0  # what the platform lets it have under way; 0 leaves the profile's own
     per_second: int = 0  # likewise, how much a second
     notice_us: int = 0  # when it gives notice of its next date, where its dialect has that; 0 for never

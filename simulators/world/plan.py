@@ -23,6 +23,9 @@ CHARGES_PER_MILLE = 350  # seeds in which the house asks a network for money
 DEAF_PER_MILLE = 80  # of those, seeds in which it is away for longer than entries are tried
 DEAF_US = 3_900 * SECOND_US
 QUICK_SHARE = 3  # requests of a bank with a quick dialect, to one of another's
+NETWORK_KILLS_MAX = 3  # deaths of nodes in a seed with a network, beside those of all seeds
+OFF_MINUTES_MAX = 15
+QUEUED_BEHIND_US = 20 * SECOND_US
 CALM_PER_MILLE = 60  # seeds in which nothing goes wrong
 
 
@@ -86,7 +89,7 @@ DRAWS = (
     Draw("bank_frames_broken", "network", (1, 1), (2, 40), whole=True),
     Draw("disk_full", "disks", (1, 2), (0, 1), (SECOND_US, 15 * SECOND_US)),
     Draw("disk_slow", "disks", (1, 2), (5, 800), (2 * SECOND_US, 30 * SECOND_US)),
-    Draw("torn", "disks", (1, 1), (100, 900), whole=True),
+    Draw("torn", "disks", (1, 1), (100, 600), whole=True),
     Draw("deadlock", "database", (1, 1), (2, 150), whole=True),
     Draw("serialization", "database", (1, 1), (2, 150), whole=True),
     Draw("commit_unknown_written", "database", (1, 1), (2, 80), whole=True),
@@ -104,6 +107,8 @@ DRAWS = (
     Draw("nack", "broker", (1, 1), (5, 100), whole=True),
     Draw("poison", "broker", (1, 1), (5, 50), whole=True),
     Draw("reply_queue_gone", "broker", (1, 2), (0, 1), (300_000, 6 * SECOND_US)),
+    Draw("queue_gone", "broker", (1, 3)),
+    Draw("body_broken", "broker", (1, 1), (2, 40), whole=True),
     Draw("broker_restart", "broker", (1, 2), (0, 1), (500_000, 10 * SECOND_US)),
     Draw("broker_pause", "broker", (1, 2), (0, 1), (500_000, 10 * SECOND_US)),
 )
@@ -178,10 +183,25 @@ def _banks(offer: Offer, dice: Dice, requests: int, load_us: int) -> tuple[BankP
             instances=1 + (dice.below(2) if name in offer.paired else 0),
             in_flight=1 + dice.below(6) if dice.below(8) == 0 else 0,
             per_second=rates[number] + dice.below(4) if dice.below(8) == 0 else 0,
+            offset_us=_off_us(dice, queued=name in offer.queued),
             notice_us=1 + dice.below(load_us) if name in offer.noticed and dice.below(2) else 0,
         )
         for number, name in enumerate(chosen)
     )
+
+
+def _off_us(dice: Dice, *, queued: bool) -> int:
+    """Return how far a bank's clock is from the true time: in most seeds not at all.
+
+    What a queue's bank sends expires by that bank's own clock: one that is minutes behind sends nothing that
+    could be served, and finds that out when it is set up.
+    """
+    if dice.below(4):
+        return 0
+    off_us = (1 + dice.below(OFF_MINUTES_MAX)) * MINUTE_US + dice.below(MINUTE_US)
+    if queued:
+        return dice.pick((off_us, -dice.below(QUEUED_BEHIND_US)))
+    return dice.pick((off_us, -off_us))
 
 
 def _networks(offer: Offer, dice: Dice, requests: int) -> tuple[NetworkPlan, ...]:
@@ -225,6 +245,14 @@ def _faults(plan: Plan, offer: Offer, dice: Dice) -> Iterator[Fault]:
             yield Fault(
                 "kill", f"node-{number}", at_us, _between((200_000, 8 * SECOND_US), dice), dice.below(12)
             )
+    if dice.hit(ON_PER_MILLE):  # or both stand still
+        at_us, for_us = dice.below(plan.load_us), _between((300_000, 20 * SECOND_US), dice)
+        for number in range(1, plan.nodes + 1):
+            yield Fault("freeze", f"node-{number}", at_us, for_us, dice.below(4))
+    if plan.networks:  # with entries and charges under way
+        for _ in range(dice.below(NETWORK_KILLS_MAX + 1)):
+            node = f"node-{1 + dice.below(plan.nodes)}"
+            yield Fault("kill", node, dice.below(plan.load_us), _between((200_000, 4 * SECOND_US), dice), 1)
 
 
 def _between(bounds: tuple[int, int], dice: Dice) -> int:

@@ -6,10 +6,10 @@ what it had on a disk, in a database or at a broker belongs to those models.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from qianzhi.runtime.effects import Effect, Effects, Record, Send, Withheld
+from qianzhi.runtime.effects import Effect, Effects, Event, Record, Send, Withheld
 from qianzhi.runtime.now import SECOND_US, Now
 from simulators.world.kernel import Kernel, Timer
 from simulators.world.observe import Violation
@@ -41,6 +41,7 @@ class Process:
         self.kills = 0
         self.handlers: dict[type, Handler] = {}
         self.wakers: list[Waker] = []
+        self.tear: Callable[[str, Sequence[Event]], None] | None = None  # its disk's, where it has one
         self._mono_us = mono_us
         self._held: deque[Timer] = deque()
         self._lists: deque[Iterator[Effect]] = deque()
@@ -48,6 +49,7 @@ class Process:
         self._unwritten = False
         self._fuse = 0
         self._blow: Callable[[], None] = self.kill
+        self._begun: Effect | None = None  # over which an armed fault happens
 
     # -- what a subclass says
 
@@ -78,6 +80,8 @@ class Process:
         self._held.clear()
         self._lists.clear()
         self.wakers.clear()
+        if isinstance(self._begun, Record) and self.tear is not None:
+            self.tear(self.name, self._begun.rows)
         self.kernel.tell(self.name, "killed")
         for observer in self.kernel.observers:
             observer.on_death(self.name)
@@ -168,7 +172,9 @@ class Process:
                         self._fuse -= 1
                         if not self._fuse:
                             lists[0] = _before(effect, lists[0])
+                            self._begun = effect
                             self._blow()
+                            self._begun = None
                             break
                     self._do(effect, handlers)
                     if self.life != life:

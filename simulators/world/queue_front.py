@@ -2,7 +2,7 @@
 real core and the model broker.  Pure.
 
 The small file of who is handled alone lies on the model disk: what stands in it when the process dies is what
-the next one reads.
+the next one reads, and that may be a part of it.
 """
 
 from collections.abc import Callable, Hashable
@@ -56,6 +56,7 @@ class QueueFrontProcess(FrontProcess):
     def ended(self) -> None:
         """Drop its connections; what it had of the broker's is given out again."""
         super().ended()
+        self.alone_file = self.disk.torn_text(self.alone_file)
         self._server.died()
 
     def read(self, frames: list[Frame]) -> bool:

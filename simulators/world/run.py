@@ -72,10 +72,7 @@ def _stream(seed: int, name: str) -> Random:
 
 
 def run_plan(plan: Plan, config: Path, timeline: Callable[[Timeline], None] | None = None) -> Ended:
-    """Let one plan happen; `timeline` is given all that happened, also where something falls over.
-
-    Whatever falls over is raised as it is.
-    """
+    """Let one plan happen; `timeline` is given all that happened.  What falls over in it is its violation."""
     telling = timeline is not None
     world = World(plan, given(config), lambda name: _stream(plan.seed, name), telling=telling)
     observers = [Checks(world, left=world.broker.left), Coverage(world), ChargeCoverage(world)]
@@ -83,16 +80,17 @@ def run_plan(plan: Plan, config: Path, timeline: Callable[[Timeline], None] | No
     collecting = gc.isenabled()
     gc.disable()  # a run is short, and what it leaves is given back at once
     try:
-        return world.run([told, *observers] if telling else observers)
+        ended = world.run([told, *observers] if telling else observers)
     finally:
         if collecting:
             gc.enable()
-        if timeline is not None:
-            timeline(told)
+    if timeline is not None:
+        timeline(told)
+    return ended
 
 
 def name_of(result: Ended | BaseException) -> str:
-    """Return in which way a run failed, empty where it did not."""
+    """Return in which way a run failed, empty where it did not; one that had no world fails by its error."""
     if isinstance(result, BaseException):
         return type(result).__name__
     return result.violation.invariant if result.violation is not None else ""

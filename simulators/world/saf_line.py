@@ -6,6 +6,7 @@ stand when they are written, whatever becomes of the node before it hears of tha
 
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from qianzhi.saf.errors import LostError
@@ -45,6 +46,21 @@ class SafLine:
         """Read after what was asked for before."""
         self._add(None, [])
 
+    def died(self) -> None:
+        """The node is gone: a transaction that was being written is there whole, or not at all."""
+        if not self._busy:
+            return
+        token, rows = self._work[0]
+        if token is not None and not self._disk.full and self._disk.torn_now:
+            with suppress(LostError):
+                self._write(rows)
+
+    def _write(self, rows: list[Row]) -> Any:
+        answer = self._store.write(rows)
+        for observer in self._process.kernel.observers:
+            observer.on_kept(self._process.name, rows)
+        return answer
+
     def _add(self, token: int | None, rows: list[Row]) -> None:
         self._work.append((token, rows))
         if not self._busy:
@@ -73,13 +89,11 @@ class SafLine:
     def _do(self, token: int | None, rows: list[Row]) -> None:
         answer: Any
         try:
-            answer = self._store.load() if token is None else self._store.write(rows)
+            answer = self._store.load() if token is None else self._write(rows)
         except LostError:
             self._told.lost(token)
             return
         if token is None:
             self._told.loaded(answer)
-            return
-        for observer in self._process.kernel.observers:
-            observer.on_kept(self._process.name, rows)
-        self._told.stored(token, answer)
+        else:
+            self._told.stored(token, answer)

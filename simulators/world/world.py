@@ -36,7 +36,7 @@ from simulators.world.kernel import Kernel, Stream
 from simulators.world.network import Network
 from simulators.world.networks import Collector, NetworkActor
 from simulators.world.node import NodeProcess, NodeSetup
-from simulators.world.observe import Observer, Violation
+from simulators.world.observe import Falls, Observer, Violation
 from simulators.world.operators import Operators
 from simulators.world.parts import BankPlan, Lines, NetworkPlan
 from simulators.world.plan import Plan, fronts_of
@@ -194,25 +194,13 @@ class World:
     # -- a run
 
     def run(self, observers: Sequence[Observer]) -> Ended:
-        """Let the plan happen; return how it ended."""
+        """Let the plan happen; return how it ended, also where something fell over."""
         kernel, plan = self.kernel, self.plan
         kernel.observers = list(observers)
-        for process in self.processes:
-            process.start()
-        for fault in plan.faults:
-            kernel.later(fault.at_us, "fault", self._begin, fault)
-        kernel.later(SECOND_US, "second", self._tick)
-        self.operators.start()
         violation = None
         try:
-            kernel.run(plan.load_us)
-            for bank in self.banks:
-                bank.stop_asking()
-            kernel.run(plan.heal_us)
-            self._heal()
-            self._settle()
-            for observer in kernel.observers:
-                observer.on_end()
+            with Falls():
+                self._let_happen()
         except Violation as found:
             violation = found
         return Ended(
@@ -225,6 +213,23 @@ class World:
             self.kinds,
             violation,
         )
+
+    def _let_happen(self) -> None:
+        kernel, plan = self.kernel, self.plan
+        for process in self.processes:
+            process.start()
+        for fault in plan.faults:
+            kernel.later(fault.at_us, "fault", self._begin, fault)
+        kernel.later(SECOND_US, "second", self._tick)
+        self.operators.start()
+        kernel.run(plan.load_us)
+        for bank in self.banks:
+            bank.stop_asking()
+        kernel.run(plan.heal_us)
+        self._heal()
+        self._settle()
+        for observer in kernel.observers:
+            observer.on_end()
 
     def _settle(self) -> None:
         """Let the banks bring everything to its end, and all queues run empty."""

@@ -282,3 +282,37 @@ def test_a_message_that_names_a_foreign_queue_or_none_is_told_to_the_front(bench
         "foreign_reply_to",
     ]
     assert bench.waiting == 0
+
+
+def test_deleted_queues_lose_what_is_in_them_and_take_nothing_until_they_are_declared_again() -> None:
+    bench = Bench()
+    bench.front.answering = False
+    bench.front.start()
+    bench.send(b"given out")
+    bench.run(0.1)
+    bench.fault("queue_gone")
+    bench.send(b"to nobody")
+    bench.run(0.05)
+    assert bench.broker.left() == [(REPLY_TO, 0)]
+    bench.run(10)
+    bench.front.answering = True
+    bench.send(b"to the new queue")
+    bench.run()
+    assert [item.body for item in bench.front.came] == [b"given out", b"to the new queue"]
+    assert bench.answers == [b"re to the new queue"]
+    assert sum(count for _, count in bench.broker.left()) == 0
+
+
+def test_a_body_may_be_damaged_on_its_way_in_and_on_its_way_out() -> None:
+    bench = Bench()
+    bench.front.start()
+    fault = bench.fault("body_broken", 1_000)
+    bench.send(b"a message")
+    bench.run()
+    assert bench.front.came[0].body != b"a message"
+    assert bench.answers
+    assert bench.answers[0] != b"re " + bench.front.came[0].body
+    bench.broker.end_fault(fault)
+    bench.send(b"another")
+    bench.run()
+    assert bench.answers[1] == b"re another"

@@ -6,8 +6,8 @@ import pytest
 
 from qianzhi.runtime.now import SECOND_US
 from simulators.world.faults import Fault
-from simulators.world.kernel import Kernel
-from simulators.world.network import KEEPALIVE_US, Network
+from simulators.world.kernel import Dice, Kernel
+from simulators.world.network import KEEPALIVE_US, Network, damaged
 from simulators.world.parts import Wire
 from simulators.world.process import Process
 
@@ -150,7 +150,25 @@ def test_a_message_of_a_bank_may_come_twice_or_be_overtaken_or_damaged() -> None
     broken.fault("bank_frames_broken")
     broken.say(b"message")
     broken.pass_us(SECOND_US)
-    assert sum(a != b for a, b in zip(broken.other.heard, b"message", strict=True)) == 1
+    assert bytes(broken.other.heard) != b"message"
+
+
+def test_a_damaged_message_has_another_byte_or_fewer_or_more() -> None:
+    message = bytes(range(40))
+    found = [damaged(message, Dice(Random(seed))) for seed in range(300)]
+    assert message not in found
+    assert {(len(one) > 40) - (len(one) < 40) for one in found} == {-1, 0, 1}
+    for one in found:
+        assert len(one) != 40 or sum(a != b for a, b in zip(one, message, strict=True)) == 1
+        assert len(one) >= 40 or message.startswith(one)
+
+
+def test_a_message_of_a_dialect_without_a_mac_is_lost_or_late_and_never_another_message() -> None:
+    pair = Pair()
+    pair.fault("bank_frames_broken")
+    pair.ear.wires[0].say(b"message", False)
+    pair.pass_us(SECOND_US)
+    assert bytes(pair.other.heard) == b"message"
 
 
 def test_a_doubled_message_of_a_short_connection_comes_on_a_connection_of_its_own() -> None:

@@ -9,13 +9,26 @@ from pathlib import Path
 import pytest
 
 from crm_bridge import journal_decide
+from qianzhi.cli.output import BROKEN, CommandError
+from qianzhi.cli.simulating_world import simulate_seeds
 from qianzhi.domain.requests import Kind
 from qianzhi.ledger.invariant import InvariantError
 from qianzhi.runtime.now import SECOND_US
+from simulators.world import run
+from simulators.world.banks import BankActor
 from simulators.world.observe import Violation
 from simulators.world.parts import BankPlan
-from simulators.world.plan import NEWEST, Plan
-from simulators.world.run import add_up, name_of, plan_of, run_plan, run_seeds, until_failure
+from simulators.world.plan import MIDNIGHT_US, NEWEST, Plan
+from simulators.world.run import (
+    QUEUES,
+    add_up,
+    name_of,
+    plan_of,
+    run_plan,
+    run_seed,
+    run_seeds,
+    until_failure,
+)
 from simulators.world.shrink import shrink
 from simulators.world.timeline import Timeline
 from simulators.world.world import Ended
@@ -25,6 +38,7 @@ CONFIG = ROOT / "config"
 SEEDS = range(1, 101)
 REQUESTS = 100
 HASHED = 7
+MIDNIGHT = NEWEST + MIDNIGHT_US
 
 
 def test_a_hundred_seeds_break_no_rule() -> None:
@@ -122,6 +136,56 @@ def test_a_request_that_fails_alone_for_a_fault_of_ours_is_named(monkeypatch: py
     violation = run_plan(plan_of(HASHED, 20), CONFIG).violation
     assert violation is not None
     assert (violation.invariant, violation.says) == ("rule 16", "InvariantError: a posting does not balance")
+
+
+def test_whatever_falls_over_in_a_world_fails_its_seed_and_the_run_is_summed_up_all_the_same(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    def falls(bank: object, line: int, items: object) -> None:
+        raise KeyError("nobody has foreseen it")
+
+    def here(seeds: range, config: Path, jobs: int, requests: int) -> "object":
+        return ((seed, run_seed(seed, config, requests)) for seed in seeds)
+
+    monkeypatch.chdir(tmp_path)  # where the plan is kept
+    monkeypatch.setattr(run, "run_seeds", here)
+    monkeypatch.setattr(BankActor, "came", falls)
+    with pytest.raises(CommandError) as raised:
+        simulate_seeds(CONFIG, range(HASHED, HASHED + 1), 1, 20, shrinking=False)
+    assert raised.value.code == BROKEN
+    says = capsys.readouterr().out
+    assert "KeyError is broken: something fell over: 'nobody has foreseen it'" in says
+    assert "timeline of all" in says
+    assert "in falls" in says  # where that was
+    assert says.rstrip().splitlines()[-1].endswith(" transactions, 1 violations")
+    kept = Plan.read(Path("build/simulate", f"seed-{HASHED}.json").read_text(encoding="utf-8"))
+    assert name_of(run_plan(kept, CONFIG)) == "KeyError"
+
+
+def test_plans_draw_what_befalls_both_nodes_at_once_and_clocks_of_banks_that_are_off() -> None:
+    plans = [plan_of(seed) for seed in range(1, 300)]
+    for kind in ("kill", "freeze"):
+        pairs = [[one.target for one in plan.faults if one.kind == kind] for plan in plans]
+        assert sum({"node-1", "node-2"} <= set(targets) for targets in pairs) > 30
+    together = [
+        {(one.at_us, one.for_us) for one in plan.faults if one.kind == "freeze" and one.target == node}
+        for plan in plans
+        for node in ("node-1", "node-2")
+    ]
+    assert sum(bool(first & second) for first, second in zip(together[::2], together[1::2], strict=True)) > 30
+    off = [(bank.name in QUEUES, bank.offset_us // SECOND_US) for plan in plans for bank in plan.banks]
+    assert any(seconds < -60 for queued, seconds in off if not queued)
+    assert any(seconds > 60 for queued, seconds in off if queued)
+    assert all(seconds > -30 for queued, seconds in off if queued)  # or all that it sends has expired
+
+
+def test_a_bank_whose_clock_is_off_by_minutes_is_served_on_either_side_of_midnight() -> None:
+    for off_us in (-900 * SECOND_US, 900 * SECOND_US):
+        bank = BankPlan("hz_citic", requests=60, rate=3, habits=("careful",), offset_us=off_us)
+        for epoch_us in (MIDNIGHT, MIDNIGHT - 20 * SECOND_US):
+            ended = run_plan(Plan(1, epoch_us, (bank,)), CONFIG)
+            assert ended.violation is None, str(ended.violation)
+            assert ended.transactions > 40
 
 
 def test_plans_end_every_fault_before_they_are_healed_or_by_it_and_name_whom_there_is() -> None:
