@@ -49,7 +49,7 @@ class BridgeDaemon:
         self._link = Link(self._core.hello, key, self._on_events, **given)
         cores = Cores(site, name, settings, self._reactor)
         self._works = Works(settings, cores, lambda _: self._reactor.callFromThread(self._announce))
-        self._operators = Operators(settings.database, self._works, self._ask, self._reactor)
+        self._operators = Operators(settings.database, self._works, self._ask, self._reactor, (name, key))
         self._standing_by = False
         self._interpreter: Interpreter | None = None
         self._drained: Deferred[None] | None = None
@@ -86,7 +86,7 @@ class BridgeDaemon:
     def commands(self) -> Mapping[str, Command]:
         """`stand_by` drains without stopping, `undrain` ends that; the others are the operators'."""
         own = {"stand_by": plain(lambda: self._switch(True)), "undrain": plain(lambda: self._switch(False))}
-        return own | dict(self._operators.commands()) | dict(self._works.commands())
+        return own | dict(self._operators.commands()) | self._operators.hold(self._works.commands())
 
     def stop(self) -> "Deferred[Any]":
         """Close everything at once; for tests, as a process just ends."""

@@ -7,7 +7,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 
 from interface_layer.house import ASKER
-from interface_layer.house_commands import HouseCommands
+from interface_layer.house_commands import COMMANDS, HouseCommands
 from interface_layer.house_rows import HouseRows, open_rows
 from interface_layer.site_node import node_of
 from qianzhi.link.events import LinkEvent, deliver
@@ -21,6 +21,7 @@ from qianzhi.runtime.daemon import DaemonError, install_reactor
 from qianzhi.runtime.effects import Close, Send
 from qianzhi.runtime.events import EventsError, EventWriter
 from qianzhi.runtime.shell import Handler, Interpreter
+from qianzhi.saf.answers import Warranted
 from qianzhi.saf.errors import SafError
 
 DRAINED_LOOK_SECONDS = 0.1
@@ -41,6 +42,7 @@ class NodeDaemon:
         self._stopping = False
         self._reactor = install_reactor()
         self._password = state_password
+        self._warranted = Warranted(key, name)
         self._core = node_of(site, name, limits)
         self._link = Link(
             self._core.hello,
@@ -89,7 +91,7 @@ class NodeDaemon:
     def commands(self) -> Mapping[str, Command]:
         """`stand_by` drains without stopping, `undrain` ends that; the rest is `house_commands`'."""
         own = {"stand_by": plain(self._stand_by), "undrain": plain(self._undrain)}
-        return {**own, **{name: partial(self._ask_house, name) for name in HouseCommands.NAMES}}
+        return own | self._warranted.hold({name: partial(self._ask_house, name) for name in COMMANDS})
 
     def stop(self) -> "Deferred[Any]":
         """Close everything at once; for tests, as a process just ends."""

@@ -6,15 +6,16 @@
     charges     order="", state="", bank="", limit=100          → {"charges": [...], "counts": {state: n}}
     saf_list    destination="", state="", limit=100             → {"entries": [...], "lanes": {...}}
     saf_show    id                                              → the entry, ended ones too
-    saf_retry   id, act, deadline_minutes=0    a manual or quarantined entry is open again
-    saf_expire  id, act, why=""                an open entry's time is over now: it is manual
-    saf_settle  id, act, why=""                what is with operators was settled by hand: ended and mended
+    saf_retry   id, act, warrant, why=""       a manual or quarantined entry is open again
+    saf_expire  id, act, warrant, why=""       an open entry's time is over now: it is manual
+    saf_settle  id, act, warrant, why=""       what is with operators was settled by hand: ended and mended
     saf_export  destination, date=0            manual and quarantined entries as a file
                 → {"path", "entries", "amount_fen", "sha256"}
 
-`act` is the number of the operators' act: the same act is carried out once, and says the same again.  A node
-that does not own the entry refuses, and another one of its group is asked.  Acts and charges are answered
-once what they have changed is stored.
+`act` is the number of the operators' act, which needs a bridge's warrant (`qianzhi.saf.answers.Warranted`
+holds the daemon's commands to it): the same act is carried out once, and says the same again.  A node that
+does not own the entry refuses, and another one of its group is asked.  Acts and charges are answered once
+what they have changed is stored.
 """
 
 from collections.abc import Callable, Mapping
@@ -31,20 +32,20 @@ from interface_layer.node import Node
 from qianzhi.runtime import clock
 from qianzhi.runtime.admin import AdminError, Answer, Arguments, Command
 from qianzhi.runtime.effects import Effects, Send
-from qianzhi.saf.answers import Given, write_export
+from qianzhi.saf.answers import Given, NeverAdminError, refusal, write_export
 from qianzhi.saf.exported import Head
 from qianzhi.saf.lanes import RefusedError
 from qianzhi.saf.rows import WITH_OPERATOR, Entry
 from qianzhi.saf.shown import shown_entry
 
+COMMANDS = (
+    *("charge", "charges", "saf_list", "saf_show", "saf_retry"),
+    *("saf_expire", "saf_settle", "saf_export"),
+)
+
 
 class HouseCommands:
     """Answers them from the core, and by it."""
-
-    NAMES = (
-        *("charge", "charges", "saf_list", "saf_show", "saf_retry"),
-        *("saf_expire", "saf_settle", "saf_export"),
-    )
 
     def __init__(
         self,
@@ -83,7 +84,7 @@ class HouseCommands:
             return
         (said,) = effect.items
         if isinstance(said, RefusedError):
-            asker.errback(AdminError(str(said)))
+            asker.errback(refusal(said))
         else:
             asker.callback(said)
 
@@ -150,7 +151,7 @@ class HouseCommands:
             if entry is not None and entry.act == act:
                 answer.callback(shown_entry(entry))
             elif entry is not None and entry.ended_us:
-                answer.errback(AdminError(f"{entry_id} has ended: {entry.why or 'settled'}"))
+                answer.errback(NeverAdminError("too_late", f"{entry_id} has ended: {entry.why or 'settled'}"))
             else:
                 answer.errback(
                     AdminError(f"{entry_id} is not open at this node; ask another one of its group")

@@ -48,6 +48,8 @@ OWN_KINDS = frozenset(
     {ActKind.OPERATOR_ADD, ActKind.OPERATOR_RESET, ActKind.OPERATOR_RETIRE}
 )  # carried out in the transaction that approves them
 
+LETS_IN = frozenset({ActKind.OPERATOR_ADD, ActKind.OPERATOR_RESET})  # by a code in two halves
+
 
 class ActState(IntEnum):
     """Where an act is; the numbers stand in the database."""

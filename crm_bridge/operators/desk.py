@@ -6,8 +6,8 @@ has been found out before (`office`), and is only held to the rows here.
 
 from typing import Any, NamedTuple, Protocol
 
-from crm_bridge.operators import acts, people
-from crm_bridge.operators.acts import OPEN, OWN_KINDS, Act, ActKind, ActState, Order
+from crm_bridge.operators import acts, codes, people
+from crm_bridge.operators.acts import LETS_IN, OPEN, OWN_KINDS, Act, ActKind, ActState, Order
 from crm_bridge.operators.chain import Entry, Head, canonical, link
 from crm_bridge.operators.people import LoginError, Operator, OperatorsError, OperatorState, mark_of
 
@@ -112,15 +112,15 @@ class Desk:
         lasting = (OperatorState.ACTIVE, OperatorState.RETIRED)
         return sum(each.state in lasting for each in self._operators.values()) < FIRST_OPERATORS
 
-    def propose(self, maker: str, order: Order, password_hash: str = "") -> Act:
+    def propose(self, maker: str, order: Order, half_hash: str = "") -> Act:
         """Propose an act; the one that waits already is named when there is one of that kind and subject.
 
-        `password_hash` belongs to an operator who is to be added or given a new password.
+        `half_hash` is of the maker's half of the code that lets an operator in.
         """
         for act in self._acts.values():
             if act.state in OPEN and (act.kind, act.subject) == (order.kind, order.subject):
                 raise OperatorsError(f"it waits already: {act.title}, proposed by {act.maker}")
-        self._prepare(order, password_hash)
+        self._prepare(order, codes.begun(half_hash))
         self._last_act += 1
         act = Act(
             id=self._last_act,
@@ -142,12 +142,15 @@ class Desk:
         self._put_act(act, maker, "act proposed", **said)
         return act
 
-    def approve(self, checker: str, number: int) -> Act:
-        """Approve an act; one that concerns operators alone is done by that."""
+    def approve(self, checker: str, number: int, half_hash: str = "") -> Act:
+        """Approve an act; one that concerns operators alone is done by that.
+
+        `half_hash` is of the checker's half of the code that lets an operator in.
+        """
         act = acts.approved(self.act(number), checker, self._now_us)
         self._put_act(act, checker, "act approved")
         if act.kind in OWN_KINDS:
-            self._carry_out(act)
+            self._carry_out(act, half_hash)
             act = self.finish(checker, number, "approved", {})
         return act
 
@@ -178,8 +181,8 @@ class Desk:
             self._note(who, what, detail, note=note)
             self._noted = bool(note)
 
-    def _prepare(self, order: Order, password_hash: str) -> None:
-        """Hold what concerns operators to the rows, and keep the new password beside them."""
+    def _prepare(self, order: Order, code: str) -> None:
+        """Hold what concerns operators to the rows, and keep the half of a code beside them."""
         if order.kind not in OWN_KINDS:
             return
         name = order.subject
@@ -187,19 +190,22 @@ class Desk:
             self._require_new(name)
             before = self._operators.get(name)  # one that was refused keeps its first time
             made_us = before.made_us if before is not None else self._now_us
-            self._put_operator(Operator(name, password_hash, OperatorState.PROPOSED, made_us))
+            self._put_operator(Operator(name, code, OperatorState.PROPOSED, made_us))
             return
         operator = self._operators.get(name)
         if operator is None or not operator.active:
             raise OperatorsError(f"there is no operator {name}", "`qianzhi operator list` shows them")
         if order.kind is ActKind.OPERATOR_RESET:
-            self._put_operator(operator._replace(reset=password_hash))
+            self._put_operator(operator._replace(reset=code))
 
-    def _carry_out(self, act: Act) -> None:
+    def _carry_out(self, act: Act, half_hash: str) -> None:
         """Do what an approved act does to an operator."""
+        if act.kind in LETS_IN and not half_hash:
+            raise OperatorsError(f"{act.title} was proposed at this moment", "try again")
         operator, what = self._operators[act.subject], ""
         if act.kind is ActKind.OPERATOR_RETIRE:
-            if sum(each.active for each in self._operators.values()) <= FIRST_OPERATORS:
+            others = [each for each in self._operators.values() if each.settled and each.name != act.subject]
+            if len(others) < FIRST_OPERATORS:
                 raise OperatorsError(
                     f"without {act.subject} fewer than {FIRST_OPERATORS} operators would be left",
                     "nobody could approve anything any more: add another one first",
@@ -209,10 +215,13 @@ class Desk:
                 if other.maker == act.subject and other.state is ActState.PENDING:
                     self._put_act(acts.expired(other, self._now_us), act.checker, "act expired")
         elif act.kind is ActKind.OPERATOR_RESET:
-            operator = operator._replace(password=operator.reset, reset="", failures=0, locked_until_us=0)
+            password = codes.whole(operator.reset, half_hash)
+            operator = operator._replace(password=password, reset="", failures=0, locked_until_us=0)
             what = "password reset"
         else:
-            operator, what = operator._replace(state=OperatorState.ACTIVE), "operator added"
+            password = codes.whole(operator.password, half_hash)
+            operator = operator._replace(password=password, state=OperatorState.ACTIVE)
+            what = "operator added"
         self._put_operator(operator)
         detail = {"name": operator.name, "mark": mark_of(operator.password)}
         self._note(act.checker, what, detail, act=act.id)

@@ -7,10 +7,10 @@ the same number, until its result is put down.
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import Any, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
-from crm_bridge.operators import people
-from crm_bridge.operators.acts import HOUSE_KINDS, NODE_KINDS, Act, ActKind, ActState, Order
+from crm_bridge.operators import codes, people
+from crm_bridge.operators.acts import HOUSE_KINDS, LETS_IN, NODE_KINDS, Act, ActKind, ActState, Order
 from crm_bridge.operators.desk import Book, Desk, Transaction
 from crm_bridge.operators.people import LoginError, Operator, OperatorsError
 
@@ -18,6 +18,14 @@ _T = TypeVar("_T")
 
 CARRIED_OUT = HOUSE_KINDS | NODE_KINDS
 WRONG = "the name or the password is wrong"
+
+
+def _fits(stored: str, given: str, same: Callable[[str, str], bool]) -> bool:
+    return same(stored, given)
+
+
+def _nothing(_: Act) -> None:
+    """Hold an act to nothing more."""
 
 
 class Books(Protocol):
@@ -30,8 +38,20 @@ class Books(Protocol):
         """Return the book as it is, without holding anything."""
 
 
+class Invited(NamedTuple):
+    """An act, and where it lets somebody in the half of his code that is for whoever asked: told once, kept
+    nowhere.
+    """
+
+    act: Act
+    code: str = ""
+
+
 class Hasher(Protocol):
     """Makes and compares passwords' hashes; slow on purpose, so never inside a transaction."""
+
+    def code(self) -> str:
+        """Return a new half of a code, at random."""
 
     def make(self, password: str) -> str:
         """Return the hash of a password, with a salt of its own."""
@@ -48,8 +68,8 @@ class Office:
         self._hasher = hasher
         self._nobody = hasher.make("nobody has this password")  # compared with for names that do not exist
 
-    def add(self, by: str, password: str, name: str, new_password: str, now_us: int) -> Operator | Act:
-        """Enlist one of the first two operators, or propose a further one; returns which it came to.
+    def enlist(self, by: str, password: str, name: str, new_password: str, now_us: int) -> Operator:
+        """Enlist one of the first two operators, with the password that he has chosen.
 
         The first comes without anybody's login, and `by` is then whoever runs the command.
         """
@@ -60,18 +80,27 @@ class Office:
         people.check_password(name, new_password)
         made = self._hasher.make(people.normal(new_password))
 
-        def decide(desk: Desk) -> Operator | Act:
+        def decide(desk: Desk) -> Operator:
             if seen is not None:
                 desk.require(by, seen.password)
-                if not desk.enlisting:
-                    return desk.propose(by, Order(ActKind.OPERATOR_ADD, name, {"name": name}, ""), made)
             return desk.enlist(by, name, made, alone=seen is None)
 
         return self._transact(decide, now_us)
 
+    def add(self, by: str, password: str, name: str, now_us: int) -> Invited:
+        """Propose a further operator, with the maker's half of his code."""
+        people.check_name(name)
+        return self._invite(by, password, Order(ActKind.OPERATOR_ADD, name, {"name": name}, ""), now_us)
+
+    def reset(self, by: str, password: str, name: str, now_us: int) -> Invited:
+        """Propose that somebody who has forgotten his password chooses another one, with the maker's half of
+        his code.
+        """
+        return self._invite(by, password, Order(ActKind.OPERATOR_RESET, name, {"name": name}, ""), now_us)
+
     def change_password(self, name: str, password: str, new_password: str, now_us: int) -> None:
         """Let an operator choose another password."""
-        seen = self._login(name, password, now_us)
+        seen = self._login(name, password, now_us, choosing=True)
         people.check_password(name, new_password)
         if people.normal(new_password) == people.normal(password):
             raise OperatorsError("that is the password that there is already")
@@ -83,31 +112,36 @@ class Office:
 
         self._transact(decide, now_us)
 
-    def propose(
-        self, maker: str, password: str, order: Order, now_us: int, *, new_password: str | None = None
-    ) -> Act:
-        """Propose an act for a second operator; `new_password` is that of a reset."""
+    def propose(self, maker: str, password: str, order: Order, now_us: int) -> Act:
+        """Propose an act for a second operator; not one that lets somebody in."""
+        if order.kind in LETS_IN:
+            raise OperatorsError(f"{order.kind.value} is proposed by a command of its own")
         seen = self._login(maker, password, now_us)
-        made = ""
-        if new_password is not None:
-            people.check_password(order.subject, new_password)
-            made = self._hasher.make(people.normal(new_password))
 
         def decide(desk: Desk) -> Act:
             desk.require(maker, seen.password)
-            return desk.propose(maker, order, made)
+            return desk.propose(maker, order)
 
         return self._transact(decide, now_us)
 
     def approve(self, checker: str, password: str, number: int, now_us: int) -> Act:
         """Approve a pending act; one that was approved before comes back as it is, to be driven on."""
-        seen = self._login(checker, password, now_us)
+        return self.admit(checker, password, number, now_us).act
 
-        def decide(desk: Desk) -> Act:
+    def admit(self, checker: str, password: str, number: int, now_us: int) -> Invited:
+        """Approve an act; with the checker's half of the code where somebody is let in by just this."""
+        seen = self._login(checker, password, now_us)
+        waiting = self._books.book().acts.get(number)
+        lets_in = waiting is not None and waiting.kind in LETS_IN
+        code = self._hasher.code() if lets_in else ""
+        made = self._hasher.make(code) if lets_in else ""
+
+        def decide(desk: Desk) -> Invited:
             desk.require(checker, seen.password)
             act = desk.act(number)
-            done = act.state in (ActState.APPROVED, ActState.DONE)
-            return act if done else desk.approve(checker, number)
+            if act.state in (ActState.APPROVED, ActState.DONE):
+                return Invited(act)
+            return Invited(desk.approve(checker, number, made), code)
 
         return self._transact(decide, now_us, number)
 
@@ -128,14 +162,18 @@ class Office:
         result: str,
         detail: dict[str, Any],
         now_us: int,
-        kinds: frozenset[ActKind] = CARRIED_OUT,
+        require: Callable[[Act], None] = _nothing,
     ) -> Act:
-        """Put down what an approved act of these kinds came to; the result that stands already prevails."""
+        """Put down what an approved act came to; the result that stands already prevails.
+
+        `require` holds the one who says so to the act, and raises OperatorsError.
+        """
 
         def decide(desk: Desk) -> Act:
             act = desk.act(number)
-            if act.kind not in kinds:
+            if act.kind not in CARRIED_OUT:
                 raise OperatorsError(f"{act.title} is not for this one to carry out")
+            require(act)
             return desk.finish(by, number, result, detail)
 
         return self._transact(decide, now_us, number)
@@ -144,8 +182,25 @@ class Office:
         """Record in the chain what needs nobody's approval; once for each name of a note."""
         self._transact(lambda desk: desk.note(who, what, detail, note), now_us, note=note)
 
-    def _login(self, name: str, password: str, now_us: int) -> Operator:
+    def _invite(self, maker: str, password: str, order: Order, now_us: int) -> Invited:
+        seen = self._login(maker, password, now_us)
+        code = self._hasher.code()
+        made = self._hasher.make(code)
+
+        def decide(desk: Desk) -> Invited:
+            desk.require(maker, seen.password)
+            if desk.enlisting:
+                raise OperatorsError(
+                    f"{order.subject} is one of the first two", "who choose their password at once"
+                )
+            return Invited(desk.propose(maker, order, made), code)
+
+        return self._transact(decide, now_us)
+
+    def _login(self, name: str, password: str, now_us: int, *, choosing: bool = False) -> Operator:
         """Return the operator of that name and password; raises LoginError.
+
+        Whoever has a code can only be `choosing` a password by it.
 
         The hashes are compared outside of any transaction: that takes long, and money must not wait for it.
         """
@@ -154,9 +209,13 @@ class Office:
             self._hasher.same(self._nobody, people.normal(password))  # takes as long as for a name there is
             raise LoginError(WRONG)
         people.require_unlocked(operator, now_us)
-        if not self._hasher.same(operator.password, people.normal(password)):
+        given, coded = people.normal(password), codes.is_code(operator.password)
+        if not (codes.fits if coded else _fits)(operator.password, given, self._hasher.same):
             self._transact(lambda desk: desk.fail(name), now_us)
             raise LoginError(WRONG)
+        if coded and not choosing:
+            advice = f"`qianzhi operator password --as {name}`; the code is the present password"
+            raise LoginError(f"{name} has to choose a password first", advice)
         return operator
 
     def _transact(self, decide: Callable[[Desk], _T], now_us: int, act: int = 0, note: str = "") -> _T:

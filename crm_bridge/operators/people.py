@@ -9,6 +9,7 @@ import unicodedata
 from enum import IntEnum
 from typing import NamedTuple
 
+from crm_bridge.operators.codes import is_code
 from qianzhi.runtime.now import SECOND_US
 
 FAILURES_MAX = 6  # wrong passwords in a row, then a rest
@@ -30,7 +31,8 @@ class OperatorState(IntEnum):
 class Operator(NamedTuple):
     """One person; `failures` are wrong passwords in a row, `locked_until_us` (wall clock) ends a rest.
 
-    `reset` is the hash of a password that waits for a second operator.
+    `password` is a hash, or those of a code (`codes`); `reset` is the maker's half of one that waits for a
+    second operator.
     """
 
     name: str
@@ -40,6 +42,11 @@ class Operator(NamedTuple):
     failures: int = 0
     locked_until_us: int = 0
     reset: str = ""
+
+    @property
+    def settled(self) -> bool:
+        """Whether this person can act: is one, and has chosen a password."""
+        return self.active and not is_code(self.password)
 
     @property
     def active(self) -> bool:

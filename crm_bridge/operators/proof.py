@@ -61,6 +61,9 @@ def compare(entries: Iterable[Entry], acts: Iterable[Act], people: Mapping[str, 
 
 def _read(entry: Entry, told: dict[int, Told], known: dict[str, Person]) -> Iterator[Fault]:
     facts = entry.facts
+    if entry.note and (entry.what in _PEOPLE or entry.what in _STATES):
+        yield Fault(entry.number, f"a note that reads as an operator's doing: {entry.what}")
+        return
     if entry.what in _PEOPLE:
         known[str(facts.get("name"))] = Person(_PEOPLE[entry.what], str(facts.get("mark")))
     state = _STATES.get(entry.what)

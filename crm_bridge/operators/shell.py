@@ -1,19 +1,22 @@
 """The operators' commands of a bridge's admin socket, and how approved acts are carried out.
 
-    operator_add       by, password, name, new_password     one of the first two, or an act for a further one
+    operator_enlist    by, password, name, new_password     one of the first two
+    operator_add       by, password, name                   an act for a further one, with half of his code
     operator_password  by, password, new_password
-    operator_reset     by, password, name, new_password     an act
+    operator_reset     by, password, name                   an act, with half of a new code
     act_propose        by, password, kind, subject, arguments, reason
-    act_approve        by, password, number                 again and again the same act, until it is done
+    act_approve        by, password, number                 again and again the same act, until it is done;
+                                                            once the checker's half of a code
     act_refuse         by, password, number, reason
-    act_done           by, password, number, result, detail what a node has carried out
+    act_done           by, password, number, result, detail, receipt  what the daemon with the entry says
 
-An answer is {"act": {...}} or {"refused": "why", "advice": "..."}; a database that does not answer is an
-AdminError.  Passwords come over the socket, which only this machine's own user may open, and go nowhere else.
-Hashes and transactions take their turns on a thread, so that the reactor never waits for them.
+An approved act about an entry comes with `warrant`, without which no daemon carries it out; it ends by that
+daemon's `receipt` and by nothing else, whether that comes here or in a note.  An answer is {"act": {...}} or
+{"refused": "why", "advice": "..."}; a database that does not answer is an AdminError.  Passwords come over
+the socket, which only this machine's own user may open, and go nowhere else. Hashes and transactions take
+their turns on a thread, so that the reactor never waits for them.
 """
 
-import json
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
@@ -22,14 +25,15 @@ from twisted.internet.threads import deferToThread
 
 from crm_bridge.bridge import Done
 from crm_bridge.gateway_errors import CommitUnknownError, RetryableError, StoreError
-from crm_bridge.operators.acts import HOUSE_KINDS, NODE_KINDS, Act, ActKind, ActState, Order
+from crm_bridge.operators.acts import HOUSE_KINDS, LETS_IN, NODE_KINDS, Act, ActKind, ActState, Order
 from crm_bridge.operators.chain import canonical
 from crm_bridge.operators.house import request_of
-from crm_bridge.operators.notes.store import Note, Notes, NotesError
-from crm_bridge.operators.office import Office
+from crm_bridge.operators.notes.store import Notes, NotesError
+from crm_bridge.operators.office import Invited, Office
 from crm_bridge.operators.passwords import Argon2
 from crm_bridge.operators.people import OperatorsError
 from crm_bridge.operators.store import Store
+from crm_bridge.operators.taking import Proof, asked_of, take
 from qianzhi.domain.requests import Reply, Request
 from qianzhi.domain.results import Result
 from qianzhi.link.messages import Status
@@ -37,17 +41,16 @@ from qianzhi.runtime import clock
 from qianzhi.runtime.admin import AdminError, Answer, Arguments, Command
 from qianzhi.runtime.crash import crashpoint
 from qianzhi.runtime.log import get_logger
+from qianzhi.saf.answers import Warranted
+from qianzhi.saf.warrants import Warrants
 
 ANSWER_SECONDS = 40.0  # longer than the bridge lets the house wait
 NOTES_SECONDS = 3.0
-ACT_DONE = "act done"  # the note of an act that a node has carried out, where no bridge is
 TRIES = 3
 PAUSE_SECONDS = 0.2
 BY: dict[str, type] = {"by": str, "password": str}
 _TEXTS = ("order", "name")
 _NUMBERS = ("amount_fen", "balance_fen", "count")
-
-WITH_PASSWORD = frozenset({ActKind.OPERATOR_ADD, ActKind.OPERATOR_RESET})  # have commands of their own
 
 Ask = Callable[[int, Request], None]
 
@@ -66,8 +69,14 @@ Work = Callable[[Office, int], Any]
 class Operators:
     """One bridge's office for operators; everything but the work on the thread is on the reactor's."""
 
-    def __init__(self, url: str, works: Ready, ask: Ask, reactor: Any) -> None:
-        """`ask` brings the core a request under a number; nothing is opened before it is needed."""
+    def __init__(self, url: str, works: Ready, ask: Ask, reactor: Any, bridge: tuple[str, bytes]) -> None:
+        """`ask` brings the core a request under a number; `bridge` is this one's name, and the link key.
+
+        Nothing is opened before it is needed.
+        """
+        name, key = bridge
+        self._warrants = Warrants(key)
+        self._warranted = Warranted(key, name)
         self._url = url
         self._works = works
         self._ask = ask
@@ -94,18 +103,25 @@ class Operators:
 
     def commands(self) -> Mapping[str, Command]:
         """Return the commands, by name."""
-        named: dict[str, type] = {"name": str, "new_password": str}
+        named: dict[str, type] = {"name": str}
         act: dict[str, type] = {"kind": str, "subject": str, "arguments": dict, "reason": str}
         number: dict[str, type] = {"number": int}
         return {
+            "operator_enlist": self._command(self._enlist, BY | named | {"new_password": str}),
             "operator_add": self._command(self._add, BY | named),
             "operator_password": self._command(self._change_password, BY | {"new_password": str}),
             "operator_reset": self._command(self._reset, BY | named),
             "act_propose": self._command(self._propose, BY | act),
             "act_approve": self._command(self._approve, BY | number),
             "act_refuse": self._command(self._refuse, BY | number | {"reason": str}),
-            "act_done": self._command(self._finish, BY | number | {"result": str, "detail": dict}),
+            "act_done": self._command(
+                self._finish, BY | number | {"result": str, "detail": dict, "receipt": str}
+            ),
         }
+
+    def hold(self, commands: Mapping[str, Command]) -> dict[str, Command]:
+        """Return other commands, with those that change entries held to warrants, as a node holds its own."""
+        return self._warranted.hold(commands)
 
     def answered(self, number: int, items: list[Done]) -> None:
         """Take the core's answer to a request that was asked under this number."""
@@ -136,23 +152,21 @@ class Operators:
 
         return command
 
-    def _add(self, by: str, password: str, name: str, new_password: str) -> "Deferred[Answer]":
-        def added(found: Any) -> Answer:
-            return {"act": view(found)} if isinstance(found, Act) else {"operator": found.name}
+    def _enlist(self, by: str, password: str, name: str, new_password: str) -> "Deferred[Answer]":
+        done = self.work(lambda office, now_us: office.enlist(by, password, name, new_password, now_us))
+        return done.addCallback(lambda operator: {"operator": operator.name})
 
-        done = self.work(lambda office, now_us: office.add(by, password, name, new_password, now_us))
-        return done.addCallback(added)
+    def _add(self, by: str, password: str, name: str) -> "Deferred[Answer]":
+        done = self.work(lambda office, now_us: office.add(by, password, name, now_us))
+        return done.addCallback(_invited)
 
     def _change_password(self, by: str, password: str, new_password: str) -> "Deferred[Answer]":
         done = self.work(lambda office, now_us: office.change_password(by, password, new_password, now_us))
         return done.addCallback(lambda _: {"operator": by})
 
-    def _reset(self, by: str, password: str, name: str, new_password: str) -> "Deferred[Answer]":
-        order = Order(ActKind.OPERATOR_RESET, name, {"name": name}, "")
-        done = self.work(
-            lambda office, now_us: office.propose(by, password, order, now_us, new_password=new_password)
-        )
-        return done.addCallback(lambda act: {"act": view(act)})
+    def _reset(self, by: str, password: str, name: str) -> "Deferred[Answer]":
+        done = self.work(lambda office, now_us: office.reset(by, password, name, now_us))
+        return done.addCallback(_invited)
 
     def _propose(
         self, by: str, password: str, kind: str, subject: str, arguments: dict[str, Any], reason: str
@@ -166,23 +180,26 @@ class Operators:
         return done.addCallback(lambda act: {"act": view(act)})
 
     def _finish(
-        self, by: str, password: str, number: int, result: str, detail: dict[str, Any]
+        self, by: str, password: str, number: int, result: str, detail: dict[str, Any], receipt: str
     ) -> "Deferred[Answer]":
+        require = Proof(self._warrants, result, detail, receipt).require
+
         def finish(office: Office, now_us: int) -> Act:
-            act = office.approve(by, password, number, now_us)
-            if act.kind in HOUSE_KINDS:
-                raise OperatorsError(f"{act.title} is the core's to carry out", f"`qianzhi approve {number}`")
-            return office.finish(by, number, result, detail, now_us)
+            office.approve(by, password, number, now_us)
+            return office.finish(by, number, result, detail, now_us, require)
 
         return self.work(finish).addCallback(lambda act: {"act": view(act)})
 
     @inlineCallbacks
     def _approve(self, by: str, password: str, number: int) -> Any:
         """Approve an act and carry it out; one that is approved already is only carried out."""
-        act = yield self.work(lambda office, now_us: office.approve(by, password, number, now_us))
+        admitted = yield self.work(lambda office, now_us: office.admit(by, password, number, now_us))
+        act = admitted.act
         crashpoint("operators.after_approval")
+        if act.state is ActState.APPROVED and act.kind in NODE_KINDS:
+            return {"act": view(act), "warrant": self._warrants.warrant(asked_of(act))}
         if act.state is not ActState.APPROVED or act.kind not in HOUSE_KINDS:
-            return {"act": view(act)}
+            return _invited(admitted)
         done = yield self._carry_out(act)
         if done is None or done.status is not Status.OK or done.reply.result is Result.UNKNOWN:
             why = "no answer" if done is None else done.status.name.lower()
@@ -224,7 +241,7 @@ class Operators:
             return
         try:
             for each in notes.read():
-                _take(office, each, now_us)
+                take(office, each, now_us, self._warrants)
                 notes.forget([each.id])
             trouble = ""
         except NotesError as error:
@@ -260,7 +277,7 @@ class Operators:
 
 def order_of(kind: str, subject: str, arguments: dict[str, Any], reason: str) -> Order:
     """Read what is to be proposed; raises AdminError for a kind that there is not."""
-    known = [each.value for each in ActKind if each not in WITH_PASSWORD]
+    known = [each.value for each in ActKind if each not in LETS_IN]  # have commands of their own
     if kind not in known:
         raise AdminError(f"unknown kind of act {kind[:40]!r}; known are {', '.join(known)}")
     order = Order(ActKind(kind), subject, arguments, reason)
@@ -285,35 +302,9 @@ def facts(reply: Reply) -> Answer:
     return {name: getattr(reply, name) for name in names if getattr(reply, name)} | {"stored": reply.stored}
 
 
-def _take(office: Office, note: Note, now_us: int) -> None:
-    """Put a note into the chain: that a node has carried an act out belongs to the act.
-
-    One that cannot be read is put there as it is, so that it holds up none behind it.
-    """
-    facts = _facts_of(note)
-    if facts is None:
-        office.note(
-            note.who, "note not readable", {"what": note.what, "detail": note.detail}, now_us, note.id
-        )
-    elif note.what != ACT_DONE:
-        office.note(note.who, note.what, facts, now_us, note.id)
-    else:
-        try:
-            office.finish(note.who, facts["act"], facts["result"], facts["detail"], now_us, NODE_KINDS)
-        except OperatorsError as error:
-            office.note(note.who, "act not done", facts | {"why": error.what}, now_us, note.id)
-
-
-def _facts_of(note: Note) -> dict[str, Any] | None:
-    """Return what a note tells, None where it is not written as notes are."""
-    try:
-        facts = json.loads(note.detail)
-    except (ValueError, RecursionError):
-        return None
-    wanted: dict[str, type] = {"act": int, "result": str, "detail": dict} if note.what == ACT_DONE else {}
-    if not isinstance(facts, dict) or any(type(facts.get(name)) is not wanted[name] for name in wanted):
-        return None
-    return facts
+def _invited(invited: Invited) -> Answer:
+    """Return an act, with a half of a code where there is one: it is said here and never again."""
+    return {"act": view(invited.act)} | ({"code": invited.code} if invited.code else {})
 
 
 def _leave(failure: Any) -> None:

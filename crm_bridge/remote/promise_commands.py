@@ -2,13 +2,14 @@
 
     saf_list    destination="", state="", limit=100   → {"entries": [...], "lanes": {...}, "counts": {...}}
     saf_show    id                                    → the entry, ended ones and other bridges' too
-    saf_retry   id, act, deadline_minutes=0           a manual or quarantined entry is open again
-    saf_expire  id, act, why=""                       an open entry's time is over now: it is manual
-    saf_settle  id, act, why=""                       what is with operators was seen to: ended and mended
+    saf_retry   id, act, warrant, why=""              a manual or quarantined entry is open again
+    saf_expire  id, act, warrant, why=""              an open entry's time is over now: it is manual
+    saf_settle  id, act, warrant, why=""              what is with operators was seen to: ended and mended
     saf_export  destination, date=0                   manual and quarantined entries as a file
 
-`act` is the number of the operators' act, which is carried out once.  Before an entry is settled by hand the
-core is asked what became of it; while it does not say, the act is refused.
+`act` is the number of the operators' act, which is carried out once and needs its warrant, to which the
+daemon holds these commands as a node does.  Before an entry is settled by hand the core is asked what became
+of it; while it does not say, the act is refused.
 """
 
 from collections.abc import Callable, Mapping
@@ -23,7 +24,7 @@ from crm_bridge.remote.promises import DESTINATION
 from qianzhi.runtime import clock
 from qianzhi.runtime.admin import AdminError, Answer, Arguments, Command
 from qianzhi.runtime.effects import Effects, Send
-from qianzhi.saf.answers import Given, write_export
+from qianzhi.saf.answers import Given, NeverAdminError, refusal, write_export
 from qianzhi.saf.exported import Head
 from qianzhi.saf.lanes import RefusedError
 from qianzhi.saf.rows import WITH_OPERATOR, Entry
@@ -76,7 +77,7 @@ class PromiseCommands:
             return
         (said,) = effect.items
         if isinstance(said, RefusedError):
-            asker.errback(AdminError(str(said)))
+            asker.errback(refusal(said))
         else:
             asker.callback(said)
 
@@ -136,7 +137,7 @@ class PromiseCommands:
             if entry is not None and entry.act == act:
                 answer.callback(shown_entry(entry))
             elif entry is not None and entry.ended_us:
-                answer.errback(AdminError(f"{entry_id} has ended: {entry.why or 'settled'}"))
+                answer.errback(NeverAdminError("too_late", f"{entry_id} has ended: {entry.why or 'settled'}"))
             else:
                 answer.errback(AdminError(f"{entry_id} is not open at this bridge; ask another one"))
 

@@ -74,12 +74,17 @@ def approve_command(chosen: "Chosen", number: int, who: Who, as_json: bool) -> N
     if act["state"] == "approved" and act["kind"].startswith("saf-"):
         from qianzhi.cli.saf import carry_out
 
-        answer = carry_out(chosen, site, act, signed)
+        answer = carry_out(site, act, answer["warrant"], signed)
         act = answer["act"]
+    code = answer.get("code", "")
     if as_json:
-        show_json(act)
+        show_json(act | ({"code": code} if code else {}))
     else:
         show_act(act, site)
+        if code:
+            from qianzhi.cli.operators import show_code
+
+            show_code(act["subject"], code, first=False)
     end_of(act, answer.get("why", ""))
 
 

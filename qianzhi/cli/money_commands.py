@@ -57,7 +57,9 @@ def operator_add(
     new_password_file: NewPasswordFile = "",
     as_json: Json = False,
 ) -> None:
-    """Add an operator; the first two at once, every further one when another operator approves."""
+    """Add an operator: the first two at once; a further one when another operator approves, by a code in two
+    halves with which he chooses his password.
+    """
     from qianzhi.cli.office import Who
     from qianzhi.cli.operators import add_command
 
@@ -92,14 +94,13 @@ def operator_reset(
     name: Operator,
     by: As = "",
     password_file: PasswordFile = "",
-    new_password_file: NewPasswordFile = "",
     as_json: Json = False,
 ) -> None:
-    """Propose a new password for somebody who has forgotten his, and who types it here."""
+    """Propose that somebody who has forgotten his password chooses another one, by a code in two halves."""
     from qianzhi.cli.office import Who
     from qianzhi.cli.operators import reset_command
 
-    reset_command(chosen(context), name, Who(by, password_file), new_password_file, as_json)
+    reset_command(chosen(context), name, Who(by, password_file), as_json)
 
 
 @operator_app.command("retire")
@@ -355,11 +356,16 @@ _saf_act("settle", "Propose that a manual or quarantined entry was settled by ha
 
 
 @saf_app.command("carry-out")
-def saf_carry_out(context: typer.Context, number: Number, as_json: Json = False) -> None:
+def saf_carry_out(
+    context: typer.Context,
+    number: Number,
+    warrant: Annotated[str, typer.Option("--warrant", metavar="WARRANT", help="As `approve` gave it.")],
+    as_json: Json = False,
+) -> None:
     """Carry an approved act out where the entry's node is, when no bridge runs on that machine."""
     from qianzhi.cli.saf import carry_out_command
 
-    carry_out_command(chosen(context), number, as_json)
+    carry_out_command(chosen(context), number, warrant, as_json)
 
 
 @saf_app.command("export")

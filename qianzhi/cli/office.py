@@ -154,14 +154,16 @@ def short_time(wall_us: int, site: "Site") -> str:
     return local_time(wall_us, site)[:19] if wall_us else ""
 
 
-def end_of(act: dict[str, Any], why: str = "") -> None:
+def end_of(act: dict[str, Any], no_word: str = "") -> None:
     """End the command as the act ended: raises CommandError unless it waits or is approved and done."""
     if act["state"] == "done" and act["result"] != "approved":
-        raise CommandError(BROKEN, f"it was not carried out: {result_words(act['result'])}", NOTHING_MOVED)
-    if act["state"] == "approved" and why:
+        why = act["detail"].get("why", "")
+        what = f"it was not carried out: {result_words(act['result'])}" + (f" ({why})" if why else "")
+        raise CommandError(BROKEN, what, NOTHING_MOVED)
+    if act["state"] == "approved" and no_word:
         raise CommandError(
             UNKNOWN,
-            f"it is approved, and the core has not said whether it was carried out ({why})",
+            f"it is approved, and the core has not said whether it was carried out ({no_word})",
             f"run `qianzhi approve {act['id']}` again: it is carried out once however often that is done",
         )
 

@@ -1,17 +1,20 @@
 """`qianzhi operator add|list|password|reset|retire`: who may propose and approve what moves money."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from qianzhi.cli.daemons import site_of
 from qianzhi.cli.draining import os_user
 from qianzhi.cli.looking import core_of, not_reachable
 from qianzhi.cli.office import Proposal, Who, ask_bridge, propose, short_time, show_act
-from qianzhi.cli.output import say, show_json, show_table
+from qianzhi.cli.output import USAGE, CommandError, say, show_json, show_table
 from qianzhi.cli.passwords import read_new_password
 
 if TYPE_CHECKING:
     from qianzhi.cli.chosen import Chosen
+    from qianzhi.link.tables import Site
 
+FIRST = 2  # so many choose their password as they are added: nobody could approve them
+CHOOSES = "`qianzhi operator password --as {name}` chooses one; the present one is both halves, FIRST-SECOND"
 ENOUGH = 3  # with two, of whom one has forgotten the password, nobody can approve anything
 
 
@@ -19,14 +22,18 @@ def add_command(chosen: "Chosen", name: str, who: Who, new_file: str, as_json: b
     """Add one of the first two operators, or propose a further one."""
     site = site_of(chosen)
     there = _active(chosen)
+    if there >= FIRST:
+        if new_file:
+            raise CommandError(
+                USAGE, f"{name} chooses the password, when he is one", CHOOSES.format(name=name)
+            )
+        _show_invited(site, name, ask_bridge(site, "operator_add", **who.sign(), name=name), as_json)
+        return
     signed = who.sign() if there else {"by": f"os:{os_user()}", "password": ""}
     new = read_new_password(name, new_file)
-    answer = ask_bridge(site, "operator_add", **signed, name=name, new_password=new)
+    answer = ask_bridge(site, "operator_enlist", **signed, name=name, new_password=new)
     if as_json:
         show_json(answer)
-        return
-    if "act" in answer:
-        show_act(answer["act"], site)
         return
     say(f"{name} is an operator now")
     if there == 0:
@@ -69,21 +76,32 @@ def password_command(chosen: "Chosen", who: Who, new_file: str) -> None:
     say(f"{who.operator} has a new password")
 
 
-def reset_command(chosen: "Chosen", name: str, who: Who, new_file: str, as_json: bool) -> None:
-    """Propose a new password for an operator who has forgotten his."""
+def reset_command(chosen: "Chosen", name: str, who: Who, as_json: bool) -> None:
+    """Propose that an operator who has forgotten his password chooses another one."""
     site = site_of(chosen)
-    signed = who.sign()
-    new = read_new_password(name, new_file)
-    answer = ask_bridge(site, "operator_reset", **signed, name=name, new_password=new)
-    if as_json:
-        show_json(answer)
-    else:
-        show_act(answer["act"], site)
+    _show_invited(site, name, ask_bridge(site, "operator_reset", **who.sign(), name=name), as_json)
 
 
 def retire_command(chosen: "Chosen", name: str, who: Who, reason: str, as_json: bool) -> None:
     """Propose that somebody is no operator any more."""
     propose(chosen, who, [Proposal("operator-retire", name, {"name": name}, reason)], as_json)
+
+
+def show_code(name: str, code: str, *, first: bool) -> None:
+    """Show a half of somebody's code, which nobody can be told again, and what he does with it."""
+    half, other = ("first", "whoever approves") if first else ("second", "the maker")
+    say(f"    {half} half of the code: {code}")
+    say(f"    tell it {name} alone, and now: it is kept nowhere, and the other half has {other}")
+    if not first:
+        say(f"    {CHOOSES.format(name=name)}")
+
+
+def _show_invited(site: "Site", name: str, answer: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        show_json(answer)
+        return
+    show_act(answer["act"], site)
+    show_code(name, answer["code"], first=True)
 
 
 def _active(chosen: "Chosen") -> int:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from qianzhi.link.tables import Site
 
 NODE_SECONDS = 20.0
+CORE = "core"  # where entries go that tell the core of breaks
 HERE = "run the command on a machine where the daemon runs; `qianzhi status` names them"
 # What each act does, and to an entry in which states.
 ACTS = {
@@ -113,12 +114,17 @@ def act_command(chosen: "Chosen", kind: str, entry: str, who: Who, reason: str, 
     site = site_of(chosen)
     found = find_entry(chosen, site, entry)
     does, states = ACTS[kind]
+    if found["destination"] == CORE and kind != "saf-retry":
+        raise CommandError(
+            BROKEN,
+            f"{entry} tells the core of a break: if it were ended the day could close in spite of the break",
+            f"the core is told as soon as it answers; one that was put aside: qianzhi saf retry {entry}",
+        )
     if found["state"] not in states:
         raise CommandError(
             BROKEN, f"{entry} is {found['state']}; it has to be {' or '.join(states)} for that"
         )
     arguments = {
-        "entry": entry,
         "amount_fen": found["amount_fen"],
         "phone": found["phone"],
         "what": f"{_words(found['kind'])} to {found['destination']}, {found['state']}: {does}",
@@ -140,15 +146,16 @@ def export_command(chosen: "Chosen", destination: str, date: str, as_json: bool)
         say(f"    sha256 {said['sha256']}")
 
 
-def carry_out(chosen: "Chosen", site: "Site", act: dict[str, Any], signed: dict[str, str]) -> dict[str, Any]:
-    """Have an approved act carried out by the node that has its entry, and put its result down."""
-    result, detail = _ask_nodes(chosen, site, act)
-    return ask_bridge(site, "act_done", **signed, number=act["id"], result=result, detail=detail)
+def carry_out(site: "Site", act: dict[str, Any], warrant: str, signed: dict[str, str]) -> dict[str, Any]:
+    """Have an approved act carried out by the daemon that has its entry, and put its result down."""
+    said = _ask_nodes(site, act, warrant)
+    return ask_bridge(site, "act_done", **signed, number=act["id"], **said)
 
 
-def carry_out_command(chosen: "Chosen", number: int, as_json: bool) -> None:
+def carry_out_command(chosen: "Chosen", number: int, warrant: str, as_json: bool) -> None:
     """Carry an approved act out on a machine without a bridge; a bridge hears of it by a note."""
-    from crm_bridge.operators.shell import ACT_DONE, view
+    from crm_bridge.operators.shell import view
+    from crm_bridge.operators.taking import RECEIPT
     from qianzhi.cli.acts import act_of
     from qianzhi.cli.draining import os_user
     from qianzhi.cli.noting import note
@@ -158,38 +165,39 @@ def carry_out_command(chosen: "Chosen", number: int, as_json: bool) -> None:
     if act["state"] != "approved" or act["kind"] not in ACTS:
         what = f"act {number} is {act['state']}, a {act['kind']}"
         raise CommandError(BROKEN, what, "only an approved act about an entry is carried out here")
-    result, detail = _ask_nodes(chosen, site, act)
-    note(site, os_user(), ACT_DONE, {"act": number, "result": result, "detail": detail})
+    said = _ask_nodes(site, act, warrant)
+    note(site, os_user(), RECEIPT, {"act": number, **said})
     if as_json:
-        show_json({"act": number, "result": result, "detail": detail})
+        show_json({"act": number, **said})
     else:
-        say(f"act {number}: {act['kind']} {act['subject']}: {_words(result)}; it is now {detail['state']}")
-    end_of({**act, "state": "done", "result": result})
+        now = said["detail"].get("state")
+        say(
+            f"act {number}: {act['kind']} {act['subject']}: {_words(said['result'])}"
+            + (f"; it is now {now}" if now else "")
+        )
+    end_of({**act, "state": "done", "result": said["result"], "detail": said["detail"]})
 
 
-def _ask_nodes(chosen: "Chosen", site: "Site", act: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-    """Ask this machine's nodes, one after the other; return the result and what the entry has become."""
+def _ask_nodes(site: "Site", act: dict[str, Any], warrant: str) -> dict[str, Any]:
+    """Ask this machine's daemons, one after the other; return what the one that has the entry says."""
     from qianzhi.runtime.admin import AdminError, ask
 
-    command, entry = act["kind"].replace("-", "_"), act["arguments"]["entry"]
-    more = {} if command == "saf_retry" else {"why": act["reason"]}
+    command, number = act["kind"].replace("-", "_"), act["id"]
+    given = {"id": act["subject"], "act": str(number), "why": act["reason"], "warrant": warrant}
     said = []
     for node, path in _nodes(site):
         try:
-            answer = ask(path, command, timeout_seconds=NODE_SECONDS, id=entry, act=str(act["id"]), **more)
+            answer = ask(path, command, timeout_seconds=NODE_SECONDS, **given)
         except AdminError as error:
             said.append(f"{node}: {error}")
             continue
-        return "approved", {"node": node, "state": answer["state"]}
-    if said:
-        found = find_entry(chosen, site, entry)
-        if found["state"] not in ACTS[act["kind"]][1]:  # it has gone on meanwhile: the act comes too late
-            return "too_late", {"state": found["state"], "why": found["why"]}
-    again = f"run `qianzhi approve {act['id']}` again"
-    away = f"run `qianzhi saf carry-out {act['id']}` on the machine of the node that has the entry"
+        return {name: answer[name] for name in ("result", "detail", "receipt")}
+    again = f"run `qianzhi approve {number}` again"
+    there = f"qianzhi saf carry-out {number} --warrant {warrant}"
+    away = f"run `{there}` on the machine of the node that has the entry"
     raise CommandError(
         UNREACHABLE,
-        f"act {act['id']} is approved and not carried out: {'; '.join(said) or 'no node runs here'}",
+        f"act {number} is approved and not carried out: {'; '.join(said) or 'no node runs here'}",
         f"{again}, or {away}" if said else away,
     )
 

@@ -35,6 +35,14 @@ class RefusedError(Exception):
     """An operator's wish that cannot be granted; the text says why."""
 
 
+class NeverError(RefusedError):
+    """A wish that will not be granted later either; `result` is what became of the act, in a word."""
+
+    def __init__(self, result: str, why: str) -> None:
+        super().__init__(why)
+        self.result = result
+
+
 class Saf:
     """All entries that this node owns and that have not ended."""
 
@@ -209,11 +217,7 @@ class Saf:
     def retry(self, entry_id: str, act: str, deadline_us: int, now: Now) -> Entry:
         """Open an entry again that is with an operator; raises RefusedError."""
         item = self._asked_for(entry_id)
-        if item.entry.act != act:
-            if item.entry.state not in WITH_OPERATOR:
-                raise RefusedError(
-                    f"{entry_id} is {item.entry.state}: only what was put aside is tried again"
-                )
+        if _is_new(item.entry, act, WITH_OPERATOR):
             self._write(item, state=State.OPEN, deadline_us=deadline_us, why="", act=act)
             self._watch(item.entry)
             self._lane(item.entry.destination).put(item, now.mono_us)
@@ -222,9 +226,8 @@ class Saf:
     def expire(self, entry_id: str, act: str, why: str, now: Now) -> Entry:
         """End an entry's time now; raises RefusedError while an answer is awaited."""
         item = self._asked_for(entry_id)
-        if item.entry.act != act:
-            if item.entry.state is not State.OPEN:
-                raise RefusedError(f"{entry_id} is {item.entry.state} already")
+        if _is_new(item.entry, act, frozenset({State.OPEN})):
+            _require_told(item.entry)
             if item.asked or item.storing:
                 raise RefusedError(f"{entry_id} is on its way; try again in a moment")
             self._put_aside(item, State.MANUAL, why or "expired by an operator", now, act=act)
@@ -233,11 +236,8 @@ class Saf:
     def settle(self, entry_id: str, act: str, why: str, now: Now) -> Entry:
         """End an entry that was settled by hand, and its break; raises RefusedError."""
         item = self._asked_for(entry_id)
-        if item.entry.act != act:
-            if item.entry.state not in WITH_OPERATOR:
-                raise RefusedError(
-                    f"{entry_id} is {item.entry.state}: only what was put aside is settled by hand"
-                )
+        if _is_new(item.entry, act, WITH_OPERATOR):
+            _require_told(item.entry)
             self._settle(item, None, why or "settled by hand", now, act=act)
         return item.entry
 
@@ -326,6 +326,35 @@ class Saf:
         if lane is None:
             lane = self._lanes[destination] = Lane(self._policy)
         return lane
+
+
+def _is_new(entry: Entry, act: str, states: frozenset[State]) -> bool:
+    """Tell whether an act is still to be carried out; raises NeverError when the entry has gone on meanwhile.
+
+    Of two acts that were approved in another order than they were proposed in, the older one comes too late:
+    the entry is not any more what was looked at.
+    """
+    if entry.act == act:
+        return False
+    if _number(act) < _number(entry.act):
+        raise NeverError("too_late", f"act {entry.act} has changed {entry.id} since this one was proposed")
+    if entry.state not in states:
+        raise NeverError("too_late", f"{entry.id} is {entry.state}, not {' or '.join(sorted(states))}")
+    return True
+
+
+def _require_told(entry: Entry) -> None:
+    """Raise NeverError for an entry that tells the core of a break: without it the day could close."""
+    if entry.destination == CORE:
+        raise NeverError(
+            "refused",
+            f"{entry.id} tells the core of a break, and its day could close if the core were never told: "
+            "retry it where it was put aside (`qianzhi saf retry`); the core is told as soon as it answers",
+        )
+
+
+def _number(act: str) -> int:
+    return int(act) if act.isascii() and act.isdigit() else 0
 
 
 def core_entry(entry_id: str, about: Request, kind: Kind, reason: str, number: int, now: Now) -> Entry:

@@ -9,17 +9,40 @@ from itertools import count
 from typing import TypeVar
 
 from qianzhi.saf.errors import LostError
-from qianzhi.saf.rows import Charge, Entry, Forget, Row, Saved, Serials, State, joined, same
+from qianzhi.saf.rows import (
+    Charge,
+    Entry,
+    Forget,
+    Row,
+    Saved,
+    Serials,
+    Standing,
+    State,
+    Taken,
+    free_slot,
+    joined,
+    same,
+)
 
 T = TypeVar("T", Entry, Charge)
 
 RECENT_US = 3_600_000_000  # charges that ended so lately are known still: an answer may come late
 
 
-class Shelf:
-    """All rows of a group, whose they are, and until when."""
+class Commons:
+    """What all nodes of a site share, whoever keeps their rows: whose an order is, and which slot."""
 
     def __init__(self) -> None:
+        self.owners: dict[str, str] = {}  # by order
+        self.slots: dict[str, int] = {}  # by node
+
+
+class Shelf:
+    """All rows of a group, whose they are, and until when; a node's own where it has a file of its own."""
+
+    def __init__(self, commons: Commons | None = None) -> None:
+        self.commons = commons if commons is not None else Commons()
+        self.orders: dict[str, tuple[str, str]] = {}  # every order that was ever charged: node and key
         self.entries: dict[str, tuple[str, Entry]] = {}  # by id, with the node that owns it
         self.charges: dict[str, tuple[str, Charge]] = {}
         self.serials: dict[tuple[str, int, int], int] = {}
@@ -61,9 +84,10 @@ class MemoryStore:
             [Serials(*key, next_) for key, next_ in self._shelf.serials.items()],
             [],
             len(taken),
+            self._slot(),
         )
 
-    def write(self, rows: Iterable[Row]) -> list[Entry | Charge]:
+    def write(self, rows: Iterable[Row]) -> list[Standing]:
         """Write all rows as one; return what stands already where a new row was to be written.
 
         Raises LostError, and then nothing was written.
@@ -90,11 +114,12 @@ class MemoryStore:
             if owner != self._node or not since <= stands.version <= row.version:
                 self._lose()
 
-    def _write(self, row: Row, since: int) -> Entry | Charge | None:
+    def _write(self, row: Row, since: int) -> Standing | None:
         if isinstance(row, Entry):
             return self._put(self._shelf.entries, row, since)
         if isinstance(row, Charge):
-            return self._put(self._shelf.charges, row, since)
+            taken = self._claim(row) if since == 0 else None
+            return taken or self._put(self._shelf.charges, row, since)
         if isinstance(row, Serials):
             key = (row.space, row.date, row.slot)
             self._shelf.serials[key] = max(row.next, self._shelf.serials.get(key, 0))
@@ -109,6 +134,21 @@ class MemoryStore:
             return found[1]
         there[_key(row)] = (self._node, row)
         return None
+
+    def _claim(self, charge: Charge) -> Taken | None:
+        """Make an order this node's for ever, or say whose it is."""
+        order, key = charge.order, charge.key.text
+        if not self._lease_us:
+            owner = self._shelf.commons.owners.setdefault(order, self._node)
+            if owner != self._node:
+                return Taken(order, owner)
+        node, first = self._shelf.orders.setdefault(order, (self._node, key))
+        known = first == key or order in self._shelf.charges
+        return None if known else Taken(order, node, first)
+
+    def _slot(self) -> int:
+        slots = self._shelf.commons.slots
+        return slots.setdefault(self._node, free_slot(0, slots.values()))
 
     def _mine(self, there: dict[str, tuple[str, T]]) -> list[T]:
         return [one for node, one in there.values() if node == self._node]

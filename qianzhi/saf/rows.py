@@ -15,6 +15,7 @@ from qianzhi.domain.results import Result
 
 _HOLDS_ITS_DAY = frozenset({Kind.CHARGE_REVERSAL, Kind.CHARGE_REFUND, Kind.REVERSAL, Kind.BLOCK})
 CORE = "core"  # the destination of what goes inward, to the bridges: breaks and their ends
+SLOTS = 8  # names of nodes that a site may give serials of ours to, each its own share of them
 
 
 class State(StrEnum):
@@ -149,10 +150,24 @@ class Renew(NamedTuple):
 Row = Entry | Charge | Serials | Forget | Renew
 
 
+class Taken(NamedTuple):
+    """An order that no charge may be begun for: it was charged under `key`, long ago; or, where that is
+    empty, it is another node's, which alone knows what became of it.
+    """
+
+    order: str
+    node: str
+    key: str = ""
+
+
+Standing = Entry | Charge | Taken  # what stands already where a new row was to be written
+
+
 class Saved(NamedTuple):
     """What a node owns, or has just taken over: what has not ended; `spoiled` are rows that nobody can read.
 
-    `taken` counts rows that were another node's.
+    `taken` counts rows that were another node's.  `slot` is the node's own for ever, so that no other gives
+    its serials; `SLOTS` where none is left.
     """
 
     entries: list[Entry]
@@ -160,6 +175,13 @@ class Saved(NamedTuple):
     serials: list[Serials]
     spoiled: list[str]
     taken: int = 0
+    slot: int = SLOTS
+
+
+def free_slot(wished: int, used: Iterable[int]) -> int:
+    """Return the slot of a node that has none yet; `SLOTS` where all are used."""
+    used = frozenset(used)
+    return next((slot for slot in (wished, *range(SLOTS)) if slot < SLOTS and slot not in used), SLOTS)
 
 
 def joined(rows: Iterable[Row]) -> list[tuple[Row, int]]:

@@ -6,13 +6,13 @@ unsent meanwhile.  A node whose rows are another's now hears that for each thing
 
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from queue import SimpleQueue
 from typing import Any, NamedTuple, Protocol
 
 from qianzhi.runtime.log import end_process
 from qianzhi.saf.errors import LostError, SafError
-from qianzhi.saf.rows import Charge, Entry, Row, Saved
+from qianzhi.saf.rows import Entry, Row, Saved, Standing
 
 RETRY_SECONDS = 0.5
 
@@ -23,7 +23,7 @@ class Rows(Protocol):
     def load(self) -> Saved:
         """Return what is owned, or was taken over."""
 
-    def write(self, rows: list[Row]) -> list[Entry | Charge]:
+    def write(self, rows: list[Row]) -> list[Standing]:
         """Write rows as one."""
 
     def find(self, entry_id: str) -> Entry | None:
@@ -36,7 +36,7 @@ class Rows(Protocol):
 class Told(NamedTuple):
     """Whom the thread tells what, always on the reactor's thread; `lost` hears None for a load."""
 
-    stored: Callable[[int, list[Entry | Charge]], None]
+    stored: Callable[[int, Sequence[Standing]], None]
     loaded: Callable[[Saved], None]
     lost: Callable[[int | None], None]
     trouble: Callable[[str], None]  # why, or nothing when it is over

@@ -132,9 +132,9 @@ class Place:
 
     def operators(self) -> None:
         """Add two by the socket, as the command does, and the third by both."""
-        self.ask("operator_add", by="os:test", password="", name="wang", new_password=PASSWORDS["wang"])
+        self.ask("operator_enlist", by="os:test", password="", name="wang", new_password=PASSWORDS["wang"])
         self.ask(
-            "operator_add", by="wang", password=PASSWORDS["wang"], name="li", new_password=PASSWORDS["li"]
+            "operator_enlist", by="wang", password=PASSWORDS["wang"], name="li", new_password=PASSWORDS["li"]
         )
 
     def ask(self, command: str, **arguments: Any) -> dict[str, Any]:
@@ -174,10 +174,16 @@ def test_two_operators_void_a_recharge(place: Place) -> None:
     new = ["--new-password-file"]
     place.did("operator", "add", "wang", *new, str(place.file("wang")))
     place.did("operator", "add", "li", *new, str(place.file("li")), by="wang")
-    assert "waits for a second operator" in place.did(
-        "operator", "add", "zhao", *new, str(place.file("zhao")), by="li"
-    )
-    place.did("approve", "1", by="wang")
+    invited = place.did("operator", "add", "zhao", by="li")
+    assert "waits for a second operator" in invited
+    admitted = place.did("approve", "1", by="wang")
+    halves = [re.search(r"half of the code: (\w+)", said) for said in (invited, admitted)]
+    code = "-".join(half[1] for half in halves if half)
+    early = place.run("void", place.key, "--as", "zhao", "--password-file", "-", typed=code + "\n")
+    assert (early.returncode, "zhao has to choose a password first" in early.stderr) == (1, True)
+    given = ["--as", "zhao", "--password-file", "-", *new, str(place.file("zhao"))]
+    assert place.run("operator", "password", *given, typed=code[:-1] + "\n").returncode == 1
+    assert place.run("operator", "password", *given, typed=code + "\n").returncode == 0
     assert [one["state"] for one in place.shown("operator", "list")] == ["active"] * 3
     before = balance(place)
     place.did("void", place.key, "--reason", "wrong phone", by="wang")

@@ -22,6 +22,7 @@ from frontends.profile import load_profile
 from qianzhi.link.site import load_site
 from qianzhi.runtime.admin import AdminError, ask
 from qianzhi.saf.exported import read_export
+from qianzhi.saf.warrants import Asked, Warrants
 from simulators.compare import compare
 from simulators.core import make_core, serving
 from simulators.core_books import Books
@@ -107,6 +108,12 @@ class Site:
         except AdminError:
             return {}
 
+    def act(self, command, entry, act):
+        """Ask the bridge for an act with a warrant, as an approval gives one."""
+        asked = Asked(act, command.replace("_", "-"), entry, "")
+        warrant = Warrants(bytes.fromhex("5a" * 32)).warrant(asked)
+        return self.command(command, id=entry, act=act, warrant=warrant)
+
     def cli(self, *words):
         command = [sys.executable, "-m", "qianzhi.cli.main", "--config", str(self.config), *words]
         return subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
@@ -177,7 +184,9 @@ def test_a_whole_site_before_a_core_that_fails_answers_all_and_loses_nothing(sit
     before = sent(bank)
     site.until(lambda: sent(bank) > before + 100)
     promised = next(one for one in site.command("saf_list")["entries"] if one["kind"] == "reversal")
-    expired = site.command("saf_expire", id=promised["id"], act="1")
+    bare = {"id": promised["id"], "act": "1", "warrant": "no warrant"}
+    assert site.command("saf_expire", **bare) == {}  # refused
+    expired = site.act("saf_expire", promised["id"], "1")
     assert expired["state"] == "manual"
     site.until(
         lambda: [(one.key, one.kind) for one in find_breaks(site.journal)] == [(promised["key"], "manual")]
@@ -190,7 +199,7 @@ def test_a_whole_site_before_a_core_that_fails_answers_all_and_loses_nothing(sit
     site.begin("bridge1")
     site.until(lambda: site.bridge().get("saf", {}).get("known"))
     assert site.promised()["manual"] == 1  # what was promised, and where it stands, outlives the bridge
-    assert site.command("saf_retry", id=promised["id"], act="2")["state"] == "open"
+    assert site.act("saf_retry", promised["id"], "2")["state"] == "open"
     site.core.armed.clear()
     for name in ("answer_lost", "late_error", "garbage", "cut_body", "wrong_key", "error"):
         site.core.arm(Fault(name, 0.0, "credit"))

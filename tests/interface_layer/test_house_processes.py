@@ -28,6 +28,7 @@ from qianzhi.runtime.admin import AdminError, ask
 from qianzhi.runtime.crash import VARIABLE
 from qianzhi.saf.exported import read_export
 from qianzhi.saf.store import prepare
+from qianzhi.saf.warrants import Asked, Warrants
 from simulators.free_ports import free_ports
 
 ROOT = Path(__file__).parents[2]
@@ -113,6 +114,12 @@ class Site:
             return ask(self.data / "run" / f"{name}.sock", command, timeout_seconds=20, **arguments)
         except AdminError as error:
             return {"error": str(error)}
+
+    def act(self, command: str, entry: str, act: str, why: str = "") -> dict[str, Any]:
+        """Ask the node for an act with the warrant of a bridge."""
+        asked = Asked(act, command.replace("_", "-"), entry, why)
+        warrant = Warrants(bytes.fromhex(KEY)).warrant(asked)
+        return self.command(command, id=entry, act=act, why=why, warrant=warrant)
 
     def charge(self, order: str, name: str = "node1", wait: bool = True) -> dict[str, Any]:
         wanted = {"bank": "unet", "phone": "13800000001", "amount_fen": 5_000, "order": order, "wait": wait}
@@ -266,12 +273,15 @@ def test_operators_list_show_expire_export_and_settle(site: Site) -> None:
     assert (entry["kind"], entry["key"], entry["state"]) == ("charge_refund", charge["key"], "open")
     assert site.command("saf_show", id=entry["id"])["amount_fen"] == 5_000
     site.deaf = {Kind.CHARGE_REFUND}
-    assert "on its way" in site.command("saf_expire", id=entry["id"], act="1")["error"]
+    assert "on its way" in site.act("saf_expire", entry["id"], "1")["error"]
     site.processes[0].kill()
     site.processes[0].wait()
     site.run(site.links.pop().stop)
     site.processes.append(_start_alone(site))
-    assert site.command("saf_expire", id=entry["id"], act="1", why="by hand")["state"] == "manual"
+    unapproved = site.command("saf_expire", id=entry["id"], act="1", why="by hand", warrant="ab" * 32)
+    assert "no second operator has approved act 1" in unapproved["error"]
+    assert site.command("saf_show", id=entry["id"])["state"] == "open"
+    assert site.act("saf_expire", entry["id"], "1", "by hand")["state"] == "manual"
     written = site.command("saf_export", destination="unet", date=int(charge["key"].split("/")[1]))
     read = read_export(Path(written["path"]).read_bytes())
     assert ([line.id for line in read.lines], written["entries"], written["amount_fen"]) == (
@@ -281,9 +291,10 @@ def test_operators_list_show_expire_export_and_settle(site: Site) -> None:
     )
     assert written["sha256"] == read.sha256
     assert json.loads(Path(written["path"]).read_text().splitlines()[0])["site"] == "house"
-    assert site.command("saf_settle", id=entry["id"], act="2", why="booked")["state"] == "settled"
-    assert site.command("saf_settle", id=entry["id"], act="2", why="booked")["state"] == "settled"
-    assert "has ended" in site.command("saf_retry", id=entry["id"], act="3")["error"]
+    assert site.act("saf_settle", entry["id"], "2", "booked")["state"] == "settled"
+    assert site.act("saf_settle", entry["id"], "2", "booked")["state"] == "settled"
+    late = site.act("saf_retry", entry["id"], "3")
+    assert (late["result"], "has ended" in late["detail"]["why"]) == ("too_late", True)
     assert site.command("saf_show", id=entry["id"])["why"] == "booked"
     assert "there is no entry" in site.command("saf_show", id="x")["error"]
     assert "unknown arguments: ids" in site.command("saf_list", ids="x")["error"]

@@ -8,7 +8,7 @@ from house_bench import MINUTE_US, POLICY, START, TODAY, Bench
 from qianzhi.domain.requests import Kind, Request
 from qianzhi.domain.results import Result
 from qianzhi.link.messages import Status
-from qianzhi.saf.lanes import RefusedError
+from qianzhi.saf.lanes import NeverError, RefusedError
 from qianzhi.saf.rows import Entry
 
 HOUR_US = 60 * MINUTE_US
@@ -226,6 +226,52 @@ def test_operators_try_again_end_and_settle_and_no_act_is_carried_out_twice() ->
     assert bench.act("settle", entry_id, "act5", why="booked from the file")["state"] == "settled"
     assert (entry_of(bench).why, bench.breaks) == ("booked from the file", {})
     assert isinstance(bench.act("settle", entry_id, "act6", name="node2"), RefusedError)
+
+
+def test_an_older_act_does_not_undo_a_newer_one_and_says_that_it_comes_too_late() -> None:
+    bench = reversing()
+    entry_id = entry_of(bench).id
+    bench.pass_time(1_000_000)
+    assert bench.act("expire", entry_id, "2")["state"] == "manual"
+    assert bench.act("retry", entry_id, "4")["state"] == "open"
+    bench.pass_time(48 * HOUR_US)
+    for act, verb in (("2", "retry"), ("3", "retry"), ("3", "settle"), ("3", "expire")):
+        late = bench.act(verb, entry_id, act)
+        assert isinstance(late, NeverError)
+        assert late.result == "too_late"
+    assert (entry_of(bench).state, entry_of(bench).act, bench.breaks) == (
+        "manual",
+        "4",
+        {bench.key(): "manual"},
+    )
+
+
+def test_nobody_ends_what_tells_the_core_of_a_break() -> None:
+    bench = reversing()
+    bench.core_says[Kind.BREAK] = Result.UNKNOWN
+    bench.charge("o2")
+    (word,) = [one for one, _ in open_words(bench)]
+    bench.pass_time(1_000_000)
+    refused = bench.act("expire", word, "1", why="it hangs")
+    assert isinstance(refused, NeverError)
+    assert (refused.result, "retry it" in str(refused)) == ("refused", True)
+    bench.core_says[Kind.BREAK] = Result.FORMAT  # it does not understand: put aside, with an operator
+    bench.pass_time(2 * MINUTE_US)
+    assert open_words(bench) == [(word, "quarantined")]
+    assert isinstance(bench.act("settle", word, "2"), NeverError)
+    assert bench.key("o2") not in bench.breaks
+    del bench.core_says[Kind.BREAK]
+    assert bench.act("retry", word, "3")["state"] == "open"
+    assert (bench.breaks[bench.key("o2")], open_words(bench)) == ("saf", [])
+
+
+def open_words(bench: Bench) -> list[tuple[str, str]]:
+    """The entries to the core that have not ended, and how they stand."""
+    return [
+        (one.id, one.state.value)
+        for _, one in bench.shelf.entries.values()
+        if one.destination == "core" and not one.ended_us
+    ]
 
 
 def test_an_act_is_answered_when_it_is_stored_and_not_before() -> None:

@@ -16,10 +16,16 @@ PASSWORDS = {name: f"{name[::-1]} long enough 1" for name in ("wang", "li", "zha
 
 
 class Plain:
-    """Hashes that cost nothing."""
+    """Hashes that cost nothing, and codes of which no two are the same."""
+
+    codes = 0
 
     def make(self, password):
         return f"hash of {password}"
+
+    def code(self):
+        self.codes += 1
+        return f"half{self.codes}"
 
     def same(self, password_hash, password):
         return password_hash == f"hash of {password}"
@@ -32,16 +38,22 @@ class Desks:
         self.memory = Memory()
         self.office = Office(self.memory, Plain())
         self.now_us = 1_000_000
-        self.office.add("os:root@core1", "", "wang", PASSWORDS["wang"], self.tick())
-        self.add("wang", "li")
-        self.approve("li", self.add("wang", "zhao").id)
+        self.office.enlist("os:root@core1", "", "wang", PASSWORDS["wang"], self.tick())
+        self.office.enlist("wang", PASSWORDS["wang"], "li", PASSWORDS["li"], self.tick())
+        self.let_in("wang", "li", "zhao")
 
     def tick(self):
         self.now_us += 1
         return self.now_us
 
     def add(self, by, name):
-        return self.office.add(by, PASSWORDS[by], name, PASSWORDS[name], self.tick())
+        return self.office.add(by, PASSWORDS[by], name, self.tick()).act
+
+    def let_in(self, maker, checker, name):
+        invited = self.office.add(maker, PASSWORDS[maker], name, self.tick())
+        admitted = self.office.admit(checker, PASSWORDS[checker], invited.act.id, self.tick())
+        code = f"{invited.code}-{admitted.code}"
+        self.office.change_password(name, code, PASSWORDS[name], self.tick())
 
     def propose(self, maker, order=VOID, **more):
         return self.office.propose(maker, PASSWORDS[maker], order, self.tick(), **more)
@@ -80,9 +92,10 @@ def test_the_first_two_need_nobody_and_the_third_is_approved_by_another(desks):
         ("li", "act approved"),
         ("li", "operator added"),
         ("li", "act done"),
+        ("zhao", "password changed"),
     ]
     with pytest.raises(LoginError):  # the second one has to know the first one's password
-        desks.office.add("os:root@core1", "", "qian", PASSWORDS["qian"], desks.tick())
+        desks.office.enlist("os:root@core1", "", "qian", PASSWORDS["qian"], desks.tick())
 
 
 def test_whoever_proposed_an_act_never_approves_it(desks):
@@ -201,13 +214,49 @@ def test_two_operators_always_stay(desks):
 
 def test_a_reset_takes_effect_when_approved_and_not_before(desks):
     new = "another long password 2"
-    act = desks.propose("wang", Order(ActKind.OPERATOR_RESET, "zhao", {}, ""), new_password=new)
+    invited = desks.office.reset("wang", PASSWORDS["wang"], "zhao", desks.tick())
     desks.propose("zhao")
-    desks.approve("li", act.id)
+    admitted = desks.office.admit("li", PASSWORDS["li"], invited.act.id, desks.tick())
     with pytest.raises(LoginError):
         desks.propose("zhao", Order(ActKind.VOID, "k/1/2", {}, ""))
-    desks.office.change_password("zhao", new, PASSWORDS["zhao"], desks.tick())
-    assert desks.propose("zhao", Order(ActKind.VOID, "k/1/2", {}, "")).maker == "zhao"
+    desks.office.change_password("zhao", f"{invited.code}-{admitted.code}", new, desks.tick())
+    again = desks.office.propose("zhao", new, Order(ActKind.VOID, "k/1/2", {}, ""), desks.tick())
+    assert again.maker == "zhao"
+
+
+def test_neither_who_lets_somebody_in_can_be_him_and_the_code_only_chooses_a_password(desks):
+    invited = desks.office.add("wang", PASSWORDS["wang"], "qian", desks.tick())
+    mine = invited.code
+    for code in (mine, f"{mine}-", f"{mine}-{mine}", f"{mine}-half0"):
+        with pytest.raises(LoginError, match="the name or the password is wrong"):
+            desks.office.change_password("qian", code, PASSWORDS["qian"], desks.tick())
+    admitted = desks.office.admit("li", PASSWORDS["li"], invited.act.id, desks.tick())
+    assert desks.office.admit("zhao", PASSWORDS["zhao"], invited.act.id, desks.tick()).code == ""  # told once
+    for code in (mine, admitted.code, f"{mine}-{mine}", f"{admitted.code}-{mine}"):
+        with pytest.raises(LoginError, match="the name or the password is wrong"):
+            desks.office.change_password("qian", code, PASSWORDS["qian"], desks.tick())
+    code = f"{mine}-{admitted.code}"
+    waiting = desks.propose("wang")
+    for call in (
+        lambda: desks.office.propose("qian", code, Order(ActKind.VOID, "k/1/2", {}, ""), desks.tick()),
+        lambda: desks.office.approve("qian", code, waiting.id, desks.tick()),
+        lambda: desks.office.refuse("qian", code, waiting.id, "", desks.tick()),
+    ):
+        with pytest.raises(LoginError, match="qian has to choose a password first"):
+            call()
+    desks.office.change_password("qian", code, PASSWORDS["qian"], desks.tick())
+    with pytest.raises(LoginError, match="the name or the password is wrong"):
+        desks.office.change_password("qian", code, "another long password 2", desks.tick())
+    assert desks.office.approve("qian", PASSWORDS["qian"], waiting.id, desks.tick()).checker == "qian"
+    assert not [one for one in desks.memory.entries if mine in one.detail or admitted.code in one.detail]
+
+
+def test_who_has_not_chosen_a_password_yet_is_not_one_of_the_two_who_stay(desks):
+    desks.approve("li", desks.add("wang", "qian").id)
+    desks.approve("wang", desks.propose("li", Order(ActKind.OPERATOR_RETIRE, "zhao", {}, "")).id)
+    act = desks.propose("wang", Order(ActKind.OPERATOR_RETIRE, "li", {}, ""))
+    with pytest.raises(OperatorsError, match="fewer than 2 operators would be left"):
+        desks.office.approve("li", PASSWORDS["li"], act.id, desks.tick())
 
 
 @pytest.mark.parametrize("password", ["short1!", "wang's own password", "aaaabbbbaaaabbbb", "x" * 300])
@@ -219,7 +268,7 @@ def test_bad_passwords_are_refused(desks, password):
 @pytest.mark.parametrize("name", ["Wang", "w", "wang li", "王", "os:root", "-wang", "x" * 40])
 def test_bad_names_are_refused(desks, name):
     with pytest.raises(OperatorsError, match="is no operator's name"):
-        desks.office.add("wang", PASSWORDS["wang"], name, "a password long enough 1", desks.tick())
+        desks.office.add("wang", PASSWORDS["wang"], name, desks.tick())
 
 
 def test_a_note_is_recorded_once(desks):

@@ -2,15 +2,20 @@
 
 import pytest
 
-from crm_bridge.operators import chain, shell
+from crm_bridge.operators import chain
 from crm_bridge.operators.acts import ActKind, ActState, Order
 from crm_bridge.operators.memory import Memory
 from crm_bridge.operators.notes import store as notes
 from crm_bridge.operators.notes.store import FileNotes, NotesError, SharedNotes, new_note
 from crm_bridge.operators.office import Office
+from crm_bridge.operators.people import OperatorsError, mark_of
+from crm_bridge.operators.proof import Person, compare
+from crm_bridge.operators.taking import RECEIPT, Proof, asked_of, take
 from qianzhi.runtime.urls import with_user
+from qianzhi.saf.warrants import Warrants
 
 PASSWORD = "a password for everybody 1"
+WARRANTS = Warrants(b"the link key of a site")
 ENTRY = Order(ActKind.SAF_RETRY, "entry-1", {"entry": "entry-1"}, "")
 
 
@@ -19,6 +24,9 @@ class Plain:
 
     def make(self, password):
         return f"hash of {password}"
+
+    def code(self):
+        return "half"
 
     def same(self, password_hash, password):
         return password_hash == f"hash of {password}"
@@ -32,8 +40,8 @@ def memory():
 @pytest.fixture
 def office(memory):
     found = Office(memory, Plain())
-    found.add("os:root", "", "wang", PASSWORD, 1)
-    found.add("wang", PASSWORD, "li", PASSWORD, 2)
+    found.enlist("os:root", "", "wang", PASSWORD, 1)
+    found.enlist("wang", PASSWORD, "li", PASSWORD, 2)
     return found
 
 
@@ -70,12 +78,18 @@ def test_where_notes_cannot_be_kept_it_is_said_without_the_password(tmp_path):
     assert "secret-word" not in str(said.value)
 
 
-def test_an_act_that_a_node_carried_out_is_done_by_a_note_and_once(memory, office):
+def receipt_of(act, result="approved", by=WARRANTS, **detail):
+    """What a daemon says of an act, as a note."""
+    detail = detail or {"node": "node1", "state": "open"}
+    receipt = by.receipt(asked_of(act), result, detail)
+    return {"act": act.id, "result": result, "detail": detail, "receipt": receipt}
+
+
+def test_an_act_that_a_node_carried_out_is_done_by_its_receipt_and_once(memory, office):
     act = office.propose("wang", PASSWORD, ENTRY, 3)
     office.approve("li", PASSWORD, act.id, 4)
-    facts = {"act": act.id, "result": "approved", "detail": {"state": "open"}}
     for at_us in (5, 6):
-        shell._take(office, new_note(at_us, "os:root@if1", shell.ACT_DONE, facts), at_us)
+        take(office, new_note(at_us, "os:root@if1", RECEIPT, receipt_of(act)), at_us, WARRANTS)
     assert (memory.acts[act.id].state, memory.acts[act.id].ended_us) == (ActState.DONE, 5)
 
 
@@ -84,10 +98,59 @@ def test_a_note_ends_no_act_that_is_not_approved_or_not_a_nodes(memory, office, 
     act = office.propose("wang", PASSWORD, ENTRY._replace(kind=kind), 3)
     if kind is ActKind.VOID:
         office.approve("li", PASSWORD, act.id, 4)
-    facts = {"act": act.id, "result": "approved", "detail": {}}
-    shell._take(office, new_note(5, "os:root@if1", shell.ACT_DONE, facts), 5)
+    take(office, new_note(5, "os:root@if1", RECEIPT, receipt_of(act)), 5, WARRANTS)
     assert memory.acts[act.id].state is not ActState.DONE
     assert memory.entries[-1].what == "act not done"
+
+
+def test_no_act_ends_without_the_receipt_of_just_this_end(memory, office):
+    other = office.propose("wang", PASSWORD, ENTRY._replace(subject="entry-2"), 3)
+    act = office.propose("wang", PASSWORD, ENTRY, 3)
+    office.approve("li", PASSWORD, act.id, 4)
+    true = receipt_of(act)
+    bad = [
+        true | {"receipt": ""},
+        true | {"result": "too_late"},
+        true | {"detail": {"node": "node2", "state": "open"}},
+        true | {"receipt": receipt_of(other)["receipt"]},
+        true | {"receipt": WARRANTS.warrant(asked_of(act))},
+        receipt_of(act, by=Warrants(b"another link key")),
+    ]
+    for facts in bad:
+        take(office, new_note(5, "os:root@if1", RECEIPT, facts), 5, WARRANTS)
+        proof = Proof(WARRANTS, facts["result"], facts["detail"], facts["receipt"])
+        with pytest.raises(OperatorsError, match="no daemon of this site says"):
+            office.finish("li", act.id, proof.result, proof.detail, 5, proof.require)
+    assert memory.acts[act.id].state is ActState.APPROVED
+    take(office, new_note(6, "os:root@if1", RECEIPT, true), 6, WARRANTS)
+    assert memory.acts[act.id].state is ActState.DONE
+
+
+@pytest.mark.parametrize(
+    ("who", "what"),
+    [
+        *(
+            ("os:root@if1", what)
+            for what in ("act done", "act approved", "operator added", "password changed")
+        ),
+        *(("os:root@if1", what) for what in ("act proposed", "act refused", "anything else", "")),
+        *(("li", what) for what in ("drained", RECEIPT)),
+    ],
+)
+def test_a_note_never_reads_as_what_an_operator_did(memory, office, who, what):
+    act = office.propose("wang", PASSWORD, ENTRY, 3)
+    office.approve("li", PASSWORD, act.id, 4)
+    facts = receipt_of(act) | {"name": "li", "mark": mark_of("hash of another password")}
+    take(office, new_note(5, who, what, facts), 5, WARRANTS)
+    last = memory.entries[-1]
+    assert (last.who, last.what) == ("os:unknown", "note not readable")
+    assert last.facts["what"] == what
+    assert memory.acts[act.id].state is ActState.APPROVED
+    marks = {name: Person(one.state, mark_of(one.password)) for name, one in memory.operators.items()}
+    assert compare(memory.entries, memory.acts.values(), marks) == []
+    forged = chain.link(memory.entries[-1].head, 6, "os:root@if1", "act done", receipt_of(act), note="n")
+    (fault, *_) = compare([*memory.entries, forged], memory.acts.values(), marks)
+    assert fault.what == "a note that reads as an operator's doing: act done"
 
 
 @pytest.mark.parametrize(
@@ -102,11 +165,11 @@ def test_a_note_ends_no_act_that_is_not_approved_or_not_a_nodes(memory, office, 
         '{"a":"\\ud800"}',
     ],
 )
-@pytest.mark.parametrize("what", [shell.ACT_DONE, "drained"])
+@pytest.mark.parametrize("what", [RECEIPT, "drained"])
 def test_a_note_that_nobody_can_read_holds_up_none_behind_it(memory, office, what, detail):
     bad = new_note(5, "os:root@if1", what, {})._replace(detail=detail)
     for _ in range(2):
-        shell._take(office, bad, 5)
+        take(office, bad, 5, WARRANTS)
     (entry,) = [each for each in memory.entries if each.note == bad.id]
     assert entry.what in ("drained", "act not done", "note not readable")
     assert chain.verify(memory.entries) == []

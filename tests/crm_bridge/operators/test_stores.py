@@ -33,6 +33,9 @@ class Plain:
     def make(self, password):
         return f"hash of {password}"
 
+    def code(self):
+        return "half"
+
     def same(self, password_hash, password):
         return password_hash == f"hash of {password}"
 
@@ -78,8 +81,8 @@ class Offices(RuleBasedStateMachine):
         self.stores = [Store(url) for url in self.urls]
         self.offices = [Office(books, Plain()) for books in (self.memory, *self.stores)]
         self.now_us = 1_000_000
-        self.ask(lambda office: office.add("os:root", "", "wang", PASSWORD, self.now_us))
-        self.ask(lambda office: office.add("wang", PASSWORD, "li", PASSWORD, self.now_us))
+        self.ask(lambda office: office.enlist("os:root", "", "wang", PASSWORD, self.now_us))
+        self.ask(lambda office: office.enlist("wang", PASSWORD, "li", PASSWORD, self.now_us))
 
     def ask(self, call):
         self.now_us += 1
@@ -93,7 +96,7 @@ class Offices(RuleBasedStateMachine):
 
     @rule(by=st.sampled_from(NAMES), name=st.sampled_from(NAMES))
     def add(self, by, name):
-        self.ask(lambda office: office.add(by, PASSWORD, name, PASSWORD, self.now_us))
+        self.ask(lambda office: office.add(by, PASSWORD, name, self.now_us))
 
     @rule(
         maker=st.sampled_from(NAMES),
@@ -104,15 +107,18 @@ class Offices(RuleBasedStateMachine):
         order = Order(kind, subject, {"key": subject, "什么": [1, None]}, "because 原因")
         self.ask(lambda office: office.propose(maker, PASSWORD, order, self.now_us))
 
-    @rule(maker=st.sampled_from(NAMES), name=st.sampled_from(NAMES), new=st.sampled_from((PASSWORD, OTHER)))
-    def reset(self, maker, name, new):
-        order = Order(ActKind.OPERATOR_RESET, name, {}, "")
-        self.ask(lambda office: office.propose(maker, PASSWORD, order, self.now_us, new_password=new))
+    @rule(maker=st.sampled_from(NAMES), name=st.sampled_from(NAMES))
+    def reset(self, maker, name):
+        self.ask(lambda office: office.reset(maker, PASSWORD, name, self.now_us))
+
+    @rule(name=st.sampled_from(NAMES), new=st.sampled_from((PASSWORD, OTHER)))
+    def choose(self, name, new):
+        self.ask(lambda office: office.change_password(name, "half-half", new, self.now_us))
 
     @rule(who=st.sampled_from(NAMES), password=st.sampled_from((PASSWORD, OTHER)), back=st.integers(0, 3))
     def approve(self, who, password, back):
         number = len(self.memory.acts) - back
-        self.ask(lambda office: office.approve(who, password, number, self.now_us))
+        self.ask(lambda office: office.admit(who, password, number, self.now_us))
 
     @rule(who=st.sampled_from(NAMES), back=st.integers(0, 3))
     def refuse(self, who, back):
@@ -189,8 +195,8 @@ def url(request, urls):
     found = urls[request.param]
     emptied(found)
     with office_on(found) as office:
-        office.add("os:root", "", "wang", PASSWORD, 1)
-        office.add("wang", PASSWORD, "li", PASSWORD, 2)
+        office.enlist("os:root", "", "wang", PASSWORD, 1)
+        office.enlist("wang", PASSWORD, "li", PASSWORD, 2)
         for number, key in ((1, "a/1/1"), (2, "a/1/2")):
             office.propose("wang", PASSWORD, Order(ActKind.VOID, key, {"key": key}, ""), 2 + number)
         office.approve("li", PASSWORD, 1, 5)
@@ -227,8 +233,8 @@ def test_a_bridge_adds_to_the_chain_and_an_auditor_proves_it_without_a_hash(urls
     migrate(own)
     app, auditor = (with_user(own, f"qianzhi_{role}", "p") for role in ("app", "auditor"))
     with office_on(app) as office:
-        office.add("os:root", "", "wang", PASSWORD, 1)
-        office.add("wang", PASSWORD, "li", PASSWORD, 2)
+        office.enlist("os:root", "", "wang", PASSWORD, 1)
+        office.enlist("wang", PASSWORD, "li", PASSWORD, 2)
         office.propose("wang", PASSWORD, Order(ActKind.VOID, "a/1/2", {}, ""), 3)
         office.approve("li", PASSWORD, 1, 4)
     assert prove(auditor) == prove(app)
