@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 
 from frontends.hours import MINUTES_A_DAY, minute_of
-from frontends.mapping_tables import TransactionTable
 from frontends.profile_tables import BankTable
 from frontends.session_dates import FIRST_MINUTE, LAST_MINUTE, NOTICE
 from qianzhi.runtime.problems import Problem
@@ -160,7 +159,8 @@ def _cutover_findings(bank: BankTable) -> Iterator[Finding]:
     early_enough = 0 <= minute <= LAST_MINUTE or FIRST_MINUTE <= minute < MINUTES_A_DAY
     if rule != NOTICE and not early_enough:
         yield "session.cutover", repr(rule[:20]), 'a time from "18:00" to "00:20", or "notice"'
-    if rule != "00:00" and all("date" in {**bank.request.take, **rows.take} for rows in _asked(bank)):
+    told = rule == NOTICE and bank.outward is not None  # a network's settlement date is worth knowing
+    if rule != "00:00" and bank.dated and not told:
         yield "session.cutover", repr(rule[:20]), "nothing, since every message carries its date"
     if rule == NOTICE and bank.transport.kind == "files":
         yield "session.cutover", repr(rule), "a time, since in files nothing is told about the line"
@@ -174,10 +174,6 @@ def _cutover_findings(bank: BankTable) -> Iterator[Finding]:
             yield f"management.{name}.date", repr(rows.date), "nothing, since it is no notice of cutover"
         if name == "cutover" and not rows.date:
             yield "management.cutover.date", "missing", "the row of the business date that begins"
-
-
-def _asked(bank: BankTable) -> list[TransactionTable]:
-    return list(bank.transactions.values())
 
 
 NAMES = {"socket": "a socket has", "files": "files have"}

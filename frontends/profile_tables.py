@@ -111,7 +111,8 @@ class SessionTable:
     echo_misses_max    echoes in a row without an answer, after which the line is closed
     mac_failures_max   wrong MACs in a row, after which `on_mac_failures` is done; 0 for never
     cutover            when the business date of messages that carry none changes: a local time HH:MM from
-                       18:00 of the evening before to 00:20, or "notice": with the bank's message `cutover`
+                       18:00 of the evening before to 00:20, or "notice": with the bank's message `cutover`;
+                       "notice" also where a network tells its settlement date, which moves none of ours
     """
 
     sign_on: bool = False
@@ -174,3 +175,8 @@ class BankTable:
     limits: Limits
     hours: Hours = Hours()
     reversal: ReversalTable
+
+    @property
+    def dated(self) -> bool:
+        """Whether all that the bank asks of us brings its business date; so it is where it asks nothing."""
+        return all("date" in {**self.request.take, **rows.take} for rows in self.transactions.values())

@@ -101,7 +101,8 @@ def late_dates(core: "CoreSettings", site: "Site", profiles: "dict[str, Profile]
     """
     from frontends.session_dates import CLOCKS_MINUTES, may_be_late
 
-    late = sorted(name for name, profile in profiles.items() if may_be_late(profile.session.cutover))
+    ours = {name: profile for name, profile in profiles.items() if not profile.table.dated}
+    late = sorted(name for name, profile in ours.items() if may_be_late(profile.session.cutover))
     needed = max((may_be_late(profiles[name].session.cutover) for name in late), default=0) + CLOCKS_MINUTES
     if not late or core.fence_minutes >= needed:
         return []

@@ -122,7 +122,9 @@ class Coverage(Observer):
             elif name == "out" and row.key:
                 self._told(front, row, row.data["result"])
             elif name == "cutover" and row.data["by"] == "notice":
-                self._noticed.add((self._spaces[front.rpartition("-")[0]], row.data["business_date"]))
+                space = self._spaces.get(front.rpartition("-")[0])
+                if space is not None:  # a network's settlement date moves none of ours
+                    self._noticed.add((space, row.data["business_date"]))
             elif name == "silent":
                 if row.data["why"] == "expired":
                     self._saw("expired-not-forwarded")

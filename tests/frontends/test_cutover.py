@@ -276,6 +276,9 @@ def test_the_row_of_a_notice_rests_on_those_before_it(tmp_path):
         ("lianlian", 'date = "body.day|date8"', 'date = "body.day|yuan:8"', "management.cutover.date"),
         ("lianlian", '"REVERSE", "CUTOVER"]', '"REVERSE"]', "protection.required"),
         ("zhenghe", 'keys = "static"', 'keys = "static"\ncutover = "23:00"', "session.cutover"),
+        ("unet", 'cutover = "notice"', 'cutover = "23:00"', "session.cutover"),
+        ("unet", "[management.cutover]", "[management.cut_over]", "management.cutover"),
+        ("unet", '"202" }\ndate = "settlement_date|mmdd:4"', '"202" }', "management.cutover.date"),
     ],
 )
 def test_a_mistake_about_dates_is_told(refused, bank, old, new, key):

@@ -131,7 +131,7 @@ def _to_try(facts: Facts) -> list[Both]:
         Kind.TOTALS: Both("Send the totals of the day.", "发送当日总额。"),
     }
     steps += [words for kind, words in tried.items() if facts.names_of(kind)]
-    steps += CUTOVERS_TO_TRY if "cutover" in names else []
+    steps += CUTOVERS_TO_TRY if "cutover" in names and not facts.dated else []
     if facts.profile.mac is not None:
         code_of = facts.code_of(Result.BAD_MAC)
         steps.append(

@@ -345,7 +345,7 @@ def _line_purpose(facts: Facts, name: str) -> Both:
             "Shows that the line is alive; you may send it, we answer.",
             "检测线路是否正常，由贵方发起，我方应答。",
         )
-    if name == "cutover":
+    if name == "cutover" and not facts.dated:
         return _cutover_purpose(facts)
     if name not in ("sign_on", "key_request"):
         return words
@@ -377,6 +377,12 @@ LINE_PURPOSES = {
     "cutover_begin": Both(
         "Tells that your cutover has begun; the business date changes with the notice that follows.",
         "告知贵方日切开始；营业日期以随后的日切通知为准。",
+    ),
+    "cutover": Both(
+        "Tells the settlement date that begins, which we note. Messages keep the dates that they bring. "
+        "Send it every day from 18:00 of the evening before to 00:20; the same notice again changes nothing.",
+        "告知新的清算日期，我方予以记录；报文仍以其自带日期为准。每日须在前一日 18:00 至当日 00:20 之间发送，"
+        "重复通知不产生影响。",
     ),
     "sign_on": Both("Opens the line for business.", "开通线路业务。"),
     "sign_off": Both(

@@ -121,10 +121,7 @@ class Facts:
     @property
     def dated(self) -> bool:
         """Whether requests carry a business date of their own."""
-        return all(
-            "date" in row.take or "date" in self.profile.table.request.take
-            for row in self.profile.table.transactions.values()
-        )
+        return self.profile.table.dated
 
 
 def gather(profile: "Profile", where: Where | None = None) -> Facts:
