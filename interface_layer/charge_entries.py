@@ -83,6 +83,12 @@ def undoing(
     )
 
 
+def entries_of(charge: Charge) -> list[str]:
+    """Return the ids of all entries that may tell the destination what becomes of a charge."""
+    kinds = (Kind.CHARGE_REVERSAL, Kind.CHARGE_REFUND, Kind.ADVICE)
+    return [f"{charge.key.text}/{kind.name.lower()}" for kind in kinds]
+
+
 def break_of(charge: Charge, reason: str, number: int, now: Now) -> Entry:
     """Return the entry that tells the core of a charge that stays open between us and the destination."""
     about = _request(charge, Kind.CHARGE)

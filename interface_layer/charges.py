@@ -21,7 +21,7 @@ but a failure of ours, so that it is reversed wherever reversals exist.
 
 from collections.abc import Iterable
 from datetime import tzinfo
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from typing import Any
 
 import msgspec
@@ -32,6 +32,7 @@ from interface_layer.charge_entries import (
     break_of,
     charging,
     crediting,
+    entries_of,
     intent,
     undoing,
 )
@@ -109,6 +110,16 @@ class Charges:
     def charge(self, order: str) -> Charge | None:
         """Return a charge that is known here."""
         return self._charges.get(order)
+
+    def drive(self, charge: Charge, now: Now) -> None:
+        """Go on now with what waits for its next try, for somebody asks again."""
+        for entry_id in entries_of(charge):
+            self._saf.hurry(entry_id, now)
+        rest = [row for row in self._agains if row[1:] != (charge.order, charge.version)]
+        if len(rest) < len(self._agains):
+            self._agains = rest
+            heapify(rest)
+            self._act(charge, now)
 
     def charges(self) -> list[Charge]:
         """Return all that are known here, in the order of their making."""

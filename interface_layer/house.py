@@ -184,7 +184,7 @@ class House:
         return self._keeping.take(now) + effects
 
     def charge(self, asker: str, wanted: Wanted, wait: bool, now: Now) -> None:
-        """Charge; an order that is known says how it stands.  The asker hears it by Send."""
+        """Charge; a known order is driven on, and says how it stands.  The asker hears it by Send."""
         known = self._charges.charge(wanted.order)
         if known is None:
             why = self._no_charge(wanted.bank) or _cannot_be_credited(wanted)
@@ -195,6 +195,8 @@ class House:
                 return self._say(asker, RefusedError(f"no serial is left for {wanted.bank} today"))
         elif _differs(known, wanted):
             return self._say(asker, RefusedError(f"order {wanted.order} is another charge: {known.key.text}"))
+        else:
+            self._charges.drive(known, now)
         if wait and not self._is_said(wanted.order):
             self._askers.setdefault(wanted.order, []).append(asker)
         else:

@@ -1,6 +1,6 @@
 """The admin commands of a node's own business: charges, and the entries of store-and-forward.
 
-    charge      bank, phone, amount_fen, order (unique, for ever: asked again it says how it stands),
+    charge      bank, phone, amount_fen, order (unique, for ever: asked again it goes on and says where),
                 number="", agreement="", wait=true
                 → {"order", "key", "state", "result", "reason", "work_order", "amount_fen", …}
     charges     order="", state="", bank="", limit=100          → {"charges": [...], "counts": {state: n}}

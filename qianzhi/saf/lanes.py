@@ -175,6 +175,12 @@ class Saf:
             if self._is_over(item.entry, now):
                 self._put_aside(item, State.MANUAL, "its time is over", now)
 
+    def hurry(self, entry_id: str, now: Now) -> None:
+        """Try an open entry now, if it waits for its next try: somebody asks how it stands."""
+        item = self._items.get(entry_id)
+        if item is not None and item.entry.state is State.OPEN:
+            self._lane(item.entry.destination).hurry(item, now)
+
     def pump(self, now: Now) -> None:
         """Begin the tries that are due; called at the end of each event."""
         if not self._keeping.known or self._keeping.trouble:
