@@ -96,8 +96,7 @@ def check_core(found: Checked, site: "Site") -> None:
 def late_dates(core: "CoreSettings", site: "Site", profiles: "dict[str, Profile]") -> list[Problem]:
     """A date must not be closed while a front-end may still give it to what carries none.
 
-    Asked about such a date after its fence the core says "not found" without a tombstone, and the original
-    could come a moment later under the next one.
+    A new request under such a date would be refused after its fence, though its bank is in time.
     """
     from frontends.session_dates import CLOCKS_MINUTES, may_be_late
 
