@@ -148,7 +148,8 @@ class Bridge:
         """Ask for business dates to be closed when their hour has come."""
         if self._closer is None or self._draining:
             return []
-        return self._ask_house([(None, request) for request in self._closer.on_time(now)], now)
+        asked, alarms = self._closer.on_time(now)
+        return [*alarms, *self._ask_house([(None, request) for request in asked], now)]
 
     def on_house(self, items: list[tuple[Any, Request]], now: Now) -> Effects:
         """Hand the house's own requests to the writers, also while the bridge drains.

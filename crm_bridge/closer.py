@@ -6,6 +6,10 @@
 
 Every bridge does so, also when it starts long after the hour: a date that is closed already is none that is
 due.  The clock decides only when to ask; what is closed is what stands in the core's database.
+
+A wall clock that has gone ahead of the monotonic one is doubted, with an alarm: for an hour nothing is asked
+for, unless it is set back before.  PostgreSQL has a clock of its own, to which the transaction holds ours as
+well; on SQLite there is no other.
 """
 
 from datetime import tzinfo
@@ -20,6 +24,8 @@ from qianzhi.runtime.now import SECOND_US, Now
 TIMER = "timer"  # who has closed a date, where no operator has
 AGAIN_SECONDS = 60  # until a date that could not be closed is tried again
 LOOK_SECONDS = 600  # the wall clock may be set meanwhile
+AHEAD_SECONDS_MAX = 60  # that the wall clock may gain between two looks, as against the database's
+DOUBT_SECONDS = 3_600  # until a clock that went ahead is believed: long enough for a person to set it right
 
 
 class Closer:
@@ -34,19 +40,25 @@ class Closer:
         self._refused: set[Due] = set()  # of this sweep
         self._told: set[Due] = set()  # refusals that were alarmed
         self._done_through = 0
+        self._through = 0  # of this round: no later clock adds a date to it
+        self._ahead_us: int | None = None  # of the wall clock before the monotonic one, as believed
+        self._doubted_us: int | None = None  # since when it is not (monotonic)
         self.deadline: int | None = 0
 
-    def on_time(self, now: Now) -> list[Request]:
-        """Return what is to be asked now; the next deadline is set either way."""
+    def on_time(self, now: Now) -> tuple[list[Request], list[Alarm]]:
+        """Return what is to be asked now, and alarms; the next deadline is set either way."""
         if self._waiting or self.deadline is None or now.mono_us < self.deadline:
-            return []
+            return [], []
+        alarms = self._doubt(now)
+        if self._doubted_us is not None:
+            return self._rest(now), alarms
         through = self._due_through(now)
         self._done_through = min(self._done_through, through)  # the clock was ahead, and was set back
         if through <= self._done_through:
             self._sleep(now)
-            return []
-        self.deadline = None
-        return [self._ask(Key(EVERY_SPACE, through, HOUSE_SERIAL))]
+            return [], []
+        self.deadline, self._through = None, through
+        return [self._ask(Key(EVERY_SPACE, through, HOUSE_SERIAL))], []
 
     def on_answer(self, request: Request, reply: Reply | None, now: Now) -> tuple[list[Request], list[Alarm]]:
         """Take the answer to one of our requests, None where it got none; return what to ask next."""
@@ -58,8 +70,21 @@ class Closer:
         if self._waiting:
             return [], alarms
         if self._closed:
-            return [self._ask(Key(EVERY_SPACE, self._due_through(now), HOUSE_SERIAL))], alarms
+            return [self._ask(Key(EVERY_SPACE, self._through, HOUSE_SERIAL))], alarms
         return self._rest(now), alarms
+
+    def _doubt(self, now: Now) -> list[Alarm]:
+        """Compare how both clocks went since the last look; return an alarm where a doubt begins."""
+        ahead_us = now.wall_us - now.mono_us
+        gained_us = 0 if self._ahead_us is None else ahead_us - self._ahead_us
+        over = self._doubted_us is not None and now.mono_us - self._doubted_us >= DOUBT_SECONDS * SECOND_US
+        if gained_us <= AHEAD_SECONDS_MAX * SECOND_US or over:
+            self._ahead_us, self._doubted_us = ahead_us, None
+            return []
+        if self._doubted_us is not None:
+            return []
+        self._doubted_us = now.mono_us
+        return [Alarm("clock_ahead", {"seconds": gained_us // SECOND_US})]
 
     def _listed(self, through: int, reply: Reply | None, now: Now) -> tuple[list[Request], list[Alarm]]:
         if reply is None or reply.result is not Result.APPROVED:

@@ -88,9 +88,9 @@ class SteppedGateway:
         self, requests: Sequence[Request], now: Now, again: Again | None = None, *, quarantine: bool = False
     ) -> Steps[list[Reply] | None]:
         """Decide and commit once; return None when a key was claimed by somebody else meanwhile."""
-        now = self._steady(now)
+        clock_us, now = now.wall_us, self._steady(now)
         rules, part = self._rules, self._part
-        calendar = Calendar(now, rules.zone)
+        calendar = Calendar(now, rules.zone, clock_us)
         wanted = wants(requests, calendar, part, quarantine=quarantine)
         with self._books.transaction() as transaction:
             yield Loading(wanted)

@@ -20,6 +20,7 @@ from typing import NamedTuple
 from qianzhi.domain.requests import Key, Request
 
 # Kinds that the core itself knows; others are whatever opened them calls them.
+SAF = "saf"  # a node has stored what takes money back, and has not settled it
 MANUAL = "manual"  # nobody could settle it in its time: in suspense until a person has
 REFUND = "refund"  # a reversal that came, or was carried out, after its date's fence
 QUARANTINE = "quarantine"  # the core could not process a request: released when a person has looked

@@ -12,10 +12,14 @@ _LATEST = 21991231
 class Calendar:
     """One batch's calendar; what it works out for a date it keeps."""
 
-    def __init__(self, now: Now, zone: tzinfo) -> None:
-        """`zone` is the site's, in which business dates begin at midnight."""
+    def __init__(self, now: Now, zone: tzinfo, clock_us: int | None = None) -> None:
+        """`zone` is the site's, in which business dates begin at midnight.
+
+        `clock_us` is what the wall clock itself says, where `now` stands still because that was set back:
+        what may be closed is the clock's to say, for a fence only rises.
+        """
         self.today = business_date(now.wall_us, zone)
-        self._now = now
+        self._clock_us = now.wall_us if clock_us is None else min(clock_us, now.wall_us)
         self._zone = zone
         self._ahead: dict[int, int | None] = {}
 
@@ -27,7 +31,7 @@ class Calendar:
 
     def may_close(self, date: int, fence_minutes: int) -> bool:
         """Say whether an existing business date was cut over at least so many minutes ago (rule 10)."""
-        return self._now.wall_us >= closes_us(date, fence_minutes, self._zone)
+        return self._clock_us >= closes_us(date, fence_minutes, self._zone)
 
     def beside(self, date: int) -> tuple[int, ...]:
         """Return the day before and the day after an existing date, as money rule 2 searches them."""

@@ -6,8 +6,10 @@ CLOSE in a list is judged by the open date, what stands behind it by the closed 
 
 from typing import Protocol
 
+import msgspec
+
 from crm_bridge.journal import Row
-from crm_bridge.journal_breaks import MANUAL, QUARANTINE, REFUND, Break, Breaks, BreakState, noted
+from crm_bridge.journal_breaks import MANUAL, QUARANTINE, REFUND, SAF, Break, Breaks, BreakState, noted
 from crm_bridge.journal_dates import Calendar
 from crm_bridge.journal_fences import EVERY_SPACE, Due, Fences
 from qianzhi.domain.requests import Reply, Request
@@ -74,9 +76,15 @@ class House:
         return Reply(Result.APPROVED, settled_us=self._now.wall_us)
 
     def open_break(self, request: Request) -> Reply:
-        """Note that a key is open; `manual` puts its amount into suspense and stays until it is mended."""
+        """Note that a key is open; `manual` puts its amount into suspense and stays until it is mended.
+
+        A node's word on what it stores may come after the date was closed without it.  Clearing has gone out
+        with that amount in it, so that it is `manual` from the start: its node's MEND ends it all the same.
+        """
         if self._calendar.days_ahead(request.date) is None:
             return Reply(Result.BAD_DATE)
+        if request.reason == SAF and self.fences.closed(request.space, request.date):
+            request = msgspec.structs.replace(request, reason=MANUAL)
         stamp_us = noted(request, self._now.wall_us)
         row = self.breaks.get(request.key)
         late = row is not None and stamp_us < row.noted_us + (not row.open)

@@ -15,7 +15,7 @@ from crm_bridge.batch import Batch, break_keys, house_of
 from crm_bridge.batch import Changes as Changes
 from crm_bridge.batch import Wanted as Wanted
 from crm_bridge.database.store import Connection as Connection
-from crm_bridge.database.store import commit, open_engine, translated
+from crm_bridge.database.store import commit, compare_clocks, open_engine, translated
 from crm_bridge.database.store import fetch as fetch
 from crm_bridge.database.store import reading as reading
 from crm_bridge.database.store import writing as writing
@@ -187,6 +187,8 @@ class Transaction:
     def load(self, wanted: Wanted, now_us: int) -> Batch:
         """Load all that a batch may touch; the accounts by number, before what they protect."""
         connection = self._connection
+        if wanted.closes or wanted.due_through:  # a fence only rises: to look now and then is not enough
+            compare_clocks(connection)
         # Locks that stand for no row come before all that is read, and each kind in an order of its own.
         fences = hold_fences(connection, wanted.spaces, wanted.closes) if wanted.spaces else {}
         hold_serials(connection, wanted.serials)

@@ -173,6 +173,19 @@ def writing(url: str) -> Iterator[Connection]:
         engine.dispose()
 
 
+def compare_clocks(connection: Connection) -> None:
+    """Raise RetryableError where our wall clock is not PostgreSQL's, which all bridges share."""
+    if connection.dialect.name != "postgresql":
+        return
+    sql = text("SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS bigint)")
+    theirs_us = int(connection.execute(sql).scalar_one())
+    ahead_seconds = (clock.now().wall_us - theirs_us) / SECOND_US
+    if abs(ahead_seconds) > CLOCK_SECONDS_MAX:
+        side = "ahead of" if ahead_seconds > 0 else "behind"
+        said = f"it is {abs(ahead_seconds):.0f} s {side} the database's"
+        raise RetryableError(said, Trouble.CLOCK)
+
+
 # A quarter of a megabyte that cannot be compressed.
 _GROW = """SELECT lo_from_bytea(0, string_agg(sha256(CAST(CAST(n AS text) AS bytea)), ''))
     FROM generate_series(1, 8192) AS n"""
@@ -188,7 +201,7 @@ class Probe:
         """Look whether the database answers; raises RetryableError."""
         with translated(), self._engine.connect() as connection:
             connection.execute(text("SELECT closed_through FROM journal_fence"))
-            self._compare_clocks(connection)
+            compare_clocks(connection)
 
     def prove(self) -> None:
         """Write something that changes nothing, and commit it; raises RetryableError, CommitUnknownError."""
@@ -197,20 +210,8 @@ class Probe:
             sql = "SELECT pg_logical_emit_message(true, 'qianzhi', 'proof') FROM journal_fence"
         with translated(), self._engine.connect() as connection:
             connection.execute(text(sql))
-            self._compare_clocks(connection)
+            compare_clocks(connection)
             commit(connection)
-
-    def _compare_clocks(self, connection: Connection) -> None:
-        """Raise RetryableError where our wall clock is not PostgreSQL's, which all bridges share."""
-        if self._engine.dialect.name != "postgresql":
-            return
-        sql = text("SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS bigint)")
-        theirs_us = int(connection.execute(sql).scalar_one())
-        ahead_seconds = (clock.now().wall_us - theirs_us) / SECOND_US
-        if abs(ahead_seconds) > CLOCK_SECONDS_MAX:
-            side = "ahead of" if ahead_seconds > 0 else "behind"
-            said = f"it is {abs(ahead_seconds):.0f} s {side} the database's"
-            raise RetryableError(said, Trouble.CLOCK)
 
     def prove_room(self) -> None:
         """Let files of a PostgreSQL grow, by what is undone; raises RetryableError.

@@ -65,19 +65,31 @@ def status_command(chosen: "Chosen", bank: str, as_json: bool) -> None:
         return
     if not found:
         say("no business date is closed, and none is due")
-    columns = ("serial space", "closed through", "closed at", "by", "next to close", "open breaks>", "yuan>")
-    show_table(columns, [_row(one, site) for one in found])
+    columns: tuple[str, ...] = (
+        "serial space",
+        "closed through",
+        "closed at",
+        "by",
+        "next to close",
+        "open breaks>",
+        "yuan>",
+    )
+    if any(one["closed_with_open"] for one in found):
+        columns = (*columns, "closed with an open break")
+    show_table(columns, [_row(one, site)[: len(columns)] for one in found])
 
 
 def _day(space: str, fences: "list[FenceView]", breaks: "list[BreakView]", due: int) -> dict[str, Any]:
     last = next((fence for fence in fences if fence.space in (space, "")), None)
     held = [one for one in breaks if _space(one) == space]
+    through = last.closed_through if last is not None else 0
     return {
         "space": space,
         "fence": asdict(last) if last else None,
         "due": due or None,
         "open_breaks": len(held),
         "open_fen": sum(one.amount_fen for one in held),
+        "closed_with_open": sorted({date for one in held if (date := _date(one)) <= through}),
     }
 
 
@@ -86,11 +98,16 @@ def _row(day: dict[str, Any], site: "Site") -> tuple[object, ...]:
     when = short_time(fence["closed_us"], site)
     amount = yuan_from_fen(day["open_fen"]) if day["open_breaks"] else ""
     number = day["open_breaks"] or ""
-    return day["space"], fence["closed_through"], when, fence["by"], day["due"], number, amount
+    closed = ", ".join(map(str, day["closed_with_open"]))
+    return day["space"], fence["closed_through"], when, fence["by"], day["due"], number, amount, closed
 
 
 def _space(one: "BreakView") -> str:
     return one.key.split("/", 1)[0]
+
+
+def _date(one: "BreakView") -> int:
+    return int(one.key.split("/", 2)[1])
 
 
 def spaces_of(chosen: "Chosen", site: "Site", bank: str) -> list[str]:

@@ -21,6 +21,7 @@ from simulators.world import checks_books, checks_end, checks_order
 from simulators.world.checks_books import Books
 from simulators.world.checks_charges import Charges
 from simulators.world.checks_end import Party
+from simulators.world.checks_fences import not_early
 from simulators.world.checks_loops import Loops
 from simulators.world.checks_told import Told
 from simulators.world.faults import Fault
@@ -116,6 +117,9 @@ class Checks(Observer):
     def on_commit(self, bridge: str, changes: "Changes") -> None:
         """Take a commit."""
         self._commits += 1
+        for fence in changes.journal.fences:
+            first = self._world.bridges[0]
+            not_early(fence, self._world.kernel.wall_us, first.settings.fence_minutes, first.zone)
         if not self._promoted():
             self.books.follow(changes, self.memory)
 

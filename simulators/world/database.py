@@ -78,9 +78,7 @@ class ModelDatabase:
     def look(self, process: Process) -> None:
         """Look whether it answers, and whether its clock is ours; raises RetryableError."""
         self._require_up()
-        ahead_us = process.now.wall_us - self.kernel.wall_us
-        if abs(ahead_us) > CLOCK_US_MAX:
-            raise RetryableError(f"it is {ahead_us // SECOND_US} s ahead of the database's", Trouble.CLOCK)
+        self._compare_clocks(process)
 
     def prove(self, process: Process) -> None:
         """Write something that changes nothing; raises RetryableError, CommitUnknownError."""
@@ -102,6 +100,8 @@ class ModelDatabase:
         try:
             self._require_up()
             self._require_writes()
+            if wanted.closes or wanted.due_through:
+                self._compare_clocks(transaction.process)
         except RetryableError as error:
             down = error.trouble is Trouble.DOWN
             transaction.answer(self.dice.pick((1_000, CONNECT_US)) if down else 1_000, error)
@@ -314,6 +314,11 @@ class ModelDatabase:
             self.end(transaction)
 
     # -- what it is like now
+
+    def _compare_clocks(self, process: Process) -> None:
+        ahead_us = process.now.wall_us - self.kernel.wall_us
+        if abs(ahead_us) > CLOCK_US_MAX:
+            raise RetryableError(f"it is {ahead_us // SECOND_US} s ahead of the database's", Trouble.CLOCK)
 
     def _require_up(self) -> None:
         if self._active["database_restart"] or self._active["failover"]:

@@ -66,6 +66,8 @@ class Model:
 
     def broken(self, r, stamp):
         entry, fen = self.breaks.get(tuple(r.key)), max(0, r.amount_fen)
+        late = r.reason == "saf" and self.closed(r.space, r.date)
+        reason = "manual" if late else r.reason
         if r.kind == Kind.MEND:
             if entry is None:
                 self.note(tuple(r.key), "", fen, stamp, is_open=False)
@@ -74,13 +76,13 @@ class Model:
             elif not entry["open"]:
                 entry["stamp"] = max(stamp, entry["stamp"])
         elif entry is None:
-            self.note(tuple(r.key), r.reason, fen, stamp)
-        elif entry["open"] and (stamp < entry["stamp"] or entry["kind"] in ("manual", r.reason)):
+            self.note(tuple(r.key), reason, fen, stamp)
+        elif entry["open"] and (stamp < entry["stamp"] or entry["kind"] in ("manual", reason)):
             pass  # a late copy, or nothing new
         elif entry["open"]:
-            self.note(tuple(r.key), r.reason, fen or entry["fen"], max(stamp, entry["stamp"]))
+            self.note(tuple(r.key), reason, fen or entry["fen"], max(stamp, entry["stamp"]))
         elif not entry["open"] and stamp > entry["stamp"]:
-            self.note(tuple(r.key), r.reason, fen or entry["fen"], stamp)
+            self.note(tuple(r.key), reason, fen or entry["fen"], stamp)
         return Result.APPROVED, self.breaks[tuple(r.key)]["fen"], 0
 
     def note(self, key, kind, fen, stamp, is_open=True):

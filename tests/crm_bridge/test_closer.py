@@ -138,15 +138,47 @@ def test_a_clock_that_was_days_ahead_leaves_no_day_open_once_it_is_right(house):
     house.at(NOON + 120 * HOUR_US, mono_us=10**12)
     house.at(NOON + 24 * HOUR_US, mono_us=10**12 + LOOK_SECONDS * SECOND_US)
     house.touch("a", shift(D, 2))
-    house.at(NOON + 48 * HOUR_US, mono_us=10**12 + 24 * HOUR_US)
+    house.at(NOON + 48 * HOUR_US, mono_us=10**12 + LOOK_SECONDS * SECOND_US + 24 * HOUR_US)
     assert house.fences()["a"] == shift(D, 2)
 
 
-def test_a_clock_that_is_set_while_the_bridge_sleeps_is_noticed(house):
-    """The monotonic clock goes on by ten minutes, the wall clock by a day."""
+def a_day_ahead(house):
+    """The monotonic clock goes on by ten minutes, the wall clock by a day: return when they do."""
     house.at(NOON - HOUR_US, mono_us=10**12)
-    house.at(NOON + 24 * HOUR_US, mono_us=10**12 + LOOK_SECONDS * SECOND_US)
+    house.touch("a", shift(D, 1))
+    mono_us = 10**12 + LOOK_SECONDS * SECOND_US
+    assert house.at(NOON + 24 * HOUR_US, mono_us=mono_us) == AGAIN_SECONDS
+    return mono_us
+
+
+def test_a_clock_that_goes_a_day_ahead_closes_nothing_and_is_told_once(house):
+    mono_us = a_day_ahead(house)
+    house.at(NOON + 24 * HOUR_US + 59 * 60 * SECOND_US, mono_us=mono_us + 59 * 60 * SECOND_US)
+    assert house.fences() == {"old": shift(D, -3)}
+    [(name, fields)] = house.alarms
+    assert (name, fields["seconds"]) == ("clock_ahead", 25 * 3_600 - LOOK_SECONDS)
+
+
+def test_a_clock_that_is_set_right_within_the_hour_is_believed_at_once(house):
+    mono_us = a_day_ahead(house) + AGAIN_SECONDS * SECOND_US
+    assert house.at(NOON - 49 * 60 * SECOND_US, mono_us=mono_us) == LOOK_SECONDS
+    house.at(NOON, mono_us=mono_us + 49 * 60 * SECOND_US)
+    assert house.fences() == {"old": shift(D, -3), "a": D, "b": D}
+
+
+def test_a_clock_that_stays_ahead_for_an_hour_is_taken_for_right(house):
+    mono_us = a_day_ahead(house)
+    house.at(NOON + 25 * HOUR_US, mono_us=mono_us + HOUR_US)
     assert house.fences()["a"] == shift(D, 1)
+    assert len(house.alarms) == 1
+
+
+def test_a_clock_that_goes_ahead_in_the_middle_of_a_round_adds_no_date_to_it(house):
+    house.touch("a", shift(D, 1), "2")
+    now, later = Now(10**12, NOON), Now(10**12 + SECOND_US, NOON + 24 * HOUR_US)
+    effects = house.bridge.on_time(now)
+    house.carry(effects, later)
+    assert house.fences() == {"old": shift(D, -3), "a": D, "b": D}
 
 
 def test_a_bridge_without_a_timer_wants_to_be_called_never():

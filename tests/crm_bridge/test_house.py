@@ -145,8 +145,35 @@ def test_late_copies_of_a_break_and_its_end_change_nothing(run, journal_url):
 def test_a_break_of_a_closed_date_is_noted_with_an_alarm_and_holds_no_other(core, run, journal_url):
     run(close())
     assert results(run(broken(), close(date=TODAY), hours=14)) == ["APPROVED", "APPROVED"]
-    assert [alarm.name for alarm in core.take_alarms()] == ["break_of_closed_date"]
-    assert len(find_breaks(journal_url)) == 1
+    assert [alarm.name for alarm in core.take_alarms()] == ["break_manual", "break_of_closed_date"]
+    (row,) = find_breaks(journal_url)
+    assert (row.kind, row.amount_fen) == ("manual", 700)
+
+
+@pytest.mark.parametrize("closed_with_it", [False, True])
+def test_what_a_node_stores_and_tells_after_its_date_was_closed_stands_in_suspense(
+    core, run, url, closed_with_it
+):
+    """Its entry goes on meanwhile: expires, or is settled, and each word comes late and twice."""
+    if closed_with_it:
+        run(close(), broken(), broken())
+    else:
+        run(close())
+        run(broken(), broken())
+    (row,) = find_breaks(url)
+    assert (row.kind, row.suspense_fen, suspense(url)) == ("manual", 700, 700)
+    run(broken(reason="manual", stamp=20), broken(stamp=10))
+    assert (len(find_breaks(url)), suspense(url)) == (1, 700)
+    run(mended(stamp=30), mended(stamp=30), broken(stamp=10))
+    assert (find_breaks(url), suspense(url)) == ([], 0)
+
+
+@both
+def test_a_clock_that_went_ahead_and_was_set_right_closes_no_date_too_early(run, journal_url):
+    """The core's own time stands still until the clock has caught up; what may be closed, the clock says."""
+    run(broken(space="icbc"), hours=12.9)
+    assert results(run(close(date=TODAY), hours=12.1)) == ["TOO_EARLY"]
+    assert find_fences(journal_url) == []
 
 
 @both

@@ -11,8 +11,11 @@ import pytest
 
 from crm_bridge.audit import audit_books
 from crm_bridge.bridge import Work
+from crm_bridge.database import store
 from crm_bridge.database.store import connect
 from crm_bridge.gateway import Gateway
+from crm_bridge.gateway_errors import RetryableError, Trouble
+from crm_bridge.journal_fences import EVERY_SPACE
 from crm_bridge.lookup import find_breaks, find_fences, find_journal, totals
 from crm_bridge.migrations.roles import APP, AUDITOR, FRONT, OWNER
 from crm_bridge.migrations.schema import downgrade, migrate, require_schema, schema_revision
@@ -114,6 +117,22 @@ def test_two_bridges_of_two_writers_meet_on_keys_and_accounts(open_core, ask, ap
         assert {each[one.key].result for each in undone} == {Result.APPROVED}
     after = totals(app)
     assert (after.orders - before.orders, after.reversals - before.reversals) == (400, 100)
+
+
+@pytest.mark.parametrize("days", [1, -1])
+def test_a_bridge_whose_clock_has_just_gone_wrong_closes_nothing(open_core, ask, app, monkeypatch, days):
+    """Its keeper looks every few seconds: a CLOSE in between is judged in its own transaction."""
+    core, space, right = open_core("b1"), f"hasty{days}", clock.now
+    core.execute([ask(Kind.STATUS, "early", date=today(), space=space)], clock.now())
+    wrong = right()._replace(wall_us=right().wall_us + days * 86_400_000_000)
+    monkeypatch.setattr(store.clock, "now", lambda: wrong)
+    asked = [fence(space, today(-1)), fence(EVERY_SPACE, today(-1))]
+    for one in asked:
+        with pytest.raises(RetryableError, match="database's") as found:
+            core.execute([one], wrong)
+        assert found.value.trouble is Trouble.CLOCK
+    monkeypatch.setattr(store.clock, "now", right)
+    assert find_fences(app, space) == []
 
 
 def test_two_copies_under_our_own_date_on_both_sides_of_midnight_are_one(open_core, ask, app):
