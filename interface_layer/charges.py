@@ -19,7 +19,6 @@ What was on its way when a node died may have been answered to it: that is no si
 but a failure of ours, so that it is reversed wherever reversals exist.
 """
 
-from collections.abc import Iterable
 from datetime import tzinfo
 from heapq import heapify, heappop, heappush
 from typing import Any
@@ -46,10 +45,9 @@ from qianzhi.runtime.now import SECOND_US, Now
 from qianzhi.saf.keeping import Errand, Keeping
 from qianzhi.saf.lanes import Saf
 from qianzhi.saf.policies import Policy
-from qianzhi.saf.rows import CHARGE_ENDED, CORE, Charge, ChargeState, Entry, Serials
+from qianzhi.saf.rows import CHARGE_ENDED, CORE, SLOTS, Charge, ChargeState, Entry, Saved, Serials
 
 WHO = "charge"  # whose a waiting thing of `Keeping` is
-SLOTS = 8  # nodes of a site that issue serials of one space, each its own
 CHARGES = "qianzhi_charges_total"
 CORE_US = 10 * SECOND_US  # of one request to the core
 CREDIT_US = 60 * SECOND_US  # within which a credit that the core did not take is tried again
@@ -65,9 +63,9 @@ _NOT_TAKEN_BACK = frozenset({ChargeState.LAPSED, ChargeState.DECLINED, ChargeSta
 class Charges:
     """The charges that this node owns."""
 
-    def __init__(self, slot: int, keeping: Keeping, saf: Saf, policy: Policy, zone: tzinfo) -> None:
-        """`slot` is this node's own below `SLOTS`, so that no other node issues its serials."""
-        self._slot = slot
+    def __init__(self, keeping: Keeping, saf: Saf, policy: Policy, zone: tzinfo) -> None:
+        """No serial is given before what is stored was loaded, with this node's slot of them."""
+        self._slot = SLOTS
         self._keeping = keeping
         self._saf = saf
         self._policy = policy
@@ -125,13 +123,14 @@ class Charges:
         """Return all that are known here, in the order of their making."""
         return list(self._charges.values())
 
-    def load(self, charges: Iterable[Charge], serials: Iterable[Serials], now: Now) -> None:
+    def load(self, saved: Saved, now: Now) -> None:
         """Take up what is stored: what was on its way has become doubtful."""
-        for row in serials:
+        self._slot = saved.slot
+        for row in saved.serials:
             if row.slot == self._slot:
                 key = (row.space, row.date)
                 self._serials[key] = max(row.next, self._serials.get(key, 1))
-        for charge in charges:
+        for charge in saved.charges:
             if charge.order not in self._charges:
                 self._know(charge)
                 self._resume(charge, now)

@@ -9,7 +9,7 @@ its entries wait then without being tried.
 """
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import tzinfo
 from typing import Any, NamedTuple
 
@@ -24,7 +24,19 @@ from qianzhi.saf import lanes
 from qianzhi.saf.keeping import Errand, Keeping
 from qianzhi.saf.lanes import RefusedError, Saf
 from qianzhi.saf.policies import DAY_US, Policy
-from qianzhi.saf.rows import CHARGE_ENDED, CORE, Charge, ChargeState, Entry, Forget, Renew, Saved
+from qianzhi.saf.rows import (
+    CHARGE_ENDED,
+    CORE,
+    SLOTS,
+    Charge,
+    ChargeState,
+    Entry,
+    Forget,
+    Renew,
+    Saved,
+    Standing,
+    Taken,
+)
 from qianzhi.saf.shown import shown_entry
 
 ASKER = "asker"  # whose a waiting thing of `Keeping` is: an answer to a command
@@ -44,13 +56,12 @@ class Told(NamedTuple):
 class House:
     """One node's own business."""
 
-    def __init__(self, slot: int, policy: Policy, zone: tzinfo) -> None:
-        """`slot` is this node's number among the site's, from 0, so that no other issues its serials."""
+    def __init__(self, policy: Policy, zone: tzinfo) -> None:
         self._policy = policy
         self._zone = zone
         self._keeping = Keeping(policy.lease_us)
         self._saf = Saf(self._keeping, policy)
-        self._charges = Charges(slot, self._keeping, self._saf, policy, zone)
+        self._charges = Charges(self._keeping, self._saf, policy, zone)
         self._terms: dict[str, OutwardTerms] = {}
         self._ready: set[str] = set()
         self._answers: dict[str, dict[str, Any]] = {}  # to askers, waiting for a write
@@ -81,27 +92,23 @@ class House:
         """Take up what is stored, or what another node has left."""
         released = self._keeping.on_loaded(now)
         self._saf.load(saved.entries, now)
-        self._charges.load(saved.charges, saved.serials, now)
+        self._charges.load(saved, now)
+        if saved.slot == SLOTS:
+            self._effects.append(Alarm("charge_slots_used_up", {"slots": SLOTS}))
         if saved.taken:
             self._effects.append(Alarm("saf_taken_over", {"rows": saved.taken}))
         for row in saved.spoiled:
             self._effects.append(Alarm("saf_row_unreadable", {"row": row}))
         self._release(released, now)
 
-    def on_stored(self, token: int, standing: list[Entry | Charge], now: Now) -> None:
+    def on_stored(self, token: int, standing: Sequence[Standing], now: Now) -> None:
         """Do what rests on a write; `standing` is what was there already where a new row was to be."""
         released = self._keeping.on_stored(token, now)
         for row in standing:
             if isinstance(row, Entry):
                 self._saf.on_refused(row.id)
             else:
-                own = self._charges.on_refused(row.order)
-                used = own is not None and own.key == row.key
-                answer = (
-                    RefusedError(f"the serial of {row.key.text} was used before; ask again")
-                    if used
-                    else shown(row)
-                )
+                answer = _instead(self._charges.on_refused(row.order), row)
                 for asker in self._waiting_for(row.order):
                     self._say(asker, answer)
         self._release(released, now)
@@ -316,6 +323,20 @@ def shown(charge: Charge) -> dict[str, Any]:
         "made_us": charge.made_us,
         "ended_us": charge.ended_us,
     }
+
+
+def _instead(own: Charge | None, stands: Charge | Taken) -> dict[str, Any] | RefusedError:
+    """Return what is said of an order for which no charge could be begun."""
+    order = stands.order
+    if isinstance(stands, Taken):
+        ended = f"order {order} was charged under {stands.key}, which has ended long ago"
+        return RefusedError(ended if stands.key else f"order {order} is {stands.node}'s; ask that node")
+    if own is not None and own.key == stands.key:
+        return RefusedError(f"the serial of {stands.key.text} was used before; ask again")
+    wanted = Wanted(order, own.bank, own.phone, own.amount_fen) if own is not None else None
+    if wanted is not None and _differs(stands, wanted):
+        return RefusedError(f"order {order} is another charge: {stands.key.text}")
+    return shown(stands)
 
 
 def _cannot_be_credited(wanted: Wanted) -> str:

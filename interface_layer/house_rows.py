@@ -61,7 +61,8 @@ class HouseRows:
 
 def open_rows(site: Site, name: str, password: str) -> SafStore:
     """Open a node's store: its own file, or the rows that its group shares.  Raises SafError."""
-    policy = policy_of(site)
+    slot = sorted(site.nodes).index(name)
     if site.state.database:
-        return open_url(site.state.database, name, group_of(site, name), policy.lease_us, password)
-    return open_file(data_folder(site) / "saf" / f"{name}.db", name, lambda: clock.now().wall_us)
+        lease_us = policy_of(site).lease_us
+        return open_url(site.state.database, name, group_of(site, name), lease_us, password, slot)
+    return open_file(data_folder(site) / "saf" / f"{name}.db", name, lambda: clock.now().wall_us, slot)

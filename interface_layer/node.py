@@ -5,6 +5,7 @@ answered by `on_stored`, `on_loaded`, `on_lost` and `on_store_trouble`.  Answers
 ("asker", number).
 """
 
+from collections.abc import Sequence
 from datetime import tzinfo
 from typing import Any
 
@@ -21,7 +22,7 @@ from qianzhi.link.messages import UNREADABLE, Answer, Envelope, Status
 from qianzhi.runtime.effects import Alarm, Effects, Send
 from qianzhi.runtime.now import Now
 from qianzhi.saf.policies import Policy
-from qianzhi.saf.rows import CORE, Charge, Entry, Saved
+from qianzhi.saf.rows import CORE, Saved, Standing
 
 _decode_reply = msgspec.msgpack.Decoder(Reply).decode
 _decode_request = msgspec.msgpack.Decoder(Request).decode
@@ -31,9 +32,9 @@ _encode = msgspec.msgpack.Encoder().encode
 class Node:
     """One node; as a dispatcher for its peers, with the store's and the operators' side added."""
 
-    def __init__(self, dispatcher: Dispatcher, slot: int, policy: Policy, zone: tzinfo) -> None:
+    def __init__(self, dispatcher: Dispatcher, policy: Policy, zone: tzinfo) -> None:
         self.dispatcher = dispatcher
-        self.house = House(slot, policy, zone)
+        self.house = House(policy, zone)
         self._banks: dict[str, tuple[str, ...]] = {}  # of connected fronts
         self._ready: dict[str, bool] = {}
         self._late: dict[str, tuple[str, int]] = {}  # offered answers: whose, and under which number
@@ -105,7 +106,7 @@ class Node:
         self.house.on_time(now)
         return self._after(effects, now)
 
-    def on_stored(self, token: int, standing: list[Entry | Charge], now: Now) -> Effects:
+    def on_stored(self, token: int, standing: Sequence[Standing], now: Now) -> Effects:
         """Do what rests on a write; `standing` is what stood already where new rows were to be."""
         self.house.on_stored(token, standing, now)
         return self._after([], now)

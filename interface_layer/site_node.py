@@ -24,7 +24,7 @@ def node_of(site: Site, name: str, limits: Mapping[str, BankLimits]) -> Node:
         first_id=clock.now().wall_us,
         weights={bridge: place.weight for bridge, place in site.bridges.items()},
     )
-    return Node(dispatcher, sorted(site.nodes).index(name), policy_of(site), zone_of(site))
+    return Node(dispatcher, policy_of(site), zone_of(site))
 
 
 def policy_of(site: Site) -> Policy:

@@ -6,7 +6,7 @@ to the journal of this very bridge.
 """
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import tzinfo
 from typing import Any, NamedTuple
 
@@ -17,7 +17,7 @@ from qianzhi.saf import lanes
 from qianzhi.saf.keeping import Errand, Keeping
 from qianzhi.saf.lanes import RefusedError, Saf
 from qianzhi.saf.policies import DAY_US, Policy
-from qianzhi.saf.rows import CORE, Charge, Entry, Forget, Renew, Saved
+from qianzhi.saf.rows import CORE, Entry, Forget, Renew, Saved, Standing
 from qianzhi.saf.shown import shown_entry
 
 ASKER, COURIER = "asker", "courier"  # whom a Send is for
@@ -82,7 +82,7 @@ class Forwarding:
             self._early += entries
         return self._finish(now)
 
-    def on_stored(self, token: int, standing: list[Entry | Charge], now: Now) -> Effects:
+    def on_stored(self, token: int, standing: Sequence[Standing], now: Now) -> Effects:
         """Do what rests on a write; `standing` is what was there already where a new row was to be."""
         released = self._keeping.on_stored(token, now)
         for row in standing:

@@ -268,6 +268,8 @@ def _reference_problems(site: Site) -> Iterator[Finding]:
     for node in site.nodes:
         if node not in used:
             yield f"nodes.{node}", "a node of no group", "every node in a group"
+    if not site.state.database and len({place.machine for place in site.nodes.values()}) > 1:
+        yield "state.database", "none, with nodes on several machines", "a database that they share"
 
 
 def _bank_problems(site: Site) -> Iterator[Finding]:

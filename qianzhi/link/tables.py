@@ -188,9 +188,9 @@ class SafTable:
     The first `fast_tries` of an entry are `fast_seconds` apart, later ones twice as far each time, up to
     `slow_seconds`; an answer is awaited for `answer_seconds`.  An entry's time is over `deadline_minutes`
     after the midnight that ends its business date.  `window` entries of one destination are under way at
-    once, `entries_max` may wait at a node; what has ended is kept for `keep_days`.  Where nodes share their
-    rows in the state database, a node that gives no sign of life for `lease_seconds` loses them to its
-    partner.
+    once, `entries_max` may wait at a node; what has ended is kept for `keep_days`, an order for ever.  Where
+    nodes share their rows in the state database, a node that gives no sign of life for `lease_seconds` loses
+    them to its partner.
     """
 
     fast_tries: Annotated[int, Ge(1), Le(100)] = 3

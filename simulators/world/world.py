@@ -20,7 +20,7 @@ from interface_layer.shares import part_of
 from qianzhi.domain.dates import business_date
 from qianzhi.link.tables import BankLimits, Route
 from qianzhi.runtime.now import SECOND_US, Now
-from qianzhi.saf.memory import Shelf
+from qianzhi.saf.memory import Commons, Shelf
 from qianzhi.saf.policies import Policy
 from qianzhi.saf.rows import ChargeState, State
 from simulators.world.banks import BankActor
@@ -102,7 +102,8 @@ class World:
         self.database = ModelDatabase(kernel, self.memory, whole=plan.whole)
         self.broker = ModelBroker(kernel)
         self.bridges = [self._bridge(number) for number in range(1, plan.bridges + 1)]
-        self.shelves = [Shelf() for _ in range(1 if plan.leased else plan.nodes)]
+        commons = Commons()
+        self.shelves = [Shelf(commons) for _ in range(1 if plan.leased else plan.nodes)]
         self.nodes = [self._node(number) for number in range(1, plan.nodes + 1)]
         self.fronts: list[FrontProcess] = []
         self.banks: list[BankActor] = []
@@ -150,7 +151,7 @@ class World:
         limits = {name: part_of(_bank_limits(one), 1, weights) for name, one in self.profiles.items()}
         shelf = self.shelves[(number - 1) % len(self.shelves)]
         policy = POLICY._replace(lease_us=LEASE_US if self.plan.leased else 0)
-        setup = NodeSetup(bridges, limits, shelf, number - 1, policy, ZONE, ROUTES)
+        setup = NodeSetup(bridges, limits, shelf, policy, ZONE, ROUTES)
         return NodeProcess(
             self.kernel, f"node-{number}", self.network, self._disk(number), setup, number * 977
         )

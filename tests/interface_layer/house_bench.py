@@ -79,10 +79,9 @@ class Bench:
 
     def begin(self, name: str, *, peers: bool = True) -> Node:
         """Start a node, or its next life; what the former one had not stored is gone."""
-        slot = int(name[-1]) - 1
         self.lives[name] = life = self.lives.get(name, 0) + 1
         dispatcher = Dispatcher(name, ["bridge1"], EVERYWHERE, {}, first_id=life * 1_000_000)
-        self.nodes[name] = node = Node(dispatcher, slot, self.figures, ZoneInfo("Asia/Shanghai"))
+        self.nodes[name] = node = Node(dispatcher, self.figures, ZoneInfo("Asia/Shanghai"))
         self.stores[name] = MemoryStore(self.shelf, name, self.figures.lease_us, lambda: self.now.wall_us)
         self.stored[name] = None
         self.do(name, node.start(self.now))
@@ -122,7 +121,7 @@ class Bench:
         end = self.now.mono_us + us
         for _ in range(100_000):
             dues = [due for node in self.nodes.values() if (due := node.deadline) is not None]
-            due = min(dues, default=end)
+            due = min(dues, default=end + 1)
             if due > end:
                 break
             self.now = self.now.after(max(0, due - self.now.mono_us))

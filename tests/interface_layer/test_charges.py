@@ -4,7 +4,7 @@ taken back, and never both."""
 from typing import Any
 
 import pytest
-from house_bench import MINUTE_US, TODAY, Bench
+from house_bench import MINUTE_US, POLICY, TODAY, Bench
 
 from interface_layer.charges import Wanted
 from qianzhi.domain.requests import Kind, Reply
@@ -385,3 +385,23 @@ def test_a_drained_node_takes_no_charges_and_is_idle_when_all_is_settled() -> No
     bench.pass_time(2_000_000)
     assert node.idle
     assert bench.answers[bench.charge("o2")]["state"] == "refused"
+
+
+def test_an_order_is_charged_once_at_whichever_node_it_is_asked_again() -> None:
+    bench = Bench(figures=POLICY._replace(lease_us=0))
+    bench.charge()
+    told = bench.answers[bench.charge(name="node2")]
+    assert isinstance(told, RefusedError)
+    assert "node1" in str(told)
+    assert bench.kinds() == [Kind.CHARGE]
+    bench.now = bench.now.after(2 * 60 * MINUTE_US)
+    bench.pass_time(MINUTE_US)  # it is known by the store alone now
+    assert bench.answers[bench.charge()]["state"] == "credited"
+    other = bench.answers[bench.charge(amount_fen=6_000)]
+    assert isinstance(other, RefusedError)
+    assert "another charge" in str(other)
+    bench.now = bench.now.after(40 * 24 * 60 * MINUTE_US)
+    bench.do("node1", bench.nodes["node1"].on_time(bench.now))
+    assert bench.shelf.charges == {}, "it is kept no more"
+    assert "long ago" in str(bench.answers[bench.charge()])
+    assert bench.kinds() == [Kind.CHARGE]

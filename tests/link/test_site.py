@@ -105,6 +105,7 @@ CASES: list[tuple[Callable[[Any], object], str, str]] = [
     (lambda t: t["banks"]["icbc"].update(listen="nowhere"), "banks.icbc.listen", "'nowhere'"),
     (lambda t: t["banks"]["icbc"].update(listen="127.0.0.1:70000"), "banks.icbc.listen", "70000"),
     (lambda t: t["banks"]["icbc"].update(control="127.0.0.1:17301"), "banks.icbc.control", "17301"),
+    (lambda t: t["nodes"]["node2"].update(machine="m2"), "state.database", "several machines"),
     (lambda t: t["nodes"]["node1"].update(port=17202), "nodes.node1.port", "17202"),
     (lambda t: t["nodes"]["node1"].update(port="17202"), "nodes.node1.port", "17202"),
     (lambda t: t["nodes"]["node1"].update(metrics_port=0), "nodes.node1.metrics_port", "0"),
@@ -149,7 +150,11 @@ def test_all_faults_are_reported_at_once() -> None:
 
 
 def test_the_same_port_on_another_machine_is_no_clash() -> None:
-    good(lambda tree: tree["nodes"]["node2"].update(machine="second", port=17211, metrics_port=17212))
+    def change(tree: Any) -> None:
+        tree["nodes"]["node2"].update(machine="second", port=17211, metrics_port=17212)
+        tree["state"] = {"database": "postgresql://qianzhi_front@h/qianzhi", "password": "file:state"}
+
+    good(change)
 
 
 @pytest.mark.parametrize(
