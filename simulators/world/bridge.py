@@ -17,6 +17,7 @@ from crm_bridge.settling import Settling
 from crm_bridge.steps import Steps
 from crm_bridge.watch import Standing, Watch
 from qianzhi.domain.requests import MONEY_KINDS, Request
+from qianzhi.ledger.invariant import InvariantError
 from qianzhi.link.events import LinkEvent, deliver
 from qianzhi.runtime.effects import Close, Record, Send
 from qianzhi.runtime.now import SECOND_US, Now
@@ -262,7 +263,10 @@ class ModelWriter:
 
     def quarantined(self, work: Work, cause: Exception) -> None:
         """A request fails alone: because the database does not take it, and never for a fault of ours."""
-        if not isinstance(cause, BadRequestError):
+        database, asked = self._bridge.database, work.request
+        if isinstance(cause, InvariantError) and database.spoils(asked.space, asked.serial):
+            self._bridge.kernel.saw("invariant-stops-request")
+        elif not isinstance(cause, BadRequestError):
             raise Violation("rule 16", work.request.key.text, f"{type(cause).__name__}: {cause}")
         self._bridge.kernel.tell(self._bridge.name, "quarantined", work.request.key.text)
 

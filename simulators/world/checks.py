@@ -23,6 +23,9 @@ from simulators.world.checks_charges import Charges
 from simulators.world.checks_end import Party
 from simulators.world.checks_fences import not_early
 from simulators.world.checks_loops import Loops
+from simulators.world.checks_open import opens_of
+from simulators.world.checks_queues import Queues
+from simulators.world.checks_serials import LineSerials, Serials
 from simulators.world.checks_told import Told
 from simulators.world.faults import Fault
 from simulators.world.observe import Observer, Violation
@@ -67,15 +70,20 @@ class Checks(Observer):
         self._date_ours = {name: bank.dates_are_ours for name, bank in self._named.items()}
         self._mirrored = self.memory
         self.books = Books(self._mirrored)
-        self.serials = checks_order.Serials()
+        self.serials = Serials()
         self.order = checks_order.Order()
-        self.charges = Charges(self.serials, self.order)
+        zone = world.banks[0].teller.identity.zone if world.banks else UTC
+        self.charges = Charges(self.serials, self.order, zone)
+        self.lines = LineSerials(self.serials, getattr(world, "profiles", {}))
         self.loops = Loops()
         self._networks = getattr(world, "networks", ())
+        broker = getattr(world, "broker", None)
+        self.queues = Queues(broker) if broker is not None else None
         self.told = Told(
             self.find,
             {name: _repeatable(bank.profile) for name, bank in self._named.items()},
             self._takes_none,
+            self.serials,
         )
         for bank in world.banks:
             bank.hearers.append(self.told.heard)
@@ -103,6 +111,8 @@ class Checks(Observer):
             bank = self._of_front.get(process.rstrip("0123456789"))
             if bank is not None:
                 self.told.rows(bank, rows)
+            if bank in self._queued and self.queues is not None:
+                self.queues.rows(process, rows)
 
     def on_frame_in(self, bank: str, front: str, frame: bytes) -> None:
         """Take what a front has read."""
@@ -111,6 +121,7 @@ class Checks(Observer):
 
     def on_frame_out(self, bank: str, front: str, frame: bytes) -> None:
         """Take what a front has sent."""
+        self.lines.went(bank, front, frame)
         if bank not in self._queued:
             self.loops.went(front)
 
@@ -150,10 +161,13 @@ class Checks(Observer):
         self.audit()
         if self._left is not None:
             checks_end.drained(self._left())
+        if self.queues is not None:
+            self.queues.compare()
         if self._entries is not None:
             checks_order.chain(self._entries())
-        self.charges.compare(self._networks, self.memory)
-        checks_end.compare(self.parties(), self.memory, self.find, self.charges.open_keys())
+        opens = opens_of(self.memory, self.charges.entries.values())
+        self.charges.compare(self._networks, self.memory, opens)
+        checks_end.compare(self.parties(), self.memory, self.find, opens)
 
     # -- what is compared
 
@@ -163,7 +177,7 @@ class Checks(Observer):
             Party(bank.profile.name, bank.teller.deals.all, bank.teller.customers.spent())
             for bank in self._world.banks
         ]
-        return banks + self.charges.parties(self._networks, self.memory)
+        return banks + self.charges.parties(self._networks)
 
     def audit(self) -> None:
         """Work the tables out from nothing, and hold them to the mirror of all commits."""

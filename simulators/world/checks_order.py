@@ -1,7 +1,6 @@
-"""Serials of ours, the order of what we send, and the chain of what operators did.  Pure.
+"""The order of what we send, and the chain of what operators did.  Pure.
 
 I11  the audit chain is unbroken: its hash is worked out here again, from the entries' words
-I13  a serial of ours is used for one thing, whatever died and whichever way a clock went
 I14  what concerns one account goes out in the order in which it was stored, one after the other is settled
 """
 
@@ -14,20 +13,6 @@ from typing import Any
 from simulators.world.observe import Violation
 
 GENESIS = bytes(32)
-
-
-class Serials:
-    """What each of our serials was used for."""
-
-    def __init__(self) -> None:
-        self._used: dict[tuple[str, int, str], Hashable] = {}
-
-    def used(self, space: str, date: int, serial: str, meaning: Hashable) -> None:
-        """Take a serial as it went out; a repeat means the same."""
-        was = self._used.setdefault((space, date, serial), meaning)
-        if was != meaning:
-            key = f"{space}/{date:08d}/{serial}"
-            raise Violation("I13", key, "a serial of ours is used again", first=was, second=meaning)
 
 
 class Order:

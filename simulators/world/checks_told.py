@@ -3,6 +3,7 @@
 I3   approved is said only of what is credited, "reversed" only of what is taken back
 I5   the answer to one content of a key stays what it was, but for "approved", which becomes "reversed"
 I6   whoever hears "not found" hears it of a key that nothing can be credited under any more
+I13  an order number is told of one key
 r3   approved is answered only to the content that stands under the key
 r7   "refused" is said only of what the core has refused, blocked or reversed, or has never heard of
 """
@@ -16,6 +17,7 @@ from qianzhi.domain.results import EDGE_RESULTS, Result
 from simulators.scenario import Step
 from simulators.world.banks_deals import Deal, HeardAt
 from simulators.world.checks_books import words
+from simulators.world.checks_serials import Serials
 from simulators.world.observe import Violation
 
 if TYPE_CHECKING:
@@ -39,12 +41,14 @@ class Told:
         find: Find,
         may_repeat: Mapping[str, frozenset[Result]],
         takes_none: Callable[[Key], bool] = lambda _: False,
+        serials: Serials | None = None,
     ) -> None:
         """`may_repeat` gives for each bank the edge results after which a serial may come again;
         `takes_none` says whether a key's date takes no new key in any case.
         """
         self._find = find
         self._takes_none = takes_none
+        self._serials = serials or Serials()
         self.damaged = False  # bytes change on the way: what no MAC covers may not be what was said
         self._may_repeat = may_repeat
         self._kinds: dict[str, str] = {}  # by trace
@@ -155,6 +159,9 @@ class Told:
         if heard.step not in _ORIGINALS or result in OPEN or result in EDGE_RESULTS or not heard.heard.sure:
             return
         assert result is not None  # noqa: S101 - None is open
+        if result is Result.APPROVED and heard.heard.order and not self.damaged:
+            order, key = heard.heard.order, deal.record.key.text
+            self._serials.used(f"orders told to {heard.bank}", 0, order, f"key {key}")
         before = self._answers.get(id(deal))
         self._answers[id(deal)] = (deal, result, heard.heard.order)
         if before is None:

@@ -7,9 +7,10 @@ can know (a confirm that was lost, a COMMIT whose answer was) the model says its
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from crm_bridge.closer import TIMER
 from qianzhi.billing.orders import Code
 from qianzhi.domain.dates import business_date
-from qianzhi.domain.requests import Kind
+from qianzhi.domain.requests import Key, Kind
 from qianzhi.domain.results import Result
 from qianzhi.runtime.now import SECOND_US
 from simulators.world.coverage_key import KeyStory
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from simulators.world.faults import Fault
 
 FRONT = "front-"
+_CLOSES = {Result.BREAK_OPEN: "fence-held-by-break", Result.TOO_EARLY: "fence-too-early"}
 _ALWAYS_SERVED = frozenset({"reversal", "status"})
 
 
@@ -35,6 +37,9 @@ class Coverage(Observer):
         self._zone = world.banks[0].teller.identity.zone if world.banks else None
         self._banks = {bank.profile.name: bank.teller for bank in world.banks}
         self._ours = frozenset(bank.profile.space for bank in world.banks if bank.dates_are_ours)
+        self._queued = frozenset(
+            f"{FRONT}{bank.profile.name}" for bank in world.banks if bank.profile.transport.redelivers
+        )
         self._spaces = {f"{FRONT}{bank.profile.name}": bank.profile.space for bank in world.banks}
         self._stories: dict[str, KeyStory] = {}
         self._of_deal: dict[int, KeyStory] = {}
@@ -42,6 +47,7 @@ class Coverage(Observer):
         self._deaths: dict[str, int] = {}
         self._told_unknown: dict[str, int] = {}  # deaths of the front when it told so, by key
         self._fences: dict[str, int] = {}
+        self._closers: dict[Key, set[str]] = {}  # who had each date closed: a bridge's timer, an act
         self._draining: set[str] = set()
         self._noticed: set[tuple[str, int]] = set()  # spaces and dates that began by their bank's notice
         self._today = (0, 0)  # until when, and the date
@@ -98,8 +104,17 @@ class Coverage(Observer):
                 continue
             if request.kind is Kind.VOID and reply.result is Result.SPENT:
                 self._saw("void-of-spent-money")
-            elif request.kind is Kind.CLOSE and reply.result is Result.BREAK_OPEN:
-                self._saw("fence-held-by-break")
+            elif request.kind is Kind.CLOSE:
+                self._closed(bridge, request, reply)
+
+    def _closed(self, bridge: str, request: Any, reply: Any) -> None:
+        if reply.result in _CLOSES:
+            self._saw(_CLOSES[reply.result])
+        elif reply.result is Result.APPROVED:
+            asked = self._closers.setdefault(request.key, set())
+            asked.add(bridge if request.reason == TIMER else request.reason)
+            if len(asked) > 1 and reply.stored:
+                self._saw("fence-asked-twice")
 
     def on_death(self, process: str) -> None:
         """Note that what a process had in memory is gone."""
@@ -108,7 +123,10 @@ class Coverage(Observer):
             story.pending.pop(process, None)
 
     def on_fault(self, fault: "Fault", begins: bool) -> None:
-        """Note drains."""
+        """Note drains, and which answers another database has to keep."""
+        if fault.kind == "failover" and begins:
+            for story in self._stories.values():
+                story.failed_over()
         if fault.kind == "drain":
             (self._draining.add if begins else self._draining.discard)(fault.target)
 
@@ -138,6 +156,8 @@ class Coverage(Observer):
             self._saw("reversal-through-drain")
         if story is None:
             return
+        if story.is_blocked_first(result) and front.rpartition("-")[0] in self._queued:
+            self._saw("queue-refusal-blocks-first")
         story.told(kind, result, front, self._date(), self._saw)
         if story.unknown == front and result in ("", "unknown"):
             self._told_unknown[row.key] = self._deaths.get(front, 0)

@@ -1,9 +1,16 @@
 """Which interleavings of charges and of store-and-forward happened, told from rows of the nodes.  Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
+from crm_bridge.journal import State as RowState
+from crm_bridge.journal_breaks import MANUAL
+from qianzhi.domain.requests import Key, Kind
+from qianzhi.domain.results import Result
 from qianzhi.saf.rows import Charge, ChargeState, Entry, State
+from simulators.network import State as NetworkState
 from simulators.world.observe import Observer
 
 if TYPE_CHECKING:
@@ -13,6 +20,7 @@ BY_STATE = {
     ChargeState.UNREVERSED: "charge-without-reversal",
     ChargeState.REFUNDING: "charge-credit-refused",
 }
+_TAKEN = frozenset({NetworkState.TAKEN, NetworkState.HELD})
 
 
 class ChargeCoverage(Observer):
@@ -26,6 +34,30 @@ class ChargeCoverage(Observer):
         self._orphans: set[str] = set()  # under way when the node died that had them
         self._aside: set[str] = set()  # destinations that had a poisoned entry
         self._waited: set[str] = set()  # entries that met a destination which had closed its line
+        self._blocked: set[Key] = set()  # at the core
+        self._taken_back: dict[Key, str] = {}  # what begun so is over once its money is back
+        self._doubted: set[Key] = set()  # debited at the network when its answer was overdue
+        self._expired: set[Key] = set()  # in suspense, its time being over
+        NotStored(world, lambda: self._world.kernel.saw("saf-not-stored"))
+
+    def on_commit(self, bridge: str, changes: Any) -> None:
+        """Take what the core blocks, and which breaks it opens and mends."""
+        for row in changes.journal.inserts:
+            if row.state is RowState.BLOCKED:
+                self._blocked.add(row.key)
+        for one in (*changes.journal.breaks, *changes.journal.changed_breaks):
+            tries = [entry.tries for entry in self._entries.values() if entry.request.key == one.key]
+            if one.open and one.kind == MANUAL and one.suspense_fen and max(tries, default=0):
+                self._expired.add(one.key)
+            else:
+                self._expired.discard(one.key)
+
+    def on_executed(self, bridge: str, requests: Sequence[Any], replies: Sequence[Any]) -> None:
+        """Take which days are not closed."""
+        for request, reply in zip(requests, replies, strict=False):
+            held = reply is not None and request.kind is Kind.CLOSE and reply.result is Result.BREAK_OPEN
+            if held and any(key.space == request.space and key.date <= request.date for key in self._expired):
+                self._world.kernel.saw("saf-expires")
 
     def on_kept(self, node: str, rows: Sequence[Any]) -> None:
         """Take what a node has written."""
@@ -68,10 +100,11 @@ class ChargeCoverage(Observer):
         state = before.state if before is not None else None
         if entry.state is State.QUARANTINED:
             self._aside.add(entry.destination)
-        if entry.state is State.MANUAL and state is not State.MANUAL:
-            saw("saf-expires")
         if entry.state is not State.SETTLED or state is State.SETTLED:
             return
+        key = entry.request.key
+        if key in self._taken_back and self._at_network(key) is NetworkState.REVERSED:
+            saw(self._taken_back.pop(key))
         if entry.id in self._orphans:
             saw("saf-node-dies")
         if entry.destination in self._aside and state is not State.QUARANTINED:
@@ -85,7 +118,58 @@ class ChargeCoverage(Observer):
             return
         if charge.state in BY_STATE:
             saw(BY_STATE[charge.state])
-        if charge.state is ChargeState.REVERSING:
-            saw("charge-late-approval" if charge.policy == "on_late_approval" else "charge-timed-out")
+        self._without_answer(charge, before.state if before is not None else None)
         if charge.ended_us and charge.order in self._orphans:
             saw("charge-answer-after-death")
+
+    def _without_answer(self, charge: Charge, before: ChargeState | None) -> None:
+        """Follow a charge that was debited and whose answer did not come in time, to the reversal of it."""
+        key = charge.key
+        debited = self._at_network(key) in _TAKEN
+        if charge.state is ChargeState.TIMED_OUT and charge.reason == "timeout" and debited:
+            self._doubted.add(key)
+        if charge.state is not ChargeState.REVERSING or key not in self._blocked or not debited:
+            return
+        if charge.policy == "on_late_approval":
+            if before is ChargeState.WAITING and charge.reason == "late":
+                self._taken_back[key] = "charge-late-approval"
+        elif charge.reason == "timeout" and key in self._doubted:
+            self._taken_back[key] = "charge-timed-out"
+
+    def _at_network(self, key: Key) -> NetworkState | None:
+        for network in self._world.networks:
+            if key in network.books.charges:
+                return network.books.charges[key].state
+        return None
+
+
+class NotStored:
+    """Watches what nodes are asked while nothing can be stored.
+
+    Whoever asks first hears nothing, and nothing of it is sent; whoever asks next is refused.
+    """
+
+    def __init__(self, world: "World", saw: Callable[[], None]) -> None:
+        self._world = world
+        self._saw = saw
+        self._silent: dict[str, set[int]] = {}  # by node: the questions of this full disk without an answer
+        self._asked = count(1)
+        for node in world.nodes:
+            setattr(node, "ask", partial(self._ask, node, node.ask))  # noqa: B010 - it is watched, not replaced
+
+    def _ask(self, node: Any, ask: Callable[..., None], what: Any, hear: Callable[[Any], None]) -> None:
+        silent = self._silent.setdefault(node.name, set())
+        if not node.disk.full:
+            silent.clear()
+        number = next(self._asked)
+
+        def heard(answer: Any) -> None:
+            silent.discard(number)
+            refused = isinstance(answer, dict) and answer.get("state") == "refused"
+            if refused and silent and node.disk.full:
+                self._saw()
+            hear(answer)
+
+        if node.disk.full:
+            silent.add(number)
+        ask(what, heard)

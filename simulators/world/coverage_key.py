@@ -21,7 +21,8 @@ class KeyStory:
 
     __slots__ = (
         "asked", "block_asked", "content", "date", "dated", "edge", "far", "first_day",
-        "number", "pending", "reversals", "said", "state", "unknown",
+        "number", "pending", "reversals", "said", "silent", "state", "stood", "taken_over", "unknown",
+        "unknown_undone",
     )  # fmt: skip
 
     def __init__(self, date: int, *, dated: bool) -> None:
@@ -38,6 +39,10 @@ class KeyStory:
         self.edge = False  # whether it was refused at the edge
         self.unknown = ""  # the front that has told "unknown", or nothing
         self.block_asked = False  # whether a front has had the key blocked
+        self.silent = False  # whether "unknown" was told by silence
+        self.unknown_undone = False  # whether it was taken back after that, while it stood
+        self.stood = False  # whether success was told
+        self.taken_over = False  # whether another database has taken over since
         self.far = 0  # how often it was refused as too far ahead
 
     # -- a frame has reached a front
@@ -96,6 +101,7 @@ class KeyStory:
         self.reversals += 1
         if self.reversals > 1:
             saw("reversal-repeated")
+        self.unknown_undone = bool(self.unknown) and not self.said and self.state is State.APPROVED
         if self.state is State.APPROVED:
             saw("reversal-after-fence" if self.date <= closed else "reversal-after-original")
         elif self.state is State.REFUSED:
@@ -122,6 +128,8 @@ class KeyStory:
         if kind == "block":
             self.block_asked = True
             return
+        if kind == "status" and result == "approved" and self.taken_over:
+            saw("failover-keeps-answers")
         if kind not in ("recharge", "pay"):
             return
         if result == "blocked" and self.state is State.BLOCKED and not self.reversals and not self.asked:
@@ -133,27 +141,42 @@ class KeyStory:
 
     def told(self, kind: str, result: str, front: str, today: int, saw: Saw) -> None:
         """Take a front's word; `result` is empty for silence after an unknown outcome."""
+        if kind == "reversal" and result == "approved" and self.unknown_undone:
+            saw("reversal-of-unknown")
+        elif kind == "status" and self.silent and result not in ("", *_OPEN_NAMES):
+            saw("silence-then-asked")
         if kind not in ("recharge", "pay", "none", "block"):
             return
         if self.pending.get(front):
             self.pending[front] -= 1
         if result in ("", "unknown"):
-            self.unknown = front
+            self.unknown, self.silent = front, self.silent or not result
             return
-        if self.block_asked and self.state is State.BLOCKED and result not in _OPEN_NAMES:
+        if self.is_blocked_first(result):
             saw("refused-after-block-alone")
         if result in _EDGE_NAMES:
             self.edge = True
         elif result not in _OPEN_NAMES:
             self._told_finally(result, today, saw)
 
+    def is_blocked_first(self, result: str) -> bool:
+        """Say whether this is a refusal for which a front has had the key blocked."""
+        return self.block_asked and self.state is State.BLOCKED and result not in ("", *_OPEN_NAMES)
+
+    def failed_over(self) -> None:
+        """Another database takes over: what was told before has to stand there too."""
+        self.taken_over = self.stood
+
     def _told_finally(self, result: str, today: int, saw: Saw) -> None:
         self.said = True
         if result == "approved":
+            self.stood = True
             if self.edge:
                 saw("busy-then-approved")
             if self.date > today:
                 saw("bank-a-day-ahead")
+            elif self.dated and self.date < today:
+                saw("bank-a-day-behind")
         elif result == "bad_date" and self.state is State.REFUSED:
             if self.far and self.far != today:
                 saw("date-too-far-ahead")

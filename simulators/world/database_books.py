@@ -6,6 +6,7 @@ takes no time.  What happens at the server is `database`'s.
 
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from crm_bridge.batch import Batch, Changes, Wanted
@@ -25,6 +26,9 @@ class BadRequestError(Exception):
 
 
 NOTHING = Wanted([], frozenset(), frozenset(), frozenset(), [], 0, [])
+
+
+NO_ROOM_FEN = 10**15  # more than any account has
 
 
 class ModelBooks:
@@ -111,7 +115,8 @@ class ModelTransaction:
         """Return what was loaded."""
         self._raise()
         assert self.batch is not None  # noqa: S101 - without an error there is something
-        return self.batch
+        asked = [one for one in wanted.serials if ("serial", *one) in self.originals]
+        return _spoiled(self.batch) if any(self._database.spoils(*one) for one in asked) else self.batch
 
     def save(self, changes: Changes, part: str) -> bool:
         """Keep changes for the COMMIT; False says that a key is not as it was loaded."""
@@ -130,6 +135,12 @@ class ModelTransaction:
         error, self._error = self._error, None
         if error is not None:
             raise error
+
+
+def _spoiled(batch: Batch) -> Batch:
+    """Return what was loaded with limits that no posting keeps, as it is where a row is damaged."""
+    accounts = [account._replace(floor_fen=NO_ROOM_FEN) for account in batch.accounts]
+    return replace(batch, accounts=accounts)
 
 
 def _nobody() -> None:

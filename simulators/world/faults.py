@@ -79,6 +79,7 @@ DATABASE_FAULTS = {
     "standby_cut": "the standby is not reached: COMMITs wait for it, and after 5 s are told as uncertain",
     "read_only": "nothing can be written",
     "database_full": "no room: OutOfSpaceError",
+    "bad_row": "so many in a thousand requests for money load an account whose limit is not what it was",
     "bad_request": "so many in a thousand requests raise an unforeseen error when they are carried out",
 }
 BROKER_FAULTS = {

@@ -26,6 +26,7 @@ LOOK_US = 4 * SECOND_US
 AGAIN_US = 5 * SECOND_US
 TURNS_MAX = 40
 EXPIRED_PER_MILLE = 30  # of open entries, at each look: somebody has telephoned
+SEEN_PER_MILLE = 200  # of entries that wait for a person, at each look
 CLOSED_PER_MILLE = 60  # of a look: a day is closed by hand
 _WORDS = {ActKind.SAF_RETRY: "retry", ActKind.SAF_EXPIRE: "expire", ActKind.SAF_SETTLE: "settle"}
 
@@ -72,7 +73,7 @@ class Operators:
 
     def _look(self) -> None:
         self._kernel.later(LOOK_US, "operators", self._look)
-        if not self.healed and self._dice.hit(CLOSED_PER_MILLE):
+        if self._dice.hit(CLOSED_PER_MILLE):
             self._close_a_day()
         for node in self._nodes:
             if node.up and not node.frozen:
@@ -81,10 +82,11 @@ class Operators:
 
     def _close_a_day(self) -> None:
         spaces = self._days.spaces()
-        if not spaces:
-            return
-        date = shift(self._days.today(), -self._dice.below(2))
-        key = Key(self._dice.pick(spaces), date, DAY_SERIAL)
+        if spaces:
+            self._close(self._dice.pick(spaces), shift(self._days.today(), -self._dice.below(2)))
+
+    def _close(self, space: str, date: int) -> None:
+        key = Key(space, date, DAY_SERIAL)
         self._house.act(Order(ActKind.DAY_CLOSE, key.text, {"key": key.text}, ""))
 
     # -- entries
@@ -104,6 +106,10 @@ class Operators:
         if entry.state is State.QUARANTINED:
             return ActKind.SAF_RETRY
         if entry.state is State.MANUAL:
+            if self._dice.hit(SEEN_PER_MILLE) and entry.request.key.date < self._days.today():
+                self._close(*entry.request.key[:2])  # as people try who do not know of it
+            if not self._dice.hit(SEEN_PER_MILLE):
+                return None  # nobody has seen it yet
             if any(one.plan.name == entry.destination and one.frozen for one in self._networks):
                 return None  # nobody answers there
             return ActKind.SAF_SETTLE if self._given_back(entry) else ActKind.SAF_RETRY

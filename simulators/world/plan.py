@@ -101,6 +101,7 @@ DRAWS = (
     Draw("read_only", "database", (1, 1), (0, 1), (SECOND_US, 8 * SECOND_US)),
     Draw("database_full", "database", (1, 1), (0, 1), (SECOND_US, 10 * SECOND_US)),
     Draw("bad_request", "database", (1, 1), (2, 20), whole=True),
+    Draw("bad_row", "database", (1, 1), (2, 20), whole=True),
     Draw("redelivery", "broker", (1, 1), (5, 150), whole=True),
     Draw("duplicate", "broker", (1, 1), (5, 100), whole=True),
     Draw("confirm_lost", "broker", (1, 1), (5, 150), whole=True),

@@ -72,8 +72,6 @@ class SafLine:
         if self._disk.full and token is not None:
             if not self._troubled:
                 self._troubled = True
-                if any(isinstance(row, Entry | Charge) for row in rows):
-                    self._process.kernel.saw("saf-not-stored")
                 self._told.trouble("no room on the disk")
             self._process.later(RETRY_US, "saf store again", self._next)
             return

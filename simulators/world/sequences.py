@@ -25,6 +25,7 @@ SEQUENCES = (
     ),
     Sequence("reversal-over-midnight", 2, "a reversal by serial alone comes on the other side of midnight"),
     Sequence("bank-a-day-ahead", 2, "a bank whose business date is tomorrow's is served"),
+    Sequence("bank-a-day-behind", 2, "a bank whose business date is yesterday's still is served"),
     Sequence(
         "date-too-far-ahead", 2, "a new key two days ahead is refused, also when it comes again in time"
     ),
@@ -45,6 +46,7 @@ SEQUENCES = (
     Sequence(
         "reversal-of-tombstone", 4, "the original of a reversal was never seen and is asked about before"
     ),
+    Sequence("reversal-of-unknown", 4, "the original of a reversal is one whose outcome was told as unknown"),
     Sequence("query-before-original", 4, "a query comes before its original, which comes after all"),
     Sequence("query-in-flight", 4, "a query comes while its original is under way in the front-end"),
     Sequence("query-after-answer", 4, "a query comes after its original was settled"),
@@ -55,11 +57,13 @@ SEQUENCES = (
     Sequence("resend-to-partner", 6, "a peer dies with a request, and its partner gets it once more"),
     Sequence("unknown-told-then-queried", 6, "a bank hears unknown, or nothing, and asks"),
     Sequence("late-reply-dropped", 7, "the core's answer comes after its request was answered as unknown"),
+    Sequence("silence-then-asked", 7, "a dialect without a code for unknown hears nothing, and asks"),
     Sequence("refused-after-block-alone", 7, "a refusal waits for the core's word that the key is blocked"),
     Sequence("busy-then-approved", 8, "a request that was refused as busy comes again and is approved"),
     Sequence(
         "paused-queue-served-later", 8, "a queue is not read while nothing can be taken, and served after"
     ),
+    Sequence("queue-refusal-blocks-first", 8, "a refusal on a queue waits until its key is blocked"),
     Sequence("reversal-through-drain", 8, "a reversal or query passes while new money is refused"),
     Sequence("redelivery-after-crash", 9, "a front dies between handling a message and acknowledging it"),
     Sequence("confirm-lost", 9, "the broker has taken a reply and its word of that is lost"),
@@ -67,6 +71,8 @@ SEQUENCES = (
     Sequence("poison-backed-out", 9, "a message whose handling fails alone twice is put aside"),
     Sequence("reversal-into-arrears", 10, "a time-out reversal takes back what was spent meanwhile"),
     Sequence("void-of-spent-money", 10, "a clerk's cancellation of spent money is refused"),
+    Sequence("fence-too-early", 10, "a day cannot close before its window is over"),
+    Sequence("fence-asked-twice", 10, "several ask for one fence, a timer or operators, and it rises once"),
     Sequence("reversal-after-fence", 10, "a reversal comes after its day's fence"),
     Sequence("fence-held-by-break", 10, "a day cannot close while a break of it is open"),
     Sequence(
@@ -97,5 +103,6 @@ SEQUENCES = (
     Sequence("commit-unknown-lost", 14, "a COMMIT's answer is lost, and nothing was written"),
     Sequence("bad-request-alone", 14, "a request that breaks its batch is blocked alone"),
     Sequence("failover-keeps-answers", 15, "the database fails over, and everything answered stands"),
+    Sequence("invariant-stops-request", 16, "a request that would break an invariant is stopped alone"),
 )
 NAMES = tuple(sequence.name for sequence in SEQUENCES)

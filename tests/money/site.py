@@ -192,6 +192,10 @@ class Site(Observer):
             row.serial == serial and row.state == 1 for row in changes.journal.inserts
         )
 
+    def spoils(self, serial: str) -> None:
+        """Let what a request for money loads break an invariant of ours."""
+        self.database.spoils = lambda space, other: other == serial  # type: ignore[method-assign]
+
     def _part(self, fault: Fault) -> Any:
         parts: dict[str, Any] = {"network": self.world.network, "database": self.database}
         parts |= {"broker": self.broker, "disk": self.disk}
@@ -331,7 +335,7 @@ _TARGETS = {
     "disk": ("disk_full", "disk_slow", "torn"),
     "database": (
         *("deadlock", "serialization", "commit_unknown_written", "commit_unknown_lost", "slow_database"),
-        *("database_restart", "failover", "standby_cut", "read_only", "database_full"),
+        *("database_restart", "failover", "standby_cut", "read_only", "database_full", "bad_row"),
     ),
 }
 assert ZONE.key == "Asia/Shanghai"  # TODAY and MIDNIGHT_US are that zone's

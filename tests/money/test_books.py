@@ -1,5 +1,5 @@
-"""Rules 13 to 15: transactions that others stand in the way of, COMMITs of which nobody heard, databases that
-take over.
+"""Rules 13 to 16: transactions that others stand in the way of, COMMITs of which nobody heard, databases that
+take over, invariants that stay on.
 """
 
 from qianzhi.domain.results import Result
@@ -79,3 +79,23 @@ def test_failover_keeps_answers(stage: Stage) -> None:
 
     assert bank.hears(bank.queries(seven)) is Result.APPROVED
     assert site.balance(seven.phone) == FIFTY
+
+
+def test_invariant_stops_request(stage: Stage) -> None:
+    site = stage()
+    site.other_node.kill()  # so that all come in one batch
+    site.other_bridge.kill()
+    site.run(1)
+    bank = site.bank
+    six, seven, eight = bank.serial(), bank.serial(), bank.serial()
+
+    site.spoils(seven.key.serial)  # what is loaded for it lets no posting through that billing has checked
+    said = [bank.asks(one) for one in (six, seven, eight)]
+
+    assert [bank.hears(one) for one in said] == [Result.APPROVED, Result.QUARANTINED, Result.APPROVED]
+    assert site.state(seven.key) == "QUARANTINED"
+    assert "quarantined" in site.alarms
+    assert [(one.key, one.kind) for one in site.open_breaks()] == [(seven.key, "quarantine")]
+    assert site.balance(six.phone) == 2 * FIFTY  # its neighbours' money; nothing of its own was posted
+    site.database.spoils = lambda space, serial: False  # type: ignore[method-assign]
+    assert bank.hears(bank.asks(seven)) is Result.QUARANTINED  # its bank may have paid the customer back

@@ -41,6 +41,18 @@ def test_bank_a_day_ahead(stage: Stage) -> None:
     assert site.balance(seven.phone) == FIFTY
 
 
+def test_bank_a_day_behind(stage: Stage) -> None:
+    site = stage(at="00:00:10")
+    bank, seven = site.bank, site.bank.serial(days_ahead=-1)
+
+    assert bank.hears(bank.asks(seven)) is Result.APPROVED
+    assert site.row(seven.key).business_date == TODAY - 1
+    assert site.balance(seven.phone) == FIFTY
+    site.until(lambda: site.closed_through() == TODAY - 1, 300)
+    eight = bank.serial(days_ahead=-1)
+    assert bank.hears(bank.asks(eight)) is Result.DATE_CLOSED  # from the fence on, and not from midnight on
+
+
 def test_date_too_far_ahead(stage: Stage) -> None:
     site = stage()
     bank, seven = site.bank, site.bank.serial(days_ahead=2)
@@ -149,6 +161,27 @@ def test_reversal_after_fence(stage: Stage) -> None:
 
     assert site.balance(seven.phone) == FIFTY
     assert [(one.key, one.kind) for one in site.open_breaks()] == [(seven.key, "refund")]
+
+
+def test_fence_too_early(stage: Stage) -> None:
+    site = stage(at="23:59:00")
+    bank, seven = site.bank, site.bank.serial()
+    assert bank.hears(bank.asks(seven)) is Result.APPROVED
+
+    assert site.house.act(ActKind.DAY_CLOSE, day_close()).result is Result.TOO_EARLY
+    assert site.closed_through() == 0
+    assert bank.hears(bank.reverses(seven)) is Result.APPROVED  # its window is open
+
+
+def test_fence_asked_twice(stage: Stage) -> None:
+    site = stage(at=BEFORE_THE_FENCE)
+    bank = site.bank
+    assert bank.hears(bank.asks(bank.serial())) is Result.APPROVED
+    site.until(lambda: site.closed_through() == TODAY, 300)
+
+    again = site.house.act(ActKind.DAY_CLOSE, day_close())
+    assert (again.result, again.stored) == (Result.APPROVED, True)
+    assert [one.by for one in site.database.memory.fences if one.space == "short"] == ["timer"]
 
 
 def test_fence_held_by_break(stage: Stage) -> None:

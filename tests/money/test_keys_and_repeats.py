@@ -148,6 +148,19 @@ def test_reversal_of_tombstone(stage: Stage) -> None:
     assert site.state(seven.key) == "BLOCKED"
 
 
+def test_reversal_of_unknown(stage: Stage) -> None:
+    site = stage()
+    bank, seven = site.bank, site.bank.serial()
+
+    with site.fault("standby_cut"):  # written, and nobody hears of it
+        assert bank.hears(bank.asks(seven)) is Result.UNKNOWN
+    site.until(lambda: site.row(seven.key))
+    assert bank.hears(bank.reverses(seven)) is Result.APPROVED
+
+    assert site.state(seven.key) == "REVERSED"
+    assert site.balance(seven.phone) == 0
+
+
 def test_query_before_original(stage: Stage) -> None:
     site = stage()
     bank, seven = site.bank, site.bank.serial()

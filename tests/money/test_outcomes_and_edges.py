@@ -76,6 +76,22 @@ def test_late_reply_dropped(stage: Stage) -> None:
     assert site.counts["qianzhi_link_late_answers_total"] >= 1
 
 
+def test_silence_then_asked(stage: Stage) -> None:
+    site = stage("undated")
+    bank, seven = site.bank, site.bank.serial()
+
+    with site.fault("standby_cut"):
+        original = bank.asks(seven)
+        site.until(lambda: site.noted("silent"))
+    site.run(5)
+    assert original.answer is None  # neither then nor later, when the core has answered
+    assert site.noted("silent") == ["unknown"]
+
+    assert bank.hears(bank.queries(seven)) is Result.APPROVED
+    assert bank.heard == [Result.APPROVED]
+    assert site.balance(seven.phone) == FIFTY
+
+
 def test_refused_after_block_alone(stage: Stage) -> None:
     site = stage()
     bank, seven = site.bank, site.bank.serial(fen=900_000_000)  # more than this bank may ask for
@@ -126,6 +142,26 @@ def test_paused_queue_served_later(stage: Stage) -> None:
         node.start()
     assert bank.hears(first) is bank.hears(second) is Result.APPROVED
     assert Result.BUSY not in bank.heard
+
+
+def test_queue_refusal_blocks_first(stage: Stage) -> None:
+    site = stage("icbc")
+    bank, seven = site.bank, site.bank.serial(fen=900_000_000)  # more than this bank may ask for
+
+    with site.frozen(site.bridge, site.other_bridge):
+        original = bank.asks(seven)
+        site.run(1)
+        assert original.answer is None
+        assert site.waiting_messages() == 1  # not acknowledged either
+    assert bank.hears(original) is Result.AMOUNT_LIMIT
+    assert site.state(seven.key) == "BLOCKED"
+
+    site.front.kill()
+    site.front.start()
+    again = bank.sends(bank.copy_of(original))  # as a broker may deliver it again
+    assert bank.hears(again) is not Result.APPROVED
+    assert site.state(seven.key) == "BLOCKED"
+    assert not site.carried_out
 
 
 def test_reversal_through_drain(stage: Stage) -> None:

@@ -15,6 +15,7 @@ from simulators.record import Debit, Outcome
 from simulators.world.checks_bench import KEY, NOW, OTHER_PHONE, TODAY, Bench, asking, bank_of, deal_of
 from simulators.world.checks_books import audit
 from simulators.world.checks_end import compare
+from simulators.world.checks_open import opens_of
 from simulators.world.observe import Violation
 
 
@@ -40,7 +41,9 @@ def test_a_recharge_its_repeat_its_reversal_and_a_tombstone_are_all_in_order(ben
     assert bench.ask().result is Result.REVERSED
     assert bench.ask(asking(Kind.STATUS, "000009")).result is Result.NOT_FOUND
     audit(bench.memory)
-    compare(bank_of(deal_of(Outcome.REVERSED, Debit.RETURNED)), bench.memory, bench.find)
+    compare(
+        bank_of(deal_of(Outcome.REVERSED, Debit.RETURNED)), bench.memory, bench.find, opens_of(bench.memory)
+    )
 
 
 def test_two_postings_under_one_key_are_a_double_credit(bench: Bench) -> None:

@@ -1,20 +1,11 @@
-"""Serials of ours that are used again, entries that overtake, and an audit chain that is broken."""
+"""Entries that overtake, and an audit chain that is broken."""
 
 import pytest
 
 from crm_bridge.operators.chain import Entry, Head, link
-from simulators.world.checks_bench import NOW, OTHER_PHONE, PHONE, TODAY
-from simulators.world.checks_order import Order, Serials, chain
+from simulators.world.checks_bench import NOW, OTHER_PHONE, PHONE
+from simulators.world.checks_order import Order, chain
 from simulators.world.observe import Violation
-
-
-def test_a_serial_of_ours_that_means_another_thing_after_a_restart_is_named() -> None:
-    serials = Serials()
-    serials.used("charges", TODAY, "7", ("13900000001", 100))
-    serials.used("charges", TODAY, "7", ("13900000001", 100))  # a repeat
-    serials.used("charges", TODAY + 1, "7", ("13900000002", 100))
-    with pytest.raises(Violation, match="I13 charges/20260701/7"):
-        serials.used("charges", TODAY, "7", ("13900000002", 100))
 
 
 def test_what_overtakes_an_older_entry_of_its_account_is_named() -> None:

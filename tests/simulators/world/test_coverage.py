@@ -29,14 +29,14 @@ FIRST = ("13900000001", "01")
 class Run:
     """A run of which the test says the facts."""
 
-    def __init__(self, date: int = TODAY, *, dated: bool = True) -> None:
+    def __init__(self, date: int = TODAY, *, dated: bool = True, queued: bool = False) -> None:
         self.coverage: Counter[str] = Counter()
         self.kernel = SimpleNamespace(saw=self.saw, wall_us=NOON_US)
         self.key = Key("bank", date, "000001")
         self.sent: dict[bytes, Sent] = {}
         self.deals: dict[tuple[str, str], Deal] = {}
         teller = SimpleNamespace(sent=self.sent, identity=SimpleNamespace(zone=ZoneInfo("Asia/Shanghai")))
-        profile = SimpleNamespace(name="b", space="bank")
+        profile = SimpleNamespace(name="b", space="bank", transport=SimpleNamespace(redelivers=queued))
         bank = SimpleNamespace(profile=profile, teller=teller, dates_are_ours=not dated)
         self.facts = Coverage(SimpleNamespace(kernel=self.kernel, banks=[bank]))
         self.traces = 0
@@ -131,6 +131,10 @@ STORIES = {
 }
 
 
+def unknown(run: Run, result: str = "unknown") -> Run:
+    return run.came(Step.ORIGINAL).row(State.APPROVED).told("recharge", result)
+
+
 @pytest.mark.parametrize("name", STORIES)
 def test_the_facts_of_an_interleaving_are_that_interleaving_alone(name: str) -> None:
     run = STORIES[name](Run())
@@ -139,6 +143,44 @@ def test_the_facts_of_an_interleaving_are_that_interleaving_alone(name: str) -> 
 
 def test_an_ordinary_request_is_no_interleaving() -> None:
     assert Run().approved().seen == set()
+
+
+def test_what_is_taken_back_was_unknown_to_its_bank_only_while_nothing_else_was_told() -> None:
+    run = unknown(Run()).came(Step.REVERSAL)
+    assert "reversal-of-unknown" not in run.seen  # before anything is said to it
+    assert "reversal-of-unknown" in run.row(State.REVERSED).told("reversal", "approved").seen
+    told = unknown(Run()).came(Step.REPEAT).told("recharge", "approved").came(Step.REVERSAL)
+    assert "reversal-of-unknown" not in told.row(State.REVERSED).told("reversal", "approved").seen
+    never = Run().came(Step.ORIGINAL).told("recharge", "unknown").came(Step.REVERSAL)
+    assert "reversal-of-unknown" not in never.row(State.BLOCKED).told("reversal", "not_found").seen
+
+
+def test_silence_is_asked_about_and_a_code_is_no_silence() -> None:
+    for said, seen in (("", True), ("unknown", False)):
+        run = unknown(Run(), said).came(Step.STATUS)
+        assert "silence-then-asked" not in run.seen
+        assert ("silence-then-asked" in run.told("status", "approved").seen) is seen
+
+
+def test_a_failover_keeps_what_was_told_before_and_is_asked_after_it() -> None:
+    fails = Fault("failover", "database", 0, 1)
+    for told, seen in ((True, True), (False, False)):
+        run = Run().came(Step.ORIGINAL).row(State.APPROVED)
+        if told:
+            run.told("recharge", "approved")
+        run.facts.on_fault(fails, True)
+        assert "failover-keeps-answers" not in run.seen
+        assert ("failover-keeps-answers" in run.came(Step.STATUS).core("status", "approved").seen) is seen
+    before = Run().approved().came(Step.STATUS).core("status", "approved")
+    before.facts.on_fault(fails, True)
+    assert "failover-keeps-answers" not in before.seen
+
+
+def test_a_refusal_on_a_queue_is_another_matter_than_on_a_socket() -> None:
+    for queued in (True, False):
+        run = Run(queued=queued).came(Step.ORIGINAL).row(State.BLOCKED).core("block", "blocked")
+        run.told("recharge", "amount_limit")
+        assert ("queue-refusal-blocks-first" in run.seen) is queued
 
 
 def test_a_second_reversal_is_a_repeated_one() -> None:
@@ -156,6 +198,7 @@ def test_midnight_matters_only_where_the_date_is_ours() -> None:
 
 def test_a_bank_a_day_ahead_is_served_and_a_date_too_far_stays_refused_when_it_comes() -> None:
     assert Run(TODAY + 1).approved().seen == {"bank-a-day-ahead"}
+    assert Run(TODAY - 1).approved().seen == {"bank-a-day-behind"}
     far = Run(TODAY + 2).came(Step.ORIGINAL).row(State.REFUSED).told("recharge", "bad_date")
     far.came(Step.REPEAT).told("recharge", "bad_date")
     assert "date-too-far-ahead" not in far.seen
@@ -212,11 +255,21 @@ def test_what_the_house_hears() -> None:
     for kind, result in (
         (Kind.VOID, Result.SPENT),
         (Kind.CLOSE, Result.BREAK_OPEN),
+        (Kind.CLOSE, Result.TOO_EARLY),
         (Kind.VOID, Result.APPROVED),
     ):
         request = Request(kind, *run.key, bank="b", bank_number="01")
         run.facts.on_executed("bridge-1", [request], [Reply(result)])
-    assert run.coverage == {"void-of-spent-money": 1, "fence-held-by-break": 1}
+    assert run.coverage == {"void-of-spent-money": 1, "fence-held-by-break": 1, "fence-too-early": 1}
+
+
+def test_one_fence_is_asked_for_by_the_timer_and_by_operators() -> None:
+    run = Run()
+    for reason, stored in (("timer", False), ("timer", True), ("12 li wang", True)):
+        assert run.seen == set()
+        request = Request(Kind.CLOSE, *run.key, bank="", bank_number="", reason=reason)
+        run.facts.on_executed("bridge-1", [request], [Reply(Result.APPROVED, stored=stored)])
+    assert run.seen == {"fence-asked-twice"}
 
 
 def test_the_table_has_every_interleaving_in_the_order_of_the_rules() -> None:

@@ -8,7 +8,7 @@ from qianzhi.domain.requests import Kind, Request
 from simulators.world.faults import DATABASE_FAULTS, Fault
 from tests.simulators.world.bridges_bench import PHONES, Bench, request
 
-HARM = [kind for kind in DATABASE_FAULTS if kind != "bad_request"]
+HARM = [kind for kind in DATABASE_FAULTS if kind not in ("bad_request", "bad_row")]
 
 
 @pytest.mark.parametrize("seed", range(60))
