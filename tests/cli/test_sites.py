@@ -52,7 +52,9 @@ def test_a_shipped_sites_timer_closes_yesterday_when_its_hour_has_come(name: str
 
     def asked(wall_us: int) -> list[tuple[Kind, int]]:
         now = Now(wall_us, wall_us)
-        return [(request.kind, request.date) for request in closer.on_time(now)]
+        requests, alarms = closer.on_time(now)
+        assert alarms == []
+        return [(request.kind, request.date) for request in requests]
 
     assert asked(hour_us - 1) == [(Kind.CLOSE, 20261120)]
     closer = Closer(zone, core.close_minutes)
