@@ -36,6 +36,7 @@ class Deal:
     unknown: bool = False  # whether the bank ever gave up waiting for an answer
     met: bool = False  # whether the bank's other number has used its serial as well
     undoing: bool = False  # whether a reversal is out, so that nothing but its answer counts
+    shut: bool = False  # whether a reversal heard that its date is closed: what is left is for people
 
 
 class Sent(NamedTuple):

@@ -238,6 +238,7 @@ class Teller:
             self.late += 1
             return
         deal, step = sent
+        deal.shut |= step is Step.REVERSAL and heard.result is Result.DATE_CLOSED
         verdict, outcome = self._judge(deal, step, heard)
         final = verdict is Verdict.FINAL
         if self._told is not None:
@@ -268,7 +269,7 @@ class Teller:
         if step is Step.OWED:
             self._quote(deal, heard.bills)
         elif outcome is not None:
-            if outcome is Outcome.APPROVED and deal.unknown and self.habit.reverses_found:
+            if outcome is Outcome.APPROVED and deal.unknown and self.habit.reverses_found and not deal.shut:
                 deal.record.stood = True
                 self._send(deal, Step.REVERSAL, now)
                 return
