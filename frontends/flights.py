@@ -1,12 +1,11 @@
 """Requests in flight: who waits for which answer, how many there may be, and when held ones are tried again.
 
 Pure.  A *flight* is one request on its way to the core with everybody who waits for its answer: a repeat
-with the same content joins it (money rule 3).  A flight is not identified by its key alone, because the same
-key with other content goes to the core as well, which decides.
+with the same content joins it (money rule 3), unless a reversal has come in between.  A flight is not
+identified by its key alone, because the same key with other content goes to the core as well, which decides.
 """
 
 import heapq
-from collections import Counter
 from collections.abc import Hashable
 from dataclasses import dataclass, field
 from enum import Enum
@@ -14,7 +13,7 @@ from typing import NamedTuple
 
 from frontends.mapping_rows import Message
 from qianzhi.domain.dates import shift
-from qianzhi.domain.requests import MONEY_KINDS, PRIORITY_KINDS, Key, Request
+from qianzhi.domain.requests import MONEY_KINDS, PRIORITY_KINDS, Key, Kind, Request
 from qianzhi.domain.results import Result
 from qianzhi.runtime.now import Now
 from qianzhi.wire.mackey import MacKey
@@ -107,7 +106,7 @@ class Flights:
         self._by_ticket: dict[int, Flight] = {}
         self._by_content: dict[Content, Flight] = {}
         self._by_source: dict[Hashable, set[int]] = {}  # tickets; short connections come and go often
-        self._money: Counter[Key] = Counter()
+        self._money: dict[Key, list[Flight]] = {}
         self._held: list[tuple[int, int]] = []
         self._held_ordinary: set[int] = set()
         self.waiting = 0
@@ -157,7 +156,9 @@ class Flights:
         self._by_ticket[flight.ticket] = flight
         self._by_content[content_of(flight.request)] = flight
         if flight.request.kind in MONEY_KINDS:
-            self._money[flight.key] += 1
+            self._money.setdefault(flight.key, []).append(flight)
+        elif flight.request.kind is Kind.REVERSAL:
+            self._close_to_repeats(flight.key)
         self._wait(arrival, flight)
         return flight
 
@@ -165,6 +166,18 @@ class Flights:
         """Let a repeat wait for the same answer."""
         flight.arrivals.append(arrival)
         self._wait(arrival, flight)
+
+    def _close_to_repeats(self, key: Key) -> None:
+        """Let nobody join what is reversed meanwhile: a repeat that comes after the reversal has to hear
+        "reversed", and the answer that is under way may be older.  The core knows (rule 3).
+        """
+        for flight in self._money.get(key, ()):
+            self._forget_content(flight)
+
+    def _forget_content(self, flight: Flight) -> None:
+        content = content_of(flight.request)
+        if self._by_content.get(content) is flight:
+            del self._by_content[content]
 
     def _wait(self, arrival: Arrival, flight: Flight) -> None:
         self._by_source.setdefault(arrival.source, set()).add(flight.ticket)
@@ -177,9 +190,9 @@ class Flights:
     def end(self, flight: Flight) -> None:
         """Take a flight away: it was answered, or nobody is to hear of it."""
         del self._by_ticket[flight.ticket]
-        del self._by_content[content_of(flight.request)]
+        self._forget_content(flight)
         if flight.request.kind in MONEY_KINDS:
-            self._money[flight.key] -= 1
+            self._money[flight.key].remove(flight)
             if not self._money[flight.key]:
                 del self._money[flight.key]
         self._held_ordinary.discard(flight.ticket)

@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 
 from frontends.flights import Arrival, Flights, rooms
 from qianzhi.domain.requests import Kind, Request
+from qianzhi.domain.results import Result
 
 STEPS = st.lists(
     st.tuples(st.sampled_from(["ask", "leave", "end"]), st.integers(1, 4), st.integers(1, 4)), max_size=60
@@ -48,3 +49,20 @@ def test_a_bank_with_room_for_one_request_has_it_beside_a_reversal():
     assert rooms(1) == (1, 1)
     assert rooms(2) == (1, 1)
     assert rooms(100) == (90, 10)
+
+
+def test_a_repeat_behind_a_reversal_hears_of_it_and_not_what_the_first_one_hears_late(citic):
+    citic.ask(1, Kind.RECHARGE)
+    [(peer, first)] = citic.take_asked()
+    citic.ask(1, Kind.REVERSAL)
+    [(node, reversal)] = citic.take_asked()
+    citic.reply(node, reversal)
+    assert citic.results(1) == [Result.APPROVED]
+    other = citic.connect()
+    citic.ask(other, Kind.RECHARGE)
+    [(again, repeat)] = citic.take_asked()
+    citic.reply(peer, first)  # it stood until it was reversed: the answer has been on its way for long
+    assert citic.results(other) == []
+    citic.reply(again, repeat, Result.REVERSED)
+    assert citic.results(other) == [Result.REVERSED]
+    assert citic.core.idle
