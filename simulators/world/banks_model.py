@@ -21,7 +21,9 @@ from simulators.world.banks_deals import DAY_US, Deal, Deals, HeardAt, Sent
 from simulators.world.customers import Customers, People
 from simulators.world.habits import Habit
 
+BUNCHES = (1, 1, 1, 2, 6)  # how many customers come at once
 HELD_US = 200_000  # between two looks for a line that is ready
+CALMER_TRIES, CALM_MAX = 3, 4  # after so many messages in vain its patience grows, up to so many times
 BACKOFF_US = 400_000
 BACKOFF_US_MAX = 8 * SECOND_US
 _ORIGINALS = frozenset({Step.ORIGINAL, Step.REPEAT})
@@ -109,7 +111,7 @@ class Teller:
         while timers and timers[0][0] <= now.mono_us:
             _, _, what, deal, of_round = heapq.heappop(timers)
             if deal is None:
-                self._begin_one(now)
+                self._begin_some(now)
             elif what == "move":
                 if deal.at == of_round:
                     self._move(deal, now)
@@ -156,13 +158,19 @@ class Teller:
 
     # -- beginning
 
-    def _begin_one(self, now: Now) -> None:
-        if not self._left:
+    def _begin_some(self, now: Now) -> None:
+        """Let customers come as they do: mostly one by one, now and then several at once."""
+        some = min(self._left, BUNCHES[self._dice.randrange(0, len(BUNCHES))])
+        if not some:
             return
-        self._left -= 1
+        self._left -= some
         if self._left:
-            gap_us = self._dice.randrange(0, 2 * self._gap_us)
+            gap_us = self._dice.randrange(0, 2 * some * self._gap_us)
             self._arm(now.mono_us + gap_us, "begin", None, 0)
+        for _ in range(some):
+            self._begin_one(now)
+
+    def _begin_one(self, now: Now) -> None:
         self._open += 1
         deal = self.deals.draw(choose(self.habit.actions, self._dice), self._wall_us(now))
         if deal.moves[0].beside:
@@ -217,7 +225,8 @@ class Teller:
         for item in out:
             self.sent[item.frame] = sent
         self._put(line, out)
-        self._arm(now.mono_us + self.habit.reply_us, "patience", deal, deal.record.round)
+        patience_us = self.habit.reply_us * min(1 + deal.record.tries // CALMER_TRIES, CALM_MAX)
+        self._arm(now.mono_us + patience_us, "patience", deal, deal.record.round)
 
     def _ready_line(self, wanted: int) -> int | None:
         wanted_first = [wanted, *range(len(self.lines))]

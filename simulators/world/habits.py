@@ -43,7 +43,7 @@ class Habit(NamedTuple):
     shares_serials: bool = False  # two of its bank numbers draw serials from one roll, and meet
     reverses_found: bool = False  # it told its customer "failed", so an approval found late is reversed
     refunds_not_found: bool = False  # it gives the money back at "not found" and looks no further
-    voids: int = 30  # so many in a thousand approved serials are cancelled by a clerk afterwards
+    voids: int = 60  # so many in a thousand approved serials are cancelled by a clerk afterwards
 
     @property
     def settling(self) -> dict[str, int]:
@@ -146,7 +146,7 @@ QUERIES_FIRST = Habit(
     reply_us=3_000 * MS,
     reverses_found=True,
 )
-DAY_AHEAD = Habit("day_ahead", _PLAIN | _ASKS | _REVERSES | {"two_days_ahead": 4}, days_ahead=1)
+DAY_AHEAD = Habit("day_ahead", _PLAIN | _ASKS | _REVERSES | {"two_days_ahead": 10}, days_ahead=1)
 
 HABITS = (
     CAREFUL,

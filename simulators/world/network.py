@@ -179,9 +179,10 @@ class Network:
             conn.cut.append(lambda: self.send(conn, data))
             return
         kernel.trace.add_bytes(data)
-        at_us = max(conn.free_us, kernel.now_us + self._delay_us())
+        at_us = kernel.now_us + self._delay_us()
         if self._dice.hit(self._much.get("lossy", 0)):
-            at_us += AGAIN_US << self._dice.below(5)
+            at_us += AGAIN_US << self._dice.below(5)  # what was lost just before is sent again meanwhile
+        at_us = max(conn.free_us, at_us)
         split = self._much.get("split", 0)
         if split and self._dice.hit(split):
             at_us = self._in_pieces(conn, data, at_us)

@@ -218,7 +218,7 @@ def _networks(offer: Offer, dice: Dice, requests: int) -> tuple[NetworkPlan, ...
             declined=dice.below(100),
             late=dice.below(200),
             silent=dice.below(200) + dice.pick((0, 0, 250)),
-            lost=dice.below(150),
+            lost=dice.below(350),
             odd=odd,
         ),
     )
