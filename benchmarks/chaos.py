@@ -27,6 +27,8 @@ from typing import Any, TextIO
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from chaos_faults import Fault
+from chaos_layout import NETWORK
+from chaos_money import DATABASE, House
 from chaos_plan import Round, Strike, each_once, endless
 from chaos_proof import (
     Canaries,
@@ -143,8 +145,11 @@ class Uses:
 class Campaign:
     """Carries the plan out until its time is over."""
 
-    def __init__(self, site: ChaosSite, watch: Watch, log: Log, uses: Uses, seconds_max: float) -> None:
+    def __init__(
+        self, site: ChaosSite, watch: Watch, house: House, log: Log, uses: Uses, seconds_max: float
+    ) -> None:
         self._site = site
+        self._house = house
         self._seconds_max = seconds_max  # that a fault lasts, if it works in less
         self._watch = watch
         self._log = log
@@ -194,12 +199,19 @@ class Campaign:
         done.over = clock.monotonic_seconds()
         done.struck, done.notes = fault.struck, fault.notes
         done.gap = max(
-            (self._watch.longest_gap(done.began, done.over, bank) for bank in fault.banks), default=0.0
+            (self._watch.longest_gap(done.began, done.over, bank) for bank in fault.banks if bank != NETWORK),
+            default=0.0,
         )
         served = f"{done.served - done.lifted:.1f} s" if done.served else "NOT SERVED AGAIN"
         healed = f"{done.healed - done.lifted:.1f} s" if done.healed else "NOT HEALED"
         words = "; ".join(filter(None, [*fault.notes[-1:], done.trouble]))
         self._log(f"    {fault.kind}: served after {served}, healed after {healed} {words}", **done.as_dict())
+
+    def _served_again(self, moment: float, banks: tuple[str, ...]) -> float | None:
+        """When all of these had an approval again, and the network's cardholders a credit."""
+        times = [self._watch.served_again(moment, [bank for bank in banks if bank != NETWORK])]
+        times += [self._house.charges.credited_after(moment)] if NETWORK in banks else []
+        return max((each for each in times if each is not None), default=None) if all(times) else None
 
     def _heal(self, fault: Fault, done: Done) -> None:
         """Wait until the banks that it touched are served and what it struck is well again."""
@@ -207,7 +219,7 @@ class Campaign:
         afterwards = False
         while clock.monotonic_seconds() < until and not (done.served and done.healed):
             if not done.served:
-                done.served = self._watch.served_again(done.lifted, fault.banks)
+                done.served = self._served_again(done.lifted, fault.banks)
             if not done.healed and fault.healed():
                 done.healed = clock.monotonic_seconds()
             self._watch.wait_more(0.2)
@@ -246,39 +258,44 @@ def under_load(
     site: ChaosSite, arguments: argparse.Namespace, kinds: list[str], log: Log, kept: Path
 ) -> Outcome:
     """Let all banks send while faults are done; prove what came of it."""
-    log(f"{len(site.everybody)} banks send {arguments.rate} requests a second together")
-    banks = Banks(site, arguments, kept)
+    log(f"{len(site.senders)} banks send {arguments.rate} requests a second together")
+    banks, house = Banks(site, arguments, kept), House(site, arguments.seed)
     try:
         banks.watch.ready.wait(60)
         site.wait(
-            lambda: banks.watch.served_again(0.0, site.everybody), 120, lambda: "not all banks are served"
+            lambda: banks.watch.served_again(0.0, site.senders), 120, lambda: "not all banks are served"
         )
+        house.start()
         clock.sleep(WARM_SECONDS)
         uses = Uses(site)
         uses.look(first=True)
         began = clock.monotonic_seconds()
-        campaign = Campaign(site, banks.watch, log, uses, HURRY_SECONDS if arguments.once else 3_600.0)
+        longest = HURRY_SECONDS if arguments.once else 3_600.0
+        campaign = Campaign(site, banks.watch, house, log, uses, longest)
         until = began + (arguments.minutes * 60 if not arguments.once else 86_400)
         plan = each_once if arguments.once else endless
         campaign.run(plan(arguments.seed, kinds), until)
         if arguments.once:
             campaign.again(set(kinds))
         ended = clock.monotonic_seconds()
-        log("all is healed; the banks settle what is open")
+        log("all is healed; the house and the banks settle what is open")
+        house.settle(SETTLE_SECONDS)
         found = banks.settle()
     finally:
+        house.stop()
         banks.close()
     uses.look()
     spans = [Span(done.began, done.over + GIVEN_UP_SECONDS, done.banks) for done in campaign.done]
     outcome = Outcome(arguments.seed, arguments.rate, campaign.done, found)
     outcome.untouched = banks.watch.untouched(spans, began, ended)
+    outcome.house = house.proved()
     prove(site, uses, outcome, log)
     return outcome
 
 
 def prove(site: ChaosSite, uses: Uses, outcome: Outcome, log: Log) -> None:
     """Add what the database, the queues, the files and the processes say."""
-    outcome.database = database_faults(site.primary, "qianzhi")
+    outcome.database = database_faults(site.primary, DATABASE)
     with contextlib.suppress(TimeoutError):
         site.wait(lambda: not site.waiting_messages(), QUEUE_SECONDS, lambda: "messages wait")
     outcome.waiting = site.waiting_messages()
@@ -290,7 +307,7 @@ def prove(site: ChaosSite, uses: Uses, outcome: Outcome, log: Log) -> None:
     outcome.connections = uses.connections
     site.stop()
     banks_data = site.folder / "banks" / "var"
-    canaries = Canaries(site.config, banks_data, site.everybody)
+    canaries = Canaries(site.config, banks_data, site.senders)
     folders = [site.folder / machine for machine in site.running]
     folders += [
         site.primary.folder,

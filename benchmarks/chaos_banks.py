@@ -16,15 +16,16 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from chaos_proof import judged
+
 from crm_bridge.audit import audit_books
 from crm_bridge.lookup import JournalView, find_keys, totals
 from qianzhi.cli.checks import require
 from qianzhi.cli.chosen import Chosen
-from qianzhi.cli.feeding import feed
+from qianzhi.cli.feeding import feed, with_lines
 from qianzhi.cli.looking import core_url
 from qianzhi.runtime import clock
-from simulators.compare import STANDING
-from simulators.record import Debit, Record
+from simulators.record import Record
 from simulators.report import Report
 from simulators.traffic import Look, TrafficResult
 
@@ -77,19 +78,8 @@ def write(line: Any) -> None:
 
 def proved(url: str, result: TrafficResult) -> dict[str, Any]:
     """Hold every record against the journal, the sums against the books, and the books against themselves."""
-    lost: list[str] = []
-    doubled: list[str] = []
-    unanswered: list[str] = []
-    paid_fen = 0
-    for record, row in with_rows(url, [record for each in result.records.values() for record in each]):
-        core_fen = row.amount_fen if row is not None and row.state == STANDING else 0
-        paid_fen += record.standing_fen
-        if record.outcome is None or record.debit is Debit.UNKNOWN:
-            unanswered.append(words(record, row))
-        elif record.standing_fen > core_fen:
-            lost.append(words(record, row))
-        elif record.standing_fen < core_fen:
-            doubled.append(words(record, row))
+    records = [record for each in result.records.values() for record in each]
+    money = judged(with_rows(url, records))
     reports = list(result.reports.values())
     books = audit_books(url)
     found = totals(url)
@@ -98,14 +88,13 @@ def proved(url: str, result: TrafficResult) -> dict[str, Any]:
         "requests": sum(each.sent for each in reports),
         "answered": sum(each.answered for each in reports),
         "open": sum(each.open for each in reports),
-        "lost": len(lost),
-        "doubled": len(doubled),
-        "unanswered": len(unanswered),
+        "lost": len(money.lost),
+        "doubled": len(money.doubled),
+        "unanswered": len(money.unanswered),
         "disagreements": {
-            name: keys[:SHOWN_MAX]
-            for name, keys in (("lost", lost), ("doubled", doubled), ("unanswered", unanswered))
+            name: getattr(money, name)[:SHOWN_MAX] for name in ("lost", "doubled", "unanswered")
         },
-        "paid_fen": paid_fen,
+        "paid_fen": money.paid_fen,
         "held_fen": found.credited_fen,
         "keys": found.keys,
         "books": books.found,
@@ -124,21 +113,14 @@ def with_rows(url: str, records: list[Record]) -> Iterator[tuple[Record, Journal
             yield record, rows.get(record.key)
 
 
-def words(record: Record, row: JournalView | None) -> str:
-    """Say what both sides have of a key, without a customer's data."""
-    state = record.outcome.value if record.outcome else "not final"
-    bank = f"{record.action}: {state}, {record.standing_fen} fen paid, last code {record.code or 'none'}"
-    core = f"{row.state} ({row.result}), {row.amount_fen} fen" if row else "no such key"
-    return f"{record.key.text}: the bank has {bank}; the core has {core}"
-
-
 def main() -> None:
     """Send, settle, prove."""
     config, rate, seed, settle_seconds, target = sys.argv[1:6]
     chosen = Chosen(Path(config))
     checked, site = require(chosen.config)
     samples = Samples()
-    result = feed(chosen, checked, site, [], int(rate), None, int(seed), samples, int(settle_seconds))
+    asking = [bank for bank in with_lines(site) if checked.profiles[bank].outward is None]
+    result = feed(chosen, checked, site, asking, int(rate), None, int(seed), samples, int(settle_seconds))
     samples.end()
     found = proved(core_url(checked, site), result)
     Path(target).write_text(json.dumps(found, indent=1), encoding="utf-8")

@@ -20,7 +20,7 @@ from chaos_site import ChaosSite
 from qianzhi.runtime.crash import CRASH_POINTS
 from simulators.servers.fault_wires import DELAY, DRIBBLE, HOLD, REFUSE, SWALLOW, Trouble
 
-PASSED = ("front", "node", "bridge")
+PASSED = ("front", "bridge", "saf", "operators")
 REACH_SECONDS = 20.0
 
 
@@ -269,7 +269,8 @@ def crash(site: ChaosSite, chance: Random, name: str) -> Fault:
     Of a bank's fronts both are, as nobody knows which one the bank will find.
     """
     point = name.removeprefix("crash-")
-    passes = 1 if "store" in point or "alone" in point else chance.randint(1, 12)
+    seldom = point in ("front.before_store", "front.after_store", "front.handling_alone")
+    passes = 1 if seldom else chance.randint(1, 2 if point.startswith("operators") else 12)
     programs = victims_of(site, point, chance)
     fault = Fault(name, " ".join(program.name for program in programs), programs[0].banks, nothing)
     armed: set[int] = set()
@@ -319,9 +320,11 @@ def exists(pid: int) -> bool:
 def victims_of(site: ChaosSite, point: str, chance: Random) -> list[Program]:
     """Return who passes a crash point: one daemon, or all fronts of one bank."""
     kind = point.partition(".")[0]
+    if kind == "saf":
+        return [site.programs[chance.choice(site.asking_nodes)]]
     if kind != "front":
-        return [of_kind(site, kind, chance)]
-    banks = list(site.everybody)
+        return [of_kind(site, "bridge", chance)]
+    banks = list(site.senders)
     if point == "front.handling_alone":
         banks = list(site.brokered)
     elif "store" in point:
@@ -333,8 +336,7 @@ def victims_of(site: ChaosSite, point: str, chance: Random) -> list[Program]:
 def crash_points() -> list[str]:
     """Return the kinds of fault that are crash points which this site passes under this load.
 
-    A remote core, files, our own requests to banks and operators' acts have tests of their own, which strike
-    at theirs.
+    A remote core and files have tests of their own, which strike at theirs.
     """
     return [f"crash-{point}" for point in CRASH_POINTS if point.partition(".")[0] in PASSED]
 

@@ -8,10 +8,11 @@ from collections.abc import Iterator, Sequence
 from random import Random
 from typing import NamedTuple
 
-TOGETHER = 0.5  # how often a fault has company
-QUIET_SECONDS = (0.3, 2.0)  # between a recovery and the next round
-LIGHT_BESIDE = 2  # where each kind comes but once
-HEAVY = ("broker", "database", "promote", "standby", "machine", "supervisor", "roll")
+TOGETHER = 0.6  # how often a fault has company
+QUIET_SECONDS = (0.2, 1.0)  # between a recovery and the next round
+LIGHT_BESIDE = 3  # where each kind comes but once
+OF_MACHINES = ("machine", "supervisor", "roll")
+HEAVY = ("broker", "database", "promote", "standby", *OF_MACHINES)
 
 
 class Strike(NamedTuple):
@@ -43,13 +44,17 @@ def endless(seed: int, kinds: Sequence[str]) -> Iterator[Round]:
 
 
 def each_once(seed: int, kinds: Sequence[str]) -> Iterator[Round]:
-    """Yield each kind one time and without rest, every heavy one with light ones beside it."""
-    ordered = shuffled(kinds, Random(f"chaos/{seed}"))
-    heavy = [kind for kind in ordered if is_heavy(kind)]
-    light = [kind for kind in ordered if not is_heavy(kind)]
+    """Yield each kind one time and without rest: a heavy one of a server's, with it one of a machine's while
+    there are any, and light ones beside.
+    """
+    left = shuffled(kinds, Random(f"chaos/{seed}"))
+    heavy = [kind for kind in left if is_heavy(kind)]
+    servers = [kind for kind in heavy if not is_of_machine(kind)]
+    machines = [kind for kind in heavy if is_of_machine(kind)]
+    light = [kind for kind in left if not is_heavy(kind)]
     number = 0
-    while heavy or light:
-        together = [heavy.pop() if heavy else light.pop()]
+    while servers or machines or light:
+        together = [some.pop() for some in (servers, machines) if some]
         while light and len(together) <= LIGHT_BESIDE:
             together.append(light.pop())
         yield Round(numbered(seed, number, together), 0.0)
@@ -71,3 +76,8 @@ def shuffled(kinds: Sequence[str], chance: Random) -> list[str]:
 def is_heavy(kind: str) -> bool:
     """Whether a fault takes long to heal from."""
     return any(word in kind for word in HEAVY)
+
+
+def is_of_machine(kind: str) -> bool:
+    """Whether a fault is at all daemons of a machine."""
+    return any(word in kind for word in OF_MACHINES)

@@ -1,5 +1,6 @@
-"""What must hold when the chaos run is over, beyond what the banks' own records prove.
+"""What must hold when the chaos run is over; of the money that the house asks for, see `chaos_money`.
 
+the banks' records   for every serial a final state, and the core holds just what the bank says it has paid
 the database alone   every approved key has one standing work order of its amount, and none has two
 queues               nothing waits in any bank's queue
 I9                   no card number and no key of a bank in anything that a daemon or the database wrote
@@ -9,11 +10,12 @@ I10                  each daemon's memory, descriptors and threads, and the data
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
+from simulators.compare import STANDING, JournalRow
 from simulators.customers import Purses
+from simulators.record import Debit, Record
 from simulators.scenario_file import load_scenario
-from simulators.servers.postgres import Postgres
 from simulators.state_file import StateFile
 
 READ_BYTES = 1 << 20
@@ -43,7 +45,52 @@ DATABASE = {
 }
 
 
-def database_faults(server: Postgres, name: str) -> dict[str, list[str]]:
+class Judged(NamedTuple):
+    """What the banks' records came to, held against the journal: words of each key, and what they have paid
+    in all.
+    """
+
+    lost: list[str]
+    doubled: list[str]
+    unanswered: list[str]
+    paid_fen: int
+
+
+def judged(pairs: Iterable[tuple[Record, JournalRow | None]]) -> Judged:
+    """Hold every record against its row of the journal, None where there is none."""
+    found = Judged([], [], [], 0)
+    paid_fen = 0
+    for record, row in pairs:
+        core_fen = row.amount_fen if row is not None and row.state == STANDING else 0
+        paid_fen += record.standing_fen
+        if record.outcome is None or record.debit is Debit.UNKNOWN:
+            found.unanswered.append(words(record, row))
+        elif record.standing_fen > core_fen:
+            found.lost.append(words(record, row))
+        elif record.standing_fen < core_fen:
+            found.doubled.append(words(record, row))
+    return found._replace(paid_fen=paid_fen)
+
+
+def words(record: Record, row: JournalRow | None) -> str:
+    """Say what both sides have of a key, without a customer's data."""
+    state = record.outcome.value if record.outcome else "not final"
+    bank = f"{record.action}: {state}, {record.standing_fen} fen paid, last code {record.code or 'none'}"
+    core = f"{row.state}, {row.amount_fen} fen" if row else "no such key"
+    return f"{record.key.text}: the bank has {bank}; the core has {core}"
+
+
+# -- the database alone
+
+
+class Database(Protocol):
+    """Answers statements; `Postgres` does."""
+
+    def psql(self, statement: str, database: str = ...) -> str:
+        """Return the rows, `|` between columns."""
+
+
+def database_faults(server: Database, name: str) -> dict[str, list[str]]:
     """Return what the database's own rows say must not be."""
     from crm_bridge.journal import State
     from qianzhi.domain.requests import Kind
@@ -162,6 +209,6 @@ def unbounded(first: dict[str, Use], last: dict[str, Use], highest: dict[str, Us
     return found
 
 
-def connections(server: Postgres) -> int:
+def connections(server: Database) -> int:
     """How many connections the database has."""
     return int(server.psql("SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'"))

@@ -29,12 +29,15 @@ class Done:
 
 @dataclass
 class Outcome:
-    """Everything that was found; `banks` is what the banks' process proved."""
+    """Everything that was found; `banks` is what the banks' process proved, `house` what was of our charges
+    and acts (`chaos_money.judged`).
+    """
 
     seed: int
     rate: int
     done: list[Done]
     banks: dict[str, Any]
+    house: dict[str, Any] = field(default_factory=dict)
     untouched: tuple[int, int] = (0, 0)  # requests, and how many of them were not served
     database: dict[str, list[str]] = field(default_factory=dict)
     waiting: dict[str, int] = field(default_factory=dict)
@@ -46,21 +49,26 @@ class Outcome:
 
     @property
     def lost(self) -> int:
-        """Requests whose money the bank has paid and the core does not hold."""
-        return int(self.banks.get("lost", 0)) + len(
-            self.database.get("an approved key without its work order", ())
-        )
+        """Requests whose money the bank has paid, or the network's cardholder, and the core does not hold."""
+        missing = self.database.get("an approved key without its work order", ())
+        return int(self.banks.get("lost", 0)) + len(missing) + len(self.house.get("lost", ()))
 
     @property
     def doubled(self) -> int:
-        """Requests for which the core holds more than the bank has paid."""
+        """Requests for which the core holds more than was paid."""
         twice = sum(len(rows) for what, rows in self.database.items() if "without its work order" not in what)
-        return int(self.banks.get("doubled", 0)) + twice
+        return int(self.banks.get("doubled", 0)) + twice + len(self.house.get("doubled", ()))
 
     @property
     def unanswered(self) -> int:
-        """Requests that have no final state after all has healed."""
-        return max(int(self.banks.get("unanswered", 0)), int(self.banks.get("open", 0)))
+        """Requests, charges and acts that have no final state after all has healed."""
+        banks = max(int(self.banks.get("unanswered", 0)), int(self.banks.get("open", 0)))
+        return banks + len(self.house.get("unanswered", ()))
+
+    @property
+    def requests(self) -> int:
+        """The banks' requests, and the house's own."""
+        return int(self.banks.get("requests", 0)) + int(self.house.get("asked", 0))
 
     @property
     def faults(self) -> list[str]:
@@ -75,10 +83,15 @@ class Outcome:
                 found.append(f"{done.kind} {done.victim}: not healed")
         for what, keys in self.banks.get("disagreements", {}).items():
             found += [f"{what}: {key}" for key in keys]
-        if self.banks and self.banks["paid_fen"] != self.banks["held_fen"]:
+        charged_fen = self.house.get("credited_fen", 0)
+        if self.banks and self.banks["paid_fen"] + charged_fen != self.banks["held_fen"]:
             found.append(
-                f"the banks paid {self.banks['paid_fen']} fen, the core holds {self.banks['held_fen']}"
+                f"the banks paid {self.banks['paid_fen']} fen and {charged_fen} were charged, the core holds "
+                f"{self.banks['held_fen']}"
             )
+        for what in ("lost", "doubled", "unanswered"):
+            found += [f"{what}: {words}" for words in self.house.get(what, ())]
+        found += self.house.get("faults", ())
         found += [f"the books: {check}, {number}" for check, number in self.banks.get("books", {}).items()]
         for report in self.banks.get("reports", ()):
             found += [f"{report['bank']}: {n} times {what}" for what, n in report["surprises"].items()]
@@ -132,12 +145,14 @@ def table(outcome: Outcome) -> str:
         gap = max(each.gap for each in same)
         lines.append(f"| {name} | {len(same)} | {middle} | {worst} | {well} | {gap:.1f} |")
     requests, failed = outcome.untouched
+    charges, credited, acts = (outcome.house.get(name, 0) for name in ("charges", "credited", "acts"))
     files, size, configured, working = outcome.scanned or (0, 0, 0, 0)
     return "\n".join(
         [
             *lines,
             "",
             f"{outcome.banks.get('requests', 0)} requests, {outcome.banks.get('answered', 0)} answered",
+            f"{charges} charges asked of a network, {credited} credited; {acts} acts of operators",
             f"untouched banks: {requests} requests, {failed} not served, "
             f"{availability(outcome):.3f} % served",
             f"files searched: {files} with {size / 1e6:.0f} MB, for 1000 cards, {configured} configured and "
@@ -150,6 +165,6 @@ def table(outcome: Outcome) -> str:
 def summary(outcome: Outcome) -> str:
     """Return the last line."""
     return (
-        f"chaos: {len(outcome.done)} faults, {outcome.banks.get('requests', 0)} requests, "
+        f"chaos: {len(outcome.done)} faults, {outcome.requests} requests, "
         f"{outcome.lost} lost, {outcome.doubled} doubled, {outcome.unanswered} unanswered after heal"
     )

@@ -19,6 +19,7 @@ from typing import Any
 from chaos_layout import (
     ADDRESSES,
     BALANCER,
+    NETWORK,
     OURS,
     ROOT,
     Program,
@@ -50,6 +51,8 @@ MACHINE_DISK_MB, SERVER_DISK_MB = 2_000, 8_000  # only what is written is taken 
 DATABASE_SETTINGS = ["log_checkpoints = off"]
 STATUS_SECONDS = 2.0
 START_SECONDS = 240.0
+FATES = {"declined": 30, "late": 50, "silent": 50, "lost": 30}  # of a thousand messages to the network
+LATE_SECONDS = 6  # after the time in which an answer is awaited
 DRAIN_SECONDS = 60.0  # supervisord ends it by force before that
 
 
@@ -116,6 +119,9 @@ class ChaosSite:
         for machine in dict.fromkeys(program.machine for program in self.programs.values()):
             self.start_machine(machine)
         self.wait(lambda: not self.not_ready(), START_SECONDS, lambda: f"not ready: {self.not_ready()}")
+        fates = [word for name, share in FATES.items() for word in (f"--{name}", str(share))]
+        words = ("simulate", "network", NETWORK, *fates, "--late-seconds", str(LATE_SECONDS))
+        self.popen("banks", *self.command(*words))
 
     def start_machine(self, machine: str) -> None:
         """Start a machine's daemons under their supervisord, as an operator does when its power is back."""
@@ -171,6 +177,17 @@ class ChaosSite:
             raise CommandFailed(f"{' '.join(words[:2])}: {found.stdout}{found.stderr}")
         return str(found.stdout + found.stderr)
 
+    def add_operators(self, passwords: dict[str, str]) -> None:
+        """Make the first operators, who choose their passwords at once; the bridges are ready."""
+        first, files = next(iter(passwords)), []
+        for name, password in passwords.items():
+            file = self.folder / "core1" / f"{name}.password"
+            file.touch(0o600)
+            file.write_text(password + "\n", encoding="utf-8")
+            files += ["--new-password-file", str(file)]
+            self.qianzhi("core1", "operator", "add", name, *files)
+            files = ["--as", first, "--password-file", str(file)]
+
     def admin_url(self) -> str:
         """The URL of the primary's superuser."""
         return self.primary.url(self.primary.admin_user, "postgres", self.primary.admin_password)
@@ -222,13 +239,23 @@ class ChaosSite:
 
     @property
     def everybody(self) -> tuple[str, ...]:
-        """All banks."""
+        """All banks, and the network."""
         return tuple(self.site.banks)
+
+    @property
+    def senders(self) -> tuple[str, ...]:
+        """The banks that ask us; the network is asked by us."""
+        return tuple(bank for bank in self.site.banks if bank != NETWORK)
 
     @property
     def brokered(self) -> tuple[str, ...]:
         """The banks on queues of the broker."""
         return tuple(bank for bank, place in self.site.banks.items() if place.engine == "rabbitmq")
+
+    @property
+    def asking_nodes(self) -> list[str]:
+        """The nodes that ask the network for money."""
+        return list(self.site.groups[self.site.banks[NETWORK].group].nodes)
 
     def on(self, machine: str) -> list[Program]:
         """A machine's daemons."""
@@ -247,11 +274,14 @@ class ChaosSite:
 
     def status(self, daemon: str) -> dict[str, Any]:
         """Ask a daemon how it is; of one that does not answer the state is down."""
-        socket = self.folder / self.programs[daemon].machine / "var" / "run" / f"{daemon}.sock"
         try:
-            return dict(ask(socket, "status", timeout_seconds=STATUS_SECONDS))
+            return dict(ask(self.socket(daemon), "status", timeout_seconds=STATUS_SECONDS))
         except AdminError as error:
             return {"state": "down", "reason": str(error)}
+
+    def socket(self, daemon: str) -> Path:
+        """A daemon's admin socket, which can be reached from every machine."""
+        return self.folder / self.programs[daemon].machine / "var" / "run" / f"{daemon}.sock"
 
     def pid(self, daemon: str) -> int:
         """A daemon's process, 0 while it has none."""

@@ -14,8 +14,9 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 from chaos_servers import KINDS
 
 ROOT = Path(__file__).parents[2]
-BANKS = ("icbc", "boc", "hz_citic", "psbc")  # queues and sockets, of both groups
-RATE = 60
+BANKS = ("icbc", "hz_citic", "psbc")  # a queue and sockets, of both groups
+RATE = 45
+SECONDS_MAX = 300
 
 
 def test_no_fen_is_lost_or_doubled_whatever_happens_once(tmp_path: Path) -> None:
@@ -23,9 +24,16 @@ def test_no_fen_is_lost_or_doubled_whatever_happens_once(tmp_path: Path) -> None
         pytest.fail("machines of their own networks need root: sudo env PATH=$PATH make test")
     words = ["--once", "--rate", str(RATE), "--banks", ",".join(BANKS), "--keep", str(tmp_path / "kept")]
     command = [sys.executable, str(ROOT / "benchmarks" / "chaos.py"), *words]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=900)
-    assert done.returncode == 0, f"{done.stdout[-6000:]}\n{done.stderr[-3000:]}"
-    last = done.stdout.splitlines()[-1]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, cwd=tmp_path, **pipes) as process:
+        try:
+            said, errors = process.communicate(timeout=SECONDS_MAX)
+        except subprocess.TimeoutExpired:
+            process.terminate()  # it takes its machines away
+            said, errors = process.communicate()
+            pytest.fail(f"over {SECONDS_MAX} s:\n{said[-6000:]}\n{errors[-3000:]}")
+    assert process.returncode == 0, f"{said[-6000:]}\n{errors[-3000:]}"
+    last = said.splitlines()[-1]
     line = r"chaos: (\d+) faults, (\d+) requests, 0 lost, 0 doubled, 0 unanswered after heal"
     match = re.fullmatch(line, last)
     assert match, last
@@ -36,3 +44,5 @@ def test_no_fen_is_lost_or_doubled_whatever_happens_once(tmp_path: Path) -> None
     assert struck == set(KINDS)
     assert report["scanned"][0] > 100
     assert min(report["scanned"][2:]) > 0, "keys were looked for"
+    assert report["house"]["credited"] > 0
+    assert report["house"]["acts"] > 0
