@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 from crm_bridge.journal import Row
-from crm_bridge.journal_breaks import Break
+from crm_bridge.journal_breaks import Break, seats
 from crm_bridge.journal_decide import Changes as JournalChanges
 from crm_bridge.journal_fences import Due
 from crm_bridge.journal_totals import Day, Totals
@@ -51,8 +51,8 @@ def break_keys(wanted: Wanted, fences: Mapping[str, int]) -> frozenset[Key]:
     through = dict(fences)
     for space, date in wanted.closes:
         through[space] = max(date, through.get(space, 0))
-    closed = {key for key in wanted.reversals if key.date <= through.get(key.space, 0)}
-    return wanted.breaks | closed
+    closed = [key for key in wanted.reversals if key.date <= through.get(key.space, 0)]
+    return wanted.breaks.union(*map(seats, closed))
 
 
 def house_of(wanted: Wanted, breaks: Iterable[Break]) -> list[Name]:

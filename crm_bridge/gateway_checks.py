@@ -1,5 +1,6 @@
 """What is refused before a database sees it: texts, dates and numbers that could poison a batch.  Pure."""
 
+from crm_bridge.journal_breaks import BESIDE_CHARS_MAX
 from crm_bridge.journal_fences import EVERY_SPACE, HOUSE_SERIAL
 from qianzhi.domain.requests import KEYLESS_KINDS, MONEY_KINDS, OUTWARD_KINDS, Key, Kind, Request
 from qianzhi.domain.results import Result
@@ -18,7 +19,10 @@ def refusal(request: Request) -> Result | None:
     """
     if request.kind not in _KINDS:
         return Result.UNSUPPORTED
-    texts = (request.space, request.serial, request.bank, request.bank_number, request.phone, request.bill)
+    more = BESIDE_CHARS_MAX if request.kind is Kind.MEND else 0  # it may name a row beside a key's own
+    if not _is_text(request.serial, more):
+        return Result.FORMAT
+    texts = (request.space, request.bank, request.bank_number, request.phone, request.bill)
     if not all(map(_is_text, (*texts, request.own_serial, request.reason))):
         return Result.FORMAT
     if not request.space or not request.serial:
@@ -56,6 +60,6 @@ def key_refusal(key: Key) -> Result | None:
     return None if type(key.date) is int and 0 <= key.date <= DATE_MAX else Result.FORMAT
 
 
-def _is_text(value: object) -> bool:
+def _is_text(value: object, more: int = 0) -> bool:
     """Say whether a value is short printable text: no NUL, no control character, no lone surrogate."""
-    return isinstance(value, str) and len(value) <= TEXT_CHARS_MAX and value.isprintable()
+    return isinstance(value, str) and len(value) <= TEXT_CHARS_MAX + more and value.isprintable()

@@ -8,6 +8,10 @@ While one of them is open its business date cannot be closed.  Whoever opens a b
        │                  │  ▲ BREAK of a later time                 │
        └──── MEND ───▶ mended ◀────────────── MEND ──────────────────┘  amount back in clearing
 
+A key may be open for several reasons, each with a row of its own that is mended by itself: what nodes and
+operators tell of it, and what the core finds (`refund`, `quarantine`).  The first one has the key's own row
+for good; others stand beside it, under the key with a colon and a word behind its serial.
+
 Messages may be late or come twice: BREAK and MEND of one episode carry the same `stamp_us` (when it was
 noted), and a later episode a later one.  A BREAK no later than the last MEND is a late copy, and so is either
 that is earlier than what is open; neither changes anything.
@@ -24,6 +28,9 @@ SAF = "saf"  # a node has stored what takes money back, and has not settled it
 MANUAL = "manual"  # nobody could settle it in its time: in suspense until a person has
 REFUND = "refund"  # a reversal that came, or was carried out, after its date's fence
 QUARANTINE = "quarantine"  # the core could not process a request: released when a person has looked
+OWN_KINDS = frozenset({REFUND, QUARANTINE})  # opened by the core, mended by operators alone
+TOLD = "told"  # the word behind a colon for what nodes and operators tell
+BESIDE_CHARS_MAX = 1 + max(map(len, (TOLD, *OWN_KINDS)))
 
 
 class BreakState(IntEnum):
@@ -61,6 +68,12 @@ class Break(NamedTuple):
         return Key(self.space, self.business_date, self.serial)
 
     @property
+    def about(self) -> Key:
+        """The key that is open, whichever of its rows this is."""
+        serial, _, word = self.serial.rpartition(":")
+        return self.key._replace(serial=serial) if word in (TOLD, *OWN_KINDS) else self.key
+
+    @property
     def open(self) -> bool:
         """Whether it holds its date open."""
         return self.state is BreakState.OPEN
@@ -69,6 +82,20 @@ class Break(NamedTuple):
     def reference(self) -> str:
         """What its transfers to and from suspense stand under in the ledger."""
         return reference_of(self.key)
+
+
+def seats(key: Key) -> tuple[Key, ...]:
+    """Return the keys of all rows that a key's breaks may have."""
+    return (key, *(_beside(key, word) for word in (TOLD, REFUND, QUARANTINE)))
+
+
+def _beside(key: Key, word: str) -> Key:
+    """Return the key of a row beside a key's own: a colon stands in no serial of a dialect's."""
+    return key._replace(serial=f"{key.serial}:{word}")
+
+
+def _word(kind: str) -> str:
+    return kind if kind in OWN_KINDS else TOLD
 
 
 def reference_of(key: Key) -> str:
@@ -87,6 +114,11 @@ class Breaks:
     def get(self, key: Key) -> Break | None:
         """Return a key's row."""
         return self._rows.get(key)
+
+    def seat(self, key: Key, kind: str) -> Key:
+        """Return the key of the row in which a break of this kind stands, or would."""
+        row, word = self._rows.get(key), _word(kind)
+        return key if row is None or _word(row.kind) == word else _beside(key, word)
 
     def put(self, row: Break) -> None:
         """Take a row in its new state."""

@@ -85,6 +85,7 @@ class House:
             return Reply(Result.BAD_DATE)
         if request.reason == SAF and self.fences.closed(request.space, request.date):
             request = msgspec.structs.replace(request, reason=MANUAL)
+        request = self._seated(request, request.reason)
         stamp_us = noted(request, self._now.wall_us)
         row = self.breaks.get(request.key)
         late = row is not None and stamp_us < row.noted_us + (not row.open)
@@ -95,10 +96,13 @@ class House:
     def mend(self, request: Request) -> Reply:
         """Note that a key is not open any more; what stood in suspense goes back to clearing.
 
-        A MEND whose BREAK was never seen leaves a mended row, so that the late BREAK opens nothing.
+        A MEND whose BREAK was never seen leaves a mended row, so that the late BREAK opens nothing.  A node's
+        ends what it has told, and nothing else of that key; operators name the row that they mean.
         """
         if self._calendar.days_ahead(request.date) is None:
             return Reply(Result.BAD_DATE)
+        if request.reason == SAF and not request.own_serial:
+            request = self._seated(request, SAF)
         stamp_us, now_us = noted(request, self._now.wall_us), self._now.wall_us
         row = self.breaks.get(request.key)
         if row is None:
@@ -120,18 +124,20 @@ class House:
     def refund_due(self, row: Row) -> None:
         """Note that a reversal met its date's fence: what it wanted back has to go by the refund path.
 
-        Once per key: a bank that goes on asking opens nothing that a person has mended.  What was mended
-        before, and was about something else, says nothing of it.
+        Once per key: a bank that goes on asking opens nothing that a person has mended.
         """
-        known = self.breaks.get(row.key)
-        if known is None or (not known.open and known.kind != REFUND):
-            self._open_for(row, REFUND, known)
+        if self.breaks.get(self.breaks.seat(row.key, REFUND)) is None:
+            self._open_for(row, REFUND)
 
     def quarantined(self, row: Row) -> None:
         """Note that a request of this key could not be processed, until a person has looked."""
-        known = self.breaks.get(row.key)
+        known = self.breaks.get(self.breaks.seat(row.key, QUARANTINE))
         if known is None or not known.open:
             self._open_for(row, QUARANTINE, known)
+
+    def _seated(self, request: Request, kind: str) -> Request:
+        """Return a request that names the row of its key in which a break of this kind stands."""
+        return msgspec.structs.replace(request, serial=self.breaks.seat(request.key, kind).serial)
 
     def _open(self, row: Break | None, request: Request, stamp_us: int) -> Break:
         now_us = self._now.wall_us
@@ -155,7 +161,7 @@ class House:
         now_us = self._now.wall_us
         noted_us = now_us if known is None else max(now_us, known.noted_us + 1)  # no late copy is about it
         opened = Break(
-            *row.key,
+            *self.breaks.seat(row.key, kind),
             kind,
             BreakState.OPEN,
             row.bank,

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from crm_bridge.batch import Wanted
 from crm_bridge.gateway_checks import refusal
 from crm_bridge.journal import void_key
-from crm_bridge.journal_breaks import MANUAL, SAF
+from crm_bridge.journal_breaks import MANUAL, SAF, seats
 from crm_bridge.journal_dates import Calendar
 from crm_bridge.journal_fences import EVERY_SPACE
 from crm_bridge.journal_totals import Day, day_of
@@ -73,7 +73,7 @@ class _Found:
             self._numbers.add(request.bank_number)
             self._orders += 1
         if request.kind in BREAK_KINDS or self._quarantine:
-            self._breaks.update(named)
+            self._breaks.update(seat for key in named for seat in seats(key))
         if request.kind is Kind.BREAK and request.reason in (MANUAL, SAF):  # of a closed date, that is manual
             self._suspended.add(request.bank_number)
 

@@ -15,6 +15,7 @@ from sqlalchemy.exc import DBAPIError
 from crm_bridge.database.store import commit, open_engine, reading, translated
 from crm_bridge.gateway_errors import StoreError
 from crm_bridge.journal import Row
+from crm_bridge.journal_breaks import seats
 from crm_bridge.journal_decide import Changes as JournalChanges
 from crm_bridge.journal_decide import Kept
 from crm_bridge.remote.claims import Claim, Claims
@@ -243,7 +244,7 @@ class ClaimTransaction:
 def _without_books(wanted: Wanted) -> Wanted:
     """Leave out what only a core of ours has: the remote one's work orders are none of our books'."""
     nothing: frozenset[Any] = frozenset()
-    breaks = wanted.breaks | wanted.reversals
+    breaks = wanted.breaks.union(*map(seats, wanted.reversals))
     return wanted._replace(
         reversals=nothing, phones=nothing, bills=nothing, house=[], orders_max=0, breaks=breaks
     )

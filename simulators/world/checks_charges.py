@@ -112,7 +112,11 @@ class Charges:
         for entry in self.entries.values():
             if entry.state is State.OPEN:
                 raise Violation("I8", entry.request.key.text, f"entry {entry.id} still waits to be sent")
-            one = memory.breaks.get(entry.request.key)
+            key = entry.request.key
+            rows = (memory.breaks.get(seat) for seat in (key, key._replace(serial=f"{key.serial}:told")))
+            one = next(
+                (row for row in rows if row is not None and row.kind not in ("refund", "quarantine")), None
+            )
             if entry.state is State.MANUAL and entry.moves_money_back and (one is None or not one.open):
                 says = f"entry {entry.id} is left to an operator, and no break holds its day open"
                 raise Violation("rule 11", entry.request.key.text, says)

@@ -62,9 +62,11 @@ class Opens:
 def opens_of(memory: "Memory", entries: Iterable[Entry] = ()) -> Opens:
     """Return what is open: breaks as committed, entries as their nodes have written them."""
     found: dict[Key, Open] = {}
-    for key, one in memory.breaks.items():
+    for one in memory.breaks.values():
         if one.open:
-            found[key] = Open(f"{one.kind} break", frozenset({one.amount_fen}))
+            before = found.get(one.about, Open("", frozenset()))
+            why = f"{before.why} and a {one.kind} break" if before.why else f"{one.kind} break"
+            found[one.about] = Open(why, before.amounts_fen | {one.amount_fen})
     for entry in entries:
         if entry.state is not State.SETTLED and entry.request.kind in _MOVES_MONEY:
             key = entry.request.key

@@ -65,25 +65,32 @@ class Model:
         return Result.APPROVED, 0, 0
 
     def broken(self, r, stamp):
-        entry, fen = self.breaks.get(tuple(r.key)), max(0, r.amount_fen)
+        key = tuple(r.key) if r.kind == Kind.MEND and r.reason != "saf" else self.row(tuple(r.key), "told")
+        entry, fen = self.breaks.get(key), max(0, r.amount_fen)
         late = r.reason == "saf" and self.closed(r.space, r.date)
         reason = "manual" if late else r.reason
         if r.kind == Kind.MEND:
             if entry is None:
-                self.note(tuple(r.key), "", fen, stamp, is_open=False)
+                self.note(key, "", fen, stamp, is_open=False)
             elif entry["open"] and stamp >= entry["stamp"]:
                 entry |= {"open": False, "stamp": stamp}
             elif not entry["open"]:
                 entry["stamp"] = max(stamp, entry["stamp"])
         elif entry is None:
-            self.note(tuple(r.key), reason, fen, stamp)
+            self.note(key, reason, fen, stamp)
         elif entry["open"] and (stamp < entry["stamp"] or entry["kind"] in ("manual", reason)):
             pass  # a late copy, or nothing new
         elif entry["open"]:
-            self.note(tuple(r.key), reason, fen or entry["fen"], max(stamp, entry["stamp"]))
+            self.note(key, reason, fen or entry["fen"], max(stamp, entry["stamp"]))
         elif not entry["open"] and stamp > entry["stamp"]:
-            self.note(tuple(r.key), reason, fen or entry["fen"], stamp)
-        return Result.APPROVED, self.breaks[tuple(r.key)]["fen"], 0
+            self.note(key, reason, fen or entry["fen"], stamp)
+        return Result.APPROVED, self.breaks[key]["fen"], 0
+
+    def row(self, key, word):
+        """The row of a key for what is told of it, or for refunds: whichever is first has the key's own."""
+        entry = self.breaks.get(key)
+        mine = entry is None or (entry["kind"] == "refund") == (word == "refund")
+        return key if mine else (*key[:2], f"{key[2]}:{word}")
 
     def note(self, key, kind, fen, stamp, is_open=True):
         self.breaks[key] = {"open": is_open, "kind": kind, "fen": fen, "stamp": stamp, "date": key[1]}
@@ -249,8 +256,8 @@ class Model:
             return entry["undone"]
         key = next(key for key, value in self.keys.items() if value is entry)
         if self.closed(*key[:2]):
-            if r.kind == Kind.REVERSAL and key not in self.breaks:
-                self.note(key, "refund", entry["content"][1], int(at.timestamp()) * 1_000_000)
+            if r.kind == Kind.REVERSAL and (refund := self.row(key, "refund")) not in self.breaks:
+                self.note(refund, "refund", entry["content"][1], int(at.timestamp()) * 1_000_000)
             if r.kind == Kind.VOID or not r.reason:
                 return Result.DATE_CLOSED, 0, 0
         did = entry["did"]

@@ -84,7 +84,7 @@ class CoreMachine(RuleBasedStateMachine):
             return Request(kind, space, number(self.at - timedelta(days=back)), "-", "", "", reason="tester")
         more = {"reason": data.draw(st.sampled_from(["", "", "", "own"]))} if kind is Kind.REVERSAL else {}
         if kind in (Kind.BREAK, Kind.MEND):
-            more = {"reason": "" if kind is Kind.MEND else data.draw(st.sampled_from(["saf", "manual"]))}
+            more = {"reason": data.draw(st.sampled_from(["saf", "" if kind is Kind.MEND else "manual"]))}
             more["stamp_us"] = data.draw(st.sampled_from([0, 10, 20, 30]))
         return Request(
             **more,

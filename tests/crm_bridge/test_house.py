@@ -218,8 +218,8 @@ def test_the_refund_path_is_noted_also_of_a_key_that_had_another_break_before(ru
     late_copies = [broken("1"), mended("1", stamp=2 * NOON.wall_us)]
     run(*late_copies)
     (row,) = find_breaks(journal_url)
-    assert (row.key, row.kind) == (back.key.text, "refund")
-    run(mended("1", stamp=row.noted_us), back)
+    assert (row.key, row.kind) == (f"{back.key.text}:refund", "refund")
+    run(mended("1:refund", stamp=row.noted_us), back)
     assert find_breaks(journal_url) == []  # a person has seen to it
 
 
