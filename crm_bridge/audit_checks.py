@@ -235,9 +235,11 @@ _HOUSE = {
         OR d.kind = '{SUSPENSE}' OR c.kind = '{SUSPENSE}') AND NOT (d.owner = c.owner AND
         ((t.code = {_IN} AND d.kind = '{CLEARING}' AND c.kind = '{SUSPENSE}')
         OR (t.code = {_OUT} AND d.kind = '{SUSPENSE}' AND c.kind = '{CLEARING}')))""",
-    "fence": f"""SELECT {_KEY}, 'decided after its date was closed through ' || f.closed_through
+    # A tombstone or refusal of a closed date of ours keeps out a copy that gets the next date: no money.
+    "fence": f"""SELECT {_KEY}, 'credited after its date was closed through ' || f.closed_through
         FROM journal j JOIN journal_fences f ON {_FENCE.format("j")}
-        WHERE j.decided_us > f.closed_us + {_LATE_US}""",
+        WHERE j.state IN ({_ORDERED})
+        AND j.decided_us > f.closed_us + {_LATE_US}""",
     "fence-reversal": f"""SELECT {_KEY}, 'reversed after its date was closed, and no break says so'
         FROM journal j JOIN journal_fences f ON {_FENCE.format("j")}
         LEFT JOIN journal_breaks b ON b.space = j.space AND b.business_date = j.business_date

@@ -323,7 +323,7 @@ class Journal:
 
         A past or closed date only gets older, so the refusal needs no row.  A date ahead would become
         acceptable by waiting, and a late copy would be credited after its bank was told no: that refusal is
-        kept.
+        kept.  So is that of a closed date of ours, for the next copy may be given another date.
         """
         ahead = self._calendar.days_ahead(request.date)
         if ahead is None or ahead > self._terms.keep_days:
@@ -333,7 +333,8 @@ class Journal:
         if ahead < -1:
             return Reply(Result.BAD_DATE)
         if self._fences.closed(request.space, request.date):
-            return Reply(Result.DATE_CLOSED)
+            closed = Reply(Result.DATE_CLOSED)
+            return self._refuse(request, closed) if request.date_ours else closed
         return self._refuse(request, Reply(Result.BAD_DATE)) if ahead > 1 else None
 
     def _too_old(self, date: int) -> bool:
@@ -343,13 +344,15 @@ class Journal:
     def _settle_unseen(self, request: Request) -> Reply:
         """Answer a query or reversal of a key that was never seen: asking settles, by a tombstone (rule 4).
 
-        A closed date takes no tombstone, because it takes no original either.
+        A closed date takes no tombstone, because it takes no original either; where the date is ours, its
+        late original may be given another one, which is open.
         """
         if self._too_old(request.date):
             return Reply(Result.TOO_OLD)
         ahead = self._calendar.days_ahead(request.date)
         reply = Reply(Result.NOT_FOUND, settled_us=self._now.wall_us)
-        if ahead is None or ahead > self._terms.keep_days or self._fences.closed(*request.key[:2]):
+        shut = self._fences.closed(*request.key[:2]) and not request.date_ours
+        if ahead is None or ahead > self._terms.keep_days or shut:
             return reply
         return self._keep(request, State.BLOCKED, reply)
 

@@ -158,7 +158,8 @@ class Model:
         if ahead < -1:
             return Result.BAD_DATE, 0, 0
         if self.closed(r.space, r.date):
-            return Result.DATE_CLOSED, 0, 0
+            reply = (Result.DATE_CLOSED, 0, 0)
+            return self.keep(r, at, "refused", reply) if r.date_ours else reply
         if ahead > 1:
             return self.keep(r, at, "refused", (Result.BAD_DATE, 0, 0))
         if r.kind == Kind.BLOCK:
@@ -236,7 +237,7 @@ class Model:
             found = ([entry] if entry else []) + self.near(r, (-1, 1))
             entry = next((e for e in found if not self.clashes(r, e)), found[0] if found else None)
         if entry is None:
-            if self.closed(r.space, r.date):
+            if self.closed(r.space, r.date) and not r.date_ours:
                 return Result.NOT_FOUND, 0, 0
             return self.keep(r, at, "blocked", (Result.NOT_FOUND, 0, 0), seen=False)
         if r.kind == Kind.STATUS:

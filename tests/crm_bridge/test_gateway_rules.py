@@ -278,6 +278,21 @@ def test_a_repeat_under_our_own_date_is_new_after_two_hours(run, ask, account):
     assert account(EMPTY).balance_fen == 10_000
 
 
+def test_what_is_refused_under_a_closed_date_of_ours_is_refused_under_the_next_one_too(run, ask, account):
+    """A fence that a wrong clock raised too early keeps nothing out where the next copy gets another date."""
+    run(Request(Kind.CLOSE, "citic", 20261116, "-", "", "", reason="wang 7"))
+    eve, today = {"date": 20261116, "date_ours": True}, {"date_ours": True}
+    asked = run(
+        ask(STATUS, "1", **eve),
+        ask(REVERSAL, "2", amount_fen=5_000, **eve),
+        ask(RECHARGE, "3", EMPTY, 5_000, **eve),
+    )
+    assert results(asked) == ["NOT_FOUND", "NOT_FOUND", "DATE_CLOSED"]
+    late = run(*(ask(RECHARGE, serial, EMPTY, 5_000, **today) for serial in "123"))
+    assert results(late) == ["BLOCKED", "BLOCKED", "DATE_CLOSED"]
+    assert account(EMPTY).balance_fen == 0
+
+
 def test_a_date_of_the_message_is_exact(run, ask, account):
     run(ask(RECHARGE, "1", EMPTY, 5_000), hours=11.9)
     tomorrow = {"date": 20261118}

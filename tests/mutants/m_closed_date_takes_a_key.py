@@ -4,7 +4,8 @@ RULE = 2
 FILE = "crm_bridge/journal_decide.py"
 OLD = """\
         if self._fences.closed(request.space, request.date):
-            return Reply(Result.DATE_CLOSED)
+            closed = Reply(Result.DATE_CLOSED)
+            return self._refuse(request, closed) if request.date_ours else closed
 """
 NEW = ""
 NOTICED_BY = "simulate"
