@@ -8,7 +8,8 @@ from collections.abc import Iterator, Sequence
 from random import Random
 from typing import NamedTuple
 
-TOGETHER = 0.6  # how often a fault has company
+TOGETHER = 0.6  # how often a fault has company, and two have
+TOGETHER_MAX = 3
 QUIET_SECONDS = (0.2, 1.0)  # between a recovery and the next round
 LIGHT_BESIDE = 3  # where each kind comes but once
 OF_MACHINES = ("machine", "supervisor", "roll")
@@ -37,7 +38,9 @@ def endless(seed: int, kinds: Sequence[str]) -> Iterator[Round]:
         left = shuffled(kinds, chance)
         while left:
             together = [left.pop()]
-            if left and chance.random() < TOGETHER and not (is_heavy(together[0]) and is_heavy(left[-1])):
+            while left and len(together) < TOGETHER_MAX and chance.random() < TOGETHER:
+                if is_heavy(left[-1]) and any(map(is_heavy, together)):
+                    break
                 together.append(left.pop())
             yield Round(numbered(seed, number, together), chance.uniform(*QUIET_SECONDS))
             number += len(together)
