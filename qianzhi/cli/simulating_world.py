@@ -100,7 +100,8 @@ def _explain(config: Path, plan: "Plan", ended: "Ended", told: "Timeline", *, sh
     KEPT.mkdir(parents=True, exist_ok=True)
     path = KEPT / f"seed-{plan.seed}.json"
     path.write_text(plan.text(), encoding="utf-8")
-    say(f"shrunk to {len(plan.faults)} faults, {sum(bank.requests for bank in plan.banks)} requests")
+    size = f"{len(plan.faults)} faults, {sum(bank.requests for bank in plan.banks)} requests"
+    say(f"shrunk to {size}" if shrinking else f"its plan has {size}")
     for fault in plan.faults:
         say(f"  {fault.at_us / 1_000_000:10.3f} s  {fault.text}")
     if violation is not None:
