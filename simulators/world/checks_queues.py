@@ -68,7 +68,7 @@ class Queues:
             if item.routing_key.endswith(BACKOUT):
                 self._ended[_name(own)] += 1
             else:
-                self._ended[item.routing_key, str(own.correlation_id or "")] += 1
+                self._ended[item.routing_key, _text(own.correlation_id)] += 1
             return take(item)
 
         return watched
@@ -101,4 +101,8 @@ class Queues:
 
 
 def _name(properties: "Properties") -> Name:
-    return properties.reply_to or "", str(properties.message_id or "")
+    return properties.reply_to or "", _text(properties.message_id)
+
+
+def _text(name: str | bytes | None) -> str:
+    return name.decode("latin-1") if isinstance(name, bytes) else name or ""

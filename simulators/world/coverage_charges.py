@@ -10,10 +10,13 @@ from crm_bridge.journal_breaks import MANUAL
 from qianzhi.domain.requests import Key, Kind
 from qianzhi.domain.results import Result
 from qianzhi.saf.rows import Charge, ChargeState, Entry, State
+from simulators.codecs import BankCodecError, bank_codec
+from simulators.codecs.paths import value_at
 from simulators.network import State as NetworkState
 from simulators.world.observe import Observer
 
 if TYPE_CHECKING:
+    from frontends.profile import Profile  # it reads files; its shape alone is used here
     from simulators.world.world import World
 
 BY_STATE = {
@@ -38,6 +41,11 @@ class ChargeCoverage(Observer):
         self._taken_back: dict[Key, str] = {}  # what begun so is over once its money is back
         self._doubted: set[Key] = set()  # debited at the network when its answer was overdue
         self._expired: set[Key] = set()  # in suspense, its time being over
+        self._marks = {
+            one.plan.name: (bank_codec(one.profile.spec), one.profile.outward.mapping, _again(one.profile))
+            for one in world.networks
+            if one.profile.outward is not None
+        }
         NotStored(world, lambda: self._world.kernel.saw("saf-not-stored"))
 
     def on_commit(self, bridge: str, changes: Any) -> None:
@@ -91,9 +99,23 @@ class ChargeCoverage(Observer):
                 }
 
     def on_end(self) -> None:
-        """Count what the networks got marked as a repeat."""
+        """Count what the networks got marked as a repeat and answered alike."""
         for network in self._world.networks:
             self._world.kernel.coverage["saf-repeat-marked"] += network.books.repeats
+
+    def on_frame_out(self, bank: str, front: str, frame: bytes) -> None:
+        """Look whether what goes out to a network is marked, in its dialect's way, as sent again."""
+        marks = self._marks.get(bank)
+        if marks is None:
+            return
+        codec, mapping, again = marks
+        try:
+            message = codec.decode(frame)
+        except BankCodecError:
+            return
+        constants = again.get(mapping.transaction_of(message))
+        if constants and all(str(value_at(message, path)) == value for path, value in constants.items()):
+            self._world.kernel.saw("saf-repeat-marked")
 
     def _on_entry(self, entry: Entry, before: Entry | None) -> None:
         saw = self._world.kernel.saw
@@ -143,6 +165,12 @@ class ChargeCoverage(Observer):
         return None
 
 
+def _again(profile: "Profile") -> dict[str, dict[str, str]]:
+    """Return with what each of a dialect's messages says that it is sent again; none where it has a flag."""
+    rows = profile.table.outward
+    return {name: one.again for name, one in rows.transactions.items()} if rows is not None else {}
+
+
 class NotStored:
     """Watches what nodes are asked while nothing can be stored.
 
@@ -155,7 +183,7 @@ class NotStored:
         self._silent: dict[str, set[int]] = {}  # by node: the questions of this full disk without an answer
         self._asked = count(1)
         for node in world.nodes:
-            setattr(node, "ask", partial(self._ask, node, node.ask))  # noqa: B010 - it is watched, not replaced
+            setattr(node, "ask", partial(self._ask, node, node.ask))  # noqa: B010 - only watched
 
     def _ask(self, node: Any, ask: Callable[..., None], what: Any, hear: Callable[[Any], None]) -> None:
         silent = self._silent.setdefault(node.name, set())

@@ -26,7 +26,8 @@ LOOK_US = 4 * SECOND_US
 AGAIN_US = 5 * SECOND_US
 TURNS_MAX = 40
 EXPIRED_PER_MILLE = 30  # of open entries, at each look: somebody has telephoned
-SEEN_PER_MILLE = 200  # of entries that wait for a person, at each look
+SEEN_PER_MILLE = 60  # of entries that wait for a person, at each look
+TRIED_PER_MILLE = 500  # likewise: somebody tries to close its day, and does not know of it
 CLOSED_PER_MILLE = 60  # of a look: a day is closed by hand
 _WORDS = {ActKind.SAF_RETRY: "retry", ActKind.SAF_EXPIRE: "expire", ActKind.SAF_SETTLE: "settle"}
 
@@ -106,8 +107,8 @@ class Operators:
         if entry.state is State.QUARANTINED:
             return ActKind.SAF_RETRY
         if entry.state is State.MANUAL:
-            if self._dice.hit(SEEN_PER_MILLE) and entry.request.key.date < self._days.today():
-                self._close(*entry.request.key[:2])  # as people try who do not know of it
+            if self._dice.hit(TRIED_PER_MILLE) and entry.request.key.date < self._days.today():
+                self._close(*entry.request.key[:2])
             if not self._dice.hit(SEEN_PER_MILLE):
                 return None  # nobody has seen it yet
             if any(one.plan.name == entry.destination and one.frozen for one in self._networks):
