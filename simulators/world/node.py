@@ -32,7 +32,6 @@ class NodeSetup(NamedTuple):
     bridges: Sequence[str]
     limits: Mapping[str, BankLimits]
     shelf: Shelf
-    slot: int
     policy: Policy
     zone: tzinfo
     routes: Sequence[Route] = ()
@@ -69,7 +68,7 @@ class NodeProcess(Process):
         limits = HopLimits(window=setup.window)
         first_id = self.now.wall_us
         dispatcher = Dispatcher(self.name, setup.bridges, setup.routes, setup.limits, limits, first_id)
-        self.core = core = Node(dispatcher, setup.slot, setup.policy, setup.zone)
+        self.core = core = Node(dispatcher, setup.policy, setup.zone)
         self._askers = {}
         self.link = LinkEnd(self, self.network, core.hello, self._on_link)
         shared = setup.policy.lease_us > 0
