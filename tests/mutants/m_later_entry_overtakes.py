@@ -6,13 +6,13 @@ OLD = """\
         item.due_us = due_us
         self._offer(item.entry.account)
 
-    def remove("""
+    def hurry("""
 NEW = """\
         item.due_us = due_us
         self._accounts[item.entry.account].rotate(-1)
         self._offer(item.entry.account)
 
-    def remove("""
+    def hurry("""
 NOTICED_BY = (
     "tests/interface_layer/test_saf_node.py::test_entries_of_one_account_keep_their_order_and_others_pass"
 )
