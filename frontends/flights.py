@@ -66,13 +66,17 @@ class Stage(Enum):
 
 @dataclass(slots=True, eq=False)
 class Flight:
-    """One request in flight; `deadline_us` (monotonic) is when its budget is spent."""
+    """One request in flight; `deadline_us` (monotonic) is when its budget is spent.
+
+    `sent_us` (monotonic) is when it was begun: what is answered may be as old as that.
+    """
 
     ticket: int
     request: Request
     trace: str
     deadline_us: int
     arrivals: list[Arrival]
+    sent_us: int
     stage: Stage = Stage.FORWARDED
     refusal: Result = Result.UNKNOWN
     hold_us: int = HOLD_FIRST_US
@@ -145,20 +149,21 @@ class Flights:
 
     def money_under_way(self, request: Request) -> bool:
         """Say whether the original of a status query is in flight here; a date of ours may be a day off."""
-        key = request.key
-        days = (0, -1, 1) if request.date_ours else (0,)
-        return any(key._replace(date=shift(key.date, day)) in self._money for day in days)
+        return any(key in self._money for key in _keys_meant(request))
 
-    def open(self, arrival: Arrival, request: Request, trace: str, deadline_us: int) -> Flight:
-        """Start a flight for its first arrival."""
+    def open(
+        self, arrival: Arrival, request: Request, trace: str, deadline_us: int, sent_us: int | None = None
+    ) -> Flight:
+        """Start a flight for its first arrival; it is sent when that came, unless `sent_us` says otherwise."""
         self._tickets += 1
-        flight = Flight(self._tickets, request, trace, deadline_us, [arrival])
+        began_us = arrival.came_us if sent_us is None else sent_us
+        flight = Flight(self._tickets, request, trace, deadline_us, [arrival], began_us)
         self._by_ticket[flight.ticket] = flight
         self._by_content[content_of(flight.request)] = flight
         if flight.request.kind in MONEY_KINDS:
             self._money.setdefault(flight.key, []).append(flight)
         elif flight.request.kind is Kind.REVERSAL:
-            self._close_to_repeats(flight.key)
+            self._close_to_repeats(flight.request)
         self._wait(arrival, flight)
         return flight
 
@@ -167,12 +172,13 @@ class Flights:
         flight.arrivals.append(arrival)
         self._wait(arrival, flight)
 
-    def _close_to_repeats(self, key: Key) -> None:
+    def _close_to_repeats(self, reversal: Request) -> None:
         """Let nobody join what is reversed meanwhile: a repeat that comes after the reversal has to hear
         "reversed", and the answer that is under way may be older.  The core knows (rule 3).
         """
-        for flight in self._money.get(key, ()):
-            self._forget_content(flight)
+        for key in _keys_meant(reversal):
+            for flight in self._money.get(key, ()):
+                self._forget_content(flight)
 
     def _forget_content(self, flight: Flight) -> None:
         content = content_of(flight.request)
@@ -234,3 +240,10 @@ class Flights:
                 self._held_ordinary.discard(flight.ticket)
                 due.append(flight)
         return due
+
+
+def _keys_meant(request: Request) -> list[Key]:
+    """Return the keys that a query or reversal may mean: a date of ours may be a day off."""
+    key = request.key
+    days = (0, -1, 1) if request.date_ours else (0,)
+    return [key._replace(date=shift(key.date, day)) for day in days]

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from frontends.flights import Flight, Flights, Stage
+from frontends.flights import Arrival, Flight, Flights, Stage
 from frontends.front import Outbox
 from frontends.replies import Replies
 from qianzhi.domain.requests import MONEY_KINDS, PRIORITY_KINDS, Kind, Reply, Request
@@ -61,6 +61,7 @@ class Outcomes:
         self._bank = profile.name
         self._results = profile.results
         self._queued = profile.transport.redelivers
+        self._has_partner = profile.instances > 1
         self._flights = flights
         self._replies = replies
         self._hop = hop
@@ -179,8 +180,37 @@ class Outcomes:
         self._flights.end(flight)
 
     def _end(self, flight: Flight, reply: Reply, turn: Turn) -> None:
-        self._replies.answer(flight, reply, turn.now, turn.out)
         self._flights.end(flight)
+        later = self._came_later(flight, reply)
+        if later:
+            flight.arrivals[:] = [arrival for arrival in flight.arrivals if arrival not in later]
+        if flight.arrivals or not later:
+            self._replies.answer(flight, reply, turn.now, turn.out)
+        if later:
+            self._ask_again(flight, later, turn)
+
+    def _came_later(self, flight: Flight, reply: Reply) -> list[Arrival]:
+        """Return the repeats that waited for an approval which may be older than they are.
+
+        A partner may have answered the original's reversal before they came, and a repeat of what is reversed
+        hears "reversed" (rule 3).  One process alone sees both, and lets no repeat join then.
+        """
+        if not self._has_partner or reply.result is not Result.APPROVED:
+            return []
+        if flight.request.kind not in MONEY_KINDS:
+            return []
+        return [arrival for arrival in flight.arrivals if arrival.came_us > flight.sent_us]
+
+    def _ask_again(self, flight: Flight, later: list[Arrival], turn: Turn) -> None:
+        """Ask the core, which has the answer kept, for those who came while the first was under way."""
+        first, *others = later
+        own_us = first.came_us + self.reply_us - self.margin_us
+        deadline_us = flight.deadline_us if self._queued else own_us  # a message may expire before
+        now_us = turn.now.mono_us
+        asked = self._flights.open(first, flight.request, flight.trace, deadline_us, now_us)
+        for arrival in others:
+            self._flights.join(asked, arrival)
+        self.forward(asked, turn)
 
 
 def job_of(flight: Flight, request: Request) -> Job:

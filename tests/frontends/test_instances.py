@@ -290,3 +290,24 @@ def test_a_write_whose_outcome_was_not_heard_is_not_taken_for_another_instance_s
     one.store()
     assert one.passes(source, told(one), "000001")
     assert not [labels for _, labels, _ in one.counts if "conflict" in labels]
+
+
+@pytest.mark.parametrize("bank", ["icbc", "boc"])
+def test_a_repeat_that_waits_for_its_original_hears_what_the_partner_has_reversed_meanwhile(pair_of, bank):
+    """Its original was approved, then reversed through the partner, then repeated: all before its answer."""
+    one, _ = pair_of(bank)
+    first = one.connect()
+    one.ask(first, Kind.RECHARGE)
+    [(peer, original)] = one.take_asked()
+    one.wait(1)
+    others = [one.connect(), one.connect()]
+    for source in others:
+        one.ask(source, Kind.RECHARGE)
+    assert one.take_asked() == [], "they wait for what is under way"
+    one.reply(peer, original)
+    assert one.results(first) == [Result.APPROVED]
+    assert [one.results(source) for source in others] == [[], []]
+    [(again, repeat)] = one.take_asked()
+    one.reply(again, repeat, Result.REVERSED)
+    assert [one.results(source) for source in others] == [[Result.REVERSED]] * 2
+    assert one.core.idle
