@@ -154,7 +154,7 @@ class Flights:
     def open(
         self, arrival: Arrival, request: Request, trace: str, deadline_us: int, sent_us: int | None = None
     ) -> Flight:
-        """Start a flight for its first arrival; it is sent when that came, unless `sent_us` says otherwise."""
+        """Start a flight for its first arrival, sent when that came unless `sent_us` says otherwise."""
         self._tickets += 1
         began_us = arrival.came_us if sent_us is None else sent_us
         flight = Flight(self._tickets, request, trace, deadline_us, [arrival], began_us)
