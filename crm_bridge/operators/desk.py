@@ -119,7 +119,8 @@ class Desk:
         """
         for act in self._acts.values():
             if act.state in OPEN and (act.kind, act.subject) == (order.kind, order.subject):
-                raise OperatorsError(f"it waits already: {act.title}, proposed by {act.maker}")
+                next_one = f"`qianzhi approve {act.id}`, by another operator, or `qianzhi refuse {act.id}`"
+                raise OperatorsError(f"it waits already: {act.title}, proposed by {act.maker}", next_one)
         self._prepare(order, codes.begun(half_hash))
         self._last_act += 1
         act = Act(

@@ -18,6 +18,7 @@ _T = TypeVar("_T")
 
 CARRIED_OUT = HOUSE_KINDS | NODE_KINDS
 WRONG = "the name or the password is wrong"
+WHO = "--as NAME says who asks, else it is this machine's user; six wrong ones in a row lock a name"
 
 
 def _fits(stored: str, given: str, same: Callable[[str, str], bool]) -> bool:
@@ -207,12 +208,12 @@ class Office:
         operator = self._books.book().operators.get(name)
         if operator is None or not operator.active:
             self._hasher.same(self._nobody, people.normal(password))  # takes as long as for a name there is
-            raise LoginError(WRONG)
+            raise LoginError(WRONG, WHO)
         people.require_unlocked(operator, now_us)
         given, coded = people.normal(password), codes.is_code(operator.password)
         if not (codes.fits if coded else _fits)(operator.password, given, self._hasher.same):
             self._transact(lambda desk: desk.fail(name), now_us)
-            raise LoginError(WRONG)
+            raise LoginError(WRONG, WHO)
         if coded and not choosing:
             advice = f"`qianzhi operator password --as {name}`; the code is the present password"
             raise LoginError(f"{name} has to choose a password first", advice)

@@ -14,15 +14,14 @@ if TYPE_CHECKING:
     from qianzhi.link.tables import Site
 
 QUARANTINE = "quarantine"  # the kind of break that the core opens about a request that it could not process
+KINDS = ("saf", "manual", "refund", "unreversed", "late", QUARANTINE)
 KEY_ADVICE = "write a key as space/YYYYMMDD/serial; `qianzhi trace SERIAL` finds it"
 
 
 def void_command(chosen: "Chosen", text: str, who: Who, reason: str, as_json: bool) -> None:
     """Propose to cancel (撤销) an approved key whose money is unspent."""
     _, core = core_of(chosen)
-    row = _journal_row(core.database, text)
-    if row is None:
-        raise CommandError(BROKEN, f"the core has no key {text}", KEY_ADVICE)
+    row = _row_of(core.database, text)
     if row.state != "approved":
         raise CommandError(BROKEN, f"{row.key} is {row.state}: there is nothing to cancel")
     arguments = {
@@ -41,6 +40,8 @@ def breaks_command(chosen: "Chosen", space: str, kind: str, everything: bool, as
     """Show the breaks that are open, or all; of one space or kind."""
     from crm_bridge.lookup import find_breaks
 
+    if kind and kind not in KINDS:
+        raise CommandError(USAGE, f"no break is of kind {kind!r}", f"kinds are {', '.join(KINDS)}")
     site, core = core_of(chosen)
     with not_reachable(core.database):
         found = find_breaks(core.database, space=space, kind=kind, open_only=not everything)
@@ -49,6 +50,7 @@ def breaks_command(chosen: "Chosen", space: str, kind: str, everything: bool, as
         return
     if not found:
         what = f"break of kind {kind}" if kind else "break"
+        what = f"{what} of {space}" if space else what
         nothing = f"there has been no {what}" if everything else f"no {what} is open"
         say("no key is in quarantine" if kind == QUARANTINE else nothing)
     columns = ("key", "kind", "is", "yuan>", "in suspense>", "opened", "changed")
@@ -79,9 +81,7 @@ def mend_command(chosen: "Chosen", text: str, who: Who, reason: str, as_json: bo
 
 def release_command(chosen: "Chosen", text: str, who: Who, reason: str, as_json: bool) -> None:
     """Propose to release a key from quarantine: its block is confirmed, and its day can close."""
-    one = _open_break(chosen, text)
-    if one.kind != QUARANTINE:
-        raise CommandError(BROKEN, f"{one.key} is not in quarantine", "`qianzhi quarantine list` shows those")
+    one = _open_break(chosen, text, released=True)
     what = "its refusal stands; its day can close"
     propose(chosen, who, [_mending("release", one, what, reason)], as_json)
 
@@ -89,20 +89,19 @@ def release_command(chosen: "Chosen", text: str, who: Who, reason: str, as_json:
 def open_command(chosen: "Chosen", text: str, amount: str, who: Who, reason: str, as_json: bool) -> None:
     """Propose to note a key as open: its amount goes to suspense, and its day cannot close."""
     _, core = core_of(chosen)
-    row = _journal_row(core.database, text)
+    row = _row_of(core.database, text)
     try:
-        amount_fen = fen_from_yuan(amount) if amount else (row.amount_fen if row else 0)
+        amount_fen = fen_from_yuan(amount) if amount else row.amount_fen
     except MoneyError as error:
-        raise CommandError(USAGE, str(error)) from error
-    key = row.key if row else text
+        raise CommandError(USAGE, f"--amount {amount!r}: {error}") from error
     arguments = {
-        "key": key,
-        "bank": row.bank if row else "",
-        "bank_number": row.bank_number if row else "",
+        "key": row.key,
+        "bank": row.bank,
+        "bank_number": row.bank_number,
         "amount_fen": amount_fen,
         "what": "opens a break by hand; the amount stands in suspense until it is mended",
     }
-    propose(chosen, who, [Proposal("break-open", key, arguments, reason)], as_json)
+    propose(chosen, who, [Proposal("break-open", row.key, arguments, reason)], as_json)
 
 
 def _mending(kind: str, one: "BreakView", what: str, reason: str) -> Proposal:
@@ -117,8 +116,8 @@ def _mending(kind: str, one: "BreakView", what: str, reason: str) -> Proposal:
     return Proposal(kind, one.key, arguments, reason)
 
 
-def _open_break(chosen: "Chosen", text: str) -> "BreakView":
-    """Return the open break of a key; raises CommandError."""
+def _open_break(chosen: "Chosen", text: str, *, released: bool = False) -> "BreakView":
+    """Return the open break of a key, or the one that is to be released; raises CommandError."""
     from crm_bridge.lookup import find_breaks
     from qianzhi.domain.requests import Key
 
@@ -130,13 +129,15 @@ def _open_break(chosen: "Chosen", text: str) -> "BreakView":
     with not_reachable(core.database):
         found = find_breaks(core.database, space=key.space, date=key.date)
     one = next((one for one in found if one.key == text), None)
+    if released and (one is None or one.kind != QUARANTINE):
+        raise CommandError(BROKEN, f"{text} is not in quarantine", "`qianzhi quarantine list` shows those")
     if one is None:
         raise CommandError(BROKEN, f"there is no open break of {text}", "`qianzhi breaks` shows those")
     return one
 
 
-def _journal_row(url: str, text: str) -> "JournalView | None":
-    """Return the journal's row of a key; raises CommandError for what is no key."""
+def _row_of(url: str, text: str) -> "JournalView":
+    """Return the journal's row of a key; raises CommandError for what is no key, or none that is there."""
     from crm_bridge.lookup import find_journal
     from qianzhi.domain.requests import Key
 
@@ -145,4 +146,7 @@ def _journal_row(url: str, text: str) -> "JournalView | None":
             key = Key.parse(text)
         except ValueError as error:
             raise CommandError(USAGE, str(error), KEY_ADVICE) from error
-        return next(iter(find_journal(url, key.text)), None)
+        row = next(iter(find_journal(url, key.text)), None)
+    if row is None:
+        raise CommandError(BROKEN, f"the core has no key {text}", KEY_ADVICE)
+    return row

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from qianzhi.cli.daemons import site_of
 from qianzhi.cli.looking import core_of, not_reachable
 from qianzhi.cli.office import Proposal, Who, propose, short_time
-from qianzhi.cli.output import USAGE, CommandError, say, show_json, show_table
+from qianzhi.cli.output import BROKEN, USAGE, CommandError, say, show_json, show_table
 from qianzhi.domain.money import yuan_from_fen
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ DAY_SERIAL = "-"
 
 def close_command(chosen: "Chosen", bank: str, date: str, who: Who, reason: str, as_json: bool) -> None:
     """Propose to close a business date of a bank: one act for each of its serial spaces."""
+    from crm_bridge.lookup import find_fences
     from qianzhi.domain.dates import business_date
     from qianzhi.link.site import zone_of
     from qianzhi.runtime import clock
@@ -28,6 +29,13 @@ def close_command(chosen: "Chosen", bank: str, date: str, who: Who, reason: str,
     today = business_date(clock.now().wall_us, zone_of(site))
     if number >= today:
         raise CommandError(USAGE, f"{number} is not over yet", "a business date is closed after it has ended")
+    spaces, (_, core) = spaces_of(chosen, site, bank), core_of(chosen)
+    with not_reachable(core.database):
+        fences = find_fences(core.database)
+    closed = {fence.space for fence in fences if fence.closed_through >= number}
+    if "" in closed or closed.issuperset(spaces):
+        said = f"`qianzhi day status {bank}` says since when, and by whom"
+        raise CommandError(BROKEN, f"{number} of {bank} is closed already", said)
     proposals = [
         Proposal(
             "day-close",
@@ -39,7 +47,8 @@ def close_command(chosen: "Chosen", bank: str, date: str, who: Who, reason: str,
             },
             reason,
         )
-        for space in spaces_of(chosen, site, bank)
+        for space in spaces
+        if space not in closed
     ]
     propose(chosen, who, proposals, as_json)
 
@@ -94,7 +103,7 @@ def _day(space: str, fences: "list[FenceView]", breaks: "list[BreakView]", due: 
 
 
 def _row(day: dict[str, Any], site: "Site") -> tuple[object, ...]:
-    fence = day["fence"] or {"closed_through": "", "closed_us": 0, "by": ""}
+    fence = day["fence"] or {"closed_through": "no date yet", "closed_us": 0, "by": ""}
     when = short_time(fence["closed_us"], site)
     amount = yuan_from_fen(day["open_fen"]) if day["open_breaks"] else ""
     number = day["open_breaks"] or ""

@@ -57,8 +57,10 @@ def operator_add(
     new_password_file: NewPasswordFile = "",
     as_json: Json = False,
 ) -> None:
-    """Add an operator: the first two at once; a further one when another operator approves, by a code in two
-    halves with which he chooses his password.
+    """Add an operator: the first two at once; a further one when another operator approves.
+
+    The second is added by the first, with --as. Whoever comes later chooses his password by a code, whose
+    halves the two who let him in are told.
     """
     from qianzhi.cli.office import Who
     from qianzhi.cli.operators import add_command

@@ -22,13 +22,16 @@ def add_command(chosen: "Chosen", name: str, who: Who, new_file: str, as_json: b
     """Add one of the first two operators, or propose a further one."""
     site = site_of(chosen)
     there = _active(chosen)
-    if there >= FIRST:
+    if len(there) >= FIRST:
         if new_file:
             raise CommandError(
                 USAGE, f"{name} chooses the password, when he is one", CHOOSES.format(name=name)
             )
         _show_invited(site, name, ask_bridge(site, "operator_add", **who.sign(), name=name), as_json)
         return
+    if there and who.operator not in there:
+        say_who = f"say who asks: qianzhi operator add {name} --as {there[0]}"
+        raise CommandError(USAGE, f"{who.operator} is no operator", say_who)
     signed = who.sign() if there else {"by": f"os:{os_user()}", "password": ""}
     new = read_new_password(name, new_file)
     answer = ask_bridge(site, "operator_enlist", **signed, name=name, new_password=new)
@@ -36,10 +39,12 @@ def add_command(chosen: "Chosen", name: str, who: Who, new_file: str, as_json: b
         show_json(answer)
         return
     say(f"{name} is an operator now")
-    if there == 0:
+    if not there:
         say("add a second one next: what moves money waits for another operator than the one who asks for it")
-    elif there + 1 < ENOUGH:
-        say("a third one, approved by the other of these two, keeps you able to act when one cannot")
+        say(f"    qianzhi operator add NAME --as {name}")
+    elif len(there) + 1 < ENOUGH:
+        say(f"a third one, whom one of {there[0]} and {name} proposes and the other approves, keeps you able")
+        say(f"to act when one cannot: qianzhi operator add NAME --as {name}")
 
 
 def list_command(chosen: "Chosen", as_json: bool) -> None:
@@ -104,10 +109,12 @@ def _show_invited(site: "Site", name: str, answer: dict[str, Any], as_json: bool
     show_code(name, answer["code"], first=True)
 
 
-def _active(chosen: "Chosen") -> int:
-    """Return how many operators there are."""
+def _active(chosen: "Chosen") -> list[str]:
+    """Return who is an operator, the first one first."""
     from crm_bridge.operators.store import read_operators
 
     _, core = core_of(chosen)
     with not_reachable(core.database):
-        return sum(one.state.name == "ACTIVE" for one in read_operators(core.database))
+        found = read_operators(core.database)
+    active = [one for one in found if one.state.name == "ACTIVE"]
+    return [one.name for one in sorted(active, key=lambda one: one.made_us)]

@@ -24,11 +24,11 @@ LOOK_SECONDS = 0.2
 SETTLE_SECONDS = 5  # a second Ctrl-C ends at once
 
 HINTS = """In another terminal, after `. .venv/bin/activate`:
-    qianzhi status
-    qianzhi send {bank} recharge --phone 13800000001 --amount 50.00
-    qianzhi account 13800000001
-    qianzhi trace KEY                 (`send` prints the key)
-    qianzhi audit-books
+    {qianzhi} status
+    {qianzhi} send {bank} recharge --phone 13800000001 --amount 50.00
+    {qianzhi} account 13800000001
+    {qianzhi} trace KEY                 (`send` prints the key)
+    {qianzhi} audit-books
 Ctrl-C ends everything."""
 
 
@@ -60,17 +60,18 @@ def run_machine(chosen: "Chosen", checked: "Checked", site: "Site", machine: str
     with running(system, checked):
         age = f"{process_age_seconds():.1f} s"
         say(f"{len(system.statuses())} daemons run after {age}; data and logs in {shown_path(system.data)}")
-        say(hints(site, machine))
+        say(hints(chosen.site, site, machine))
         if rate:
             feed_until_ended(chosen, checked, system, rate)
         else:
             wait_for_end(system)
 
 
-def hints(site: "Site", machine: str) -> str:
-    """Say what to try, with a bank that is here."""
+def hints(name: str, site: "Site", machine: str) -> str:
+    """Say what to try, with a bank that is here; `name` is that of the site where one was chosen."""
     banks = [name for name, bank in site.banks.items() if machine in ("", bank.machine)]
-    return HINTS.format(bank=next(iter(banks), "BANK"))
+    qianzhi = f"qianzhi --site {name}" if name else "qianzhi"
+    return HINTS.format(qianzhi=qianzhi, bank=next(iter(banks), "BANK"))
 
 
 @contextlib.contextmanager

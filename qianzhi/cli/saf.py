@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from qianzhi.cli.daemons import folder_of_sockets, site_of, state_password
 from qianzhi.cli.days import date_of
 from qianzhi.cli.office import Proposal, Who, ask_bridge, end_of, propose, short_time
-from qianzhi.cli.output import BROKEN, UNREACHABLE, CommandError, say, show_json, show_table
+from qianzhi.cli.output import BROKEN, UNREACHABLE, USAGE, CommandError, say, show_json, show_table
 from qianzhi.domain.money import yuan_from_fen
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 NODE_SECONDS = 20.0
 CORE = "core"  # where entries go that tell the core of breaks
+LOOK_THERE = "`qianzhi saf list` shows the entries of this machine"
 HERE = "run the command on a machine where the daemon runs; `qianzhi status` names them"
 # What each act does, and to an entry in which states.
 ACTS = {
@@ -34,8 +35,14 @@ ACTS = {
 
 def list_command(chosen: "Chosen", destination: str, state: str, as_json: bool) -> None:
     """Show what the daemons of this machine have to deliver, oldest first."""
+    from qianzhi.saf.rows import State
+
     site = site_of(chosen)
+    if state and state not in set(State):
+        raise CommandError(USAGE, f"no entry is {state!r}", f"entries are {', '.join(State)}")
     found = dict(_ask_all(site, "saf_list", destination=destination, state=state))
+    if destination and not any(said["entries"] for said in found.values()):
+        _require_destination(site, destination)
     if as_json:
         show_json(found)
         return
@@ -44,6 +51,15 @@ def list_command(chosen: "Chosen", destination: str, state: str, as_json: bool) 
         say("nothing is stored" if not state else f"nothing is {state}")
     columns = ("entry", "node", "to", "what", "key", "yuan>", "is", "tries>", "until", "why")
     show_table(columns, rows)
+
+
+def _require_destination(site: "Site", name: str) -> None:
+    """Raise CommandError for a name to which nothing is ever sent."""
+    from crm_bridge.remote.promises import DESTINATION
+
+    if name not in {*site.banks, CORE, DESTINATION}:
+        banks = ", ".join(site.banks)
+        raise CommandError(USAGE, f"nothing is ever sent to {name!r}", f"it is a bank of the site: {banks}")
 
 
 def _row(node: str, entry: dict[str, Any], site: "Site") -> tuple[object, ...]:
@@ -89,7 +105,8 @@ def find_entry(chosen: "Chosen", site: "Site", entry: str) -> dict[str, Any]:
     if found is not None:
         return found
     if said:
-        raise CommandError(BROKEN, f"no daemon here has the entry {entry}", "; ".join(said))
+        where = f"{LOOK_THERE} ({'; '.join(said)})"
+        raise CommandError(BROKEN, f"no daemon here has the entry {entry}", where)
     raise CommandError(UNREACHABLE, "no daemon with entries runs on this machine", HERE)
 
 
@@ -136,6 +153,8 @@ def export_command(chosen: "Chosen", destination: str, date: str, as_json: bool)
     """Let each node write what only a person can settle into a file that the other side can import."""
     site = site_of(chosen)
     number = date_of(date) if date else 0
+    if not any(said["entries"] for _, said in _ask_all(site, "saf_list", destination=destination, state="")):
+        _require_destination(site, destination)
     found = dict(_ask_all(site, "saf_export", destination=destination, date=number))
     if as_json:
         show_json(found)

@@ -41,6 +41,8 @@ def simulate(
 
     if context.invoked_subcommand is not None:
         return
+    if (plan is not None) + (seed is not None) + bool(seeds) > 1:
+        raise CommandError(USAGE, "one of --seed, --seeds and --plan at a time", "nothing was run")
     config = chosen(context).config
     if plan is not None:
         simulate_plan(config, read_plan(plan), shrinking=False)
@@ -128,7 +130,8 @@ def book(file: Path, import_file: Callable[[bytes], "Imported"]) -> None:
     try:
         done = import_file(file.read_bytes())
     except (ExportError, OSError) as error:
-        raise CommandError(BROKEN, f"{file}: {error}", "nothing of it was booked") from error
+        what = error.strerror if isinstance(error, OSError) else error
+        raise CommandError(BROKEN, f"{file}: {what}", "nothing of it was booked") from error
     say(f"{file}: {done.booked} lines booked, {done.known} were booked before")
     if done.refused:
         raise CommandError(BROKEN, "; ".join(f"{line}: {result}" for line, result in done.refused))

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from simulators.network_books import BooksFile
 
 Mille = Annotated[int, typer.Option(min=0, max=1_000, help="So many of a thousand, by chance.")]
+AGAIN = "ask again with the same --order"
 CHARGE_SECONDS = 90.0  # a network may take its whole time to answer, and the core its own
 
 
@@ -42,8 +43,8 @@ def simulate_network(
 ) -> None:
     """Be a payment network at the other end of a front-end, in the foreground.
 
-    The last two digits of a charge's amount ask for a fate: 51 declined, 68 late, 95 silent and so the first
-    reversal, 96 busy, 98 silent, 99 lost.  SIGUSR1 closes the line, SIGUSR2 opens it.
+    The last two digits of a charge's amount ask for a fate: 51 declined, 68 late, 95 silent (its first
+    reversal too), 96 busy, 98 silent, 99 lost. SIGUSR1 closes the line, SIGUSR2 opens it.
     """
     from qianzhi.cli.daemons import site_of
     from qianzhi.cli.describing import profile_of
@@ -138,12 +139,15 @@ def simulate_charge(
         amount_fen = fen_from_yuan(amount)
     except MoneyError as error:
         raise CommandError(USAGE, f"{amount!r}: {error}") from error
+    if not amount_fen:
+        raise CommandError(USAGE, f"{amount!r} is no amount to charge", "write one above 0, such as 50.00")
     order = order or f"try-{clock.now().wall_us:x}"
     said = ask_node(site, node, bank=bank, phone=phone_of(phone), amount_fen=amount_fen, order=order)
     if as_json:
         show_json(said)
     else:
-        because = f", {said['reason']}" if said.get("reason") else ""
+        reason = said.get("reason") or said.get("why")
+        because = f", {reason}" if reason else ""
         key = f", key {said['key']}" if said.get("key") else ""
         say(f"order {order}: {said['state']}{because}{key}")
     finish(str(said["state"]))
@@ -155,7 +159,9 @@ def finish(state: str) -> None:
         return
     if state in ("declined", "refunding", "lapsed", "unreversed", "reversing"):
         raise CommandError(BROKEN, f"not credited: {state}")
-    raise CommandError(UNKNOWN, f"still {state}", "ask again with the same --order")
+    if state == "refused":
+        raise CommandError(UNKNOWN, "nothing was asked of the network by this call", AGAIN)
+    raise CommandError(UNKNOWN, f"still open: {state.replace('_', ' ')}", AGAIN)
 
 
 def ask_node(site: "Site", node: str, **arguments: Any) -> dict[str, Any]:
@@ -172,5 +178,5 @@ def ask_node(site: "Site", node: str, **arguments: Any) -> dict[str, Any]:
         try:
             return ask(path, "charge", timeout_seconds=CHARGE_SECONDS, **arguments)
         except AdminError as error:
-            raise CommandError(UNREACHABLE, f"{name}: {error}", "ask again with the same --order") from error
+            raise CommandError(UNREACHABLE, f"{name}: {error}", AGAIN) from error
     raise CommandError(UNREACHABLE, "; ".join(said), "start it with `qianzhi --site networks run`")

@@ -45,7 +45,11 @@ def read_plan(path: Path) -> "Plan":
 
     try:
         return Plan.read(path.read_text(encoding="utf-8"))
-    except (OSError, msgspec.MsgspecError) as error:
+    except OSError as error:
+        raise CommandError(
+            USAGE, f"{path}: {error.strerror}", "failing seeds leave theirs in build/simulate"
+        ) from error
+    except msgspec.MsgspecError as error:
         raise CommandError(USAGE, f"{path} is no plan: {error}") from error
 
 

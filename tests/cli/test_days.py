@@ -51,3 +51,11 @@ def test_a_date_that_is_closed_with_an_open_break_is_named(status) -> None:
     ((day,), shown) = status(late)
     assert (day["closed_with_open"], day["open_breaks"], day["open_fen"]) == ([EVE], 1, 700)
     assert shown.count(str(EVE)) == 2
+
+
+def test_a_space_of_which_nothing_is_closed_says_so(status) -> None:
+    opened = Request(
+        Kind.BREAK, "unet-out", EVE, "000007", "unet", "9101", amount_fen=700, stamp_us=10, reason="saf"
+    )
+    ((day,), shown) = status(opened)
+    assert (day["fence"], "no date yet" in shown) == (None, True)

@@ -172,8 +172,17 @@ def balance(place: Place) -> int:
 def test_two_operators_void_a_recharge(place: Place) -> None:
     place.start()
     new = ["--new-password-file"]
-    place.did("operator", "add", "wang", *new, str(place.file("wang")))
-    place.did("operator", "add", "li", *new, str(place.file("li")), by="wang")
+    first = place.did("operator", "add", "wang", *new, str(place.file("wang")))
+    assert "qianzhi operator add NAME --as wang" in first
+    unknown = place.run("operator", "add", "li", *new, str(place.file("li")), "--as", "nobody")
+    assert (unknown.returncode, unknown.stderr.splitlines()) == (
+        2,
+        ["nobody is no operator", "say who asks: qianzhi operator add li --as wang"],
+    )
+    untyped = place.run("operator", "add", "li", by="wang")
+    assert "the new password of li: type it at a terminal, or give --new-password-file" in untyped.stderr
+    second = place.did("operator", "add", "li", *new, str(place.file("li")), by="wang")
+    assert "whom one of wang and li proposes and the other approves" in second
     invited = place.did("operator", "add", "zhao", by="li")
     assert "waits for a second operator" in invited
     admitted = place.did("approve", "1", by="wang")
@@ -217,12 +226,22 @@ def test_a_day_is_closed_and_a_break_holds_the_next_one(place: Place) -> None:
         "too_early",
     )  # shortly after midnight its reversals are still taken
     assert done.returncode == (0 if found["result"] == "approved" else 1)
+    if found["result"] == "approved":
+        again = place.run("day", "close", "hz_citic", str(yesterday), by="wang")
+        assert (again.returncode, f"{yesterday} of hz_citic is closed already" in again.stderr) == (1, True)
+    nothing = place.run("breaks", "open", f"hz_citic/{place.today}/404", "--amount", "5", by="wang")
+    assert (nothing.returncode, "the core has no key" in nothing.stderr) == (1, True)
     (act,) = place.shown("breaks", "open", place.key, by="wang")
+    twice = place.run("breaks", "open", place.key, by="li")
+    assert f"`qianzhi approve {act['id']}`, by another operator" in twice.stderr
     place.did("approve", str(act["id"]), by="li")
     assert [one["suspense_fen"] for one in place.shown("breaks")] == [100_000]
     (day,) = place.shown("day", "status", "hz_citic")
     assert (day["open_breaks"], day["open_fen"]) == (1, 100_000)
-    assert place.run("quarantine", "release", place.key, by="wang").returncode == 1
+    for key in (place.key, "nobody/20261122/1"):
+        held = place.run("quarantine", "release", key, by="wang")
+        assert (held.returncode, f"{key} is not in quarantine" in held.stderr) == (1, True)
+    assert place.run("breaks", "--kind", "manuel").returncode == 2
     (act,) = place.shown("breaks", "mend", place.key, by="li")
     place.did("refuse", str(act["id"]), "--reason", "ask the bank first", by="wang")
     (act,) = place.shown("breaks", "mend", place.key, by="li")
@@ -298,6 +317,7 @@ def test_passwords_come_from_private_files_or_standard_input_and_nowhere_else(pl
     given = ["void", place.key, "--as", "wang", "--password-file", "-"]
     wrong = place.run(*given, typed="not the password\n")
     assert (wrong.returncode, "the name or the password is wrong" in wrong.stderr) == (1, True)
+    assert "--as NAME says who asks" in wrong.stderr
     assert place.run(*given, typed=PASSWORDS["wang"] + "\n").returncode == 0
     log = place.folder / "var/core.db"
     assert PASSWORDS["wang"].encode() not in log.read_bytes()

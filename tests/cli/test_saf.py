@@ -118,6 +118,27 @@ def test_nothing_of_a_damaged_day_end_file_is_booked(core: Core) -> None:
     assert core.balance() == core.before
 
 
+def test_a_name_to_which_nothing_is_sent_is_not_taken_for_one_without_entries(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[str] = []
+
+    def ask_all(_: Any, command: str, **given: Any) -> list[tuple[str, dict[str, Any]]]:
+        asked.append(command)
+        rows = [{}] if given["destination"] == "gone" else []
+        done = {"entries": len(rows), "amount_fen": 700, "path": "gone.jsonl", "sha256": "ab"}
+        return [("node1", done if command == "saf_export" else {"entries": rows})]
+
+    monkeypatch.setattr(saf, "_ask_all", ask_all)
+    for words in (["list", "--to", "icbk"], ["export", "icbk"]):
+        code, said = run("saf", *words)
+        assert (code, "nothing is ever sent to 'icbk'" in said) == (2, True)
+    assert asked == ["saf_list", "saf_list"]
+    assert run("saf", "list", "--to", "icbc") == (0, "nothing is stored\n")
+    assert run("saf", "list", "--state", "manuel")[0] == 2
+    assert "1 entries, 7.00 yuan" in run("saf", "export", "gone")[1]  # a bank that the site has no more
+
+
 @pytest.mark.parametrize("verb", ["expire", "settle"])
 @pytest.mark.parametrize("state", ["open", "manual", "quarantined"])
 def test_what_tells_the_core_of_a_break_is_not_even_proposed_to_end(
