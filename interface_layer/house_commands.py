@@ -4,7 +4,7 @@
                 number="", agreement="", wait=true
                 → {"order", "key", "state", "result", "reason", "work_order", "amount_fen", …}
     charges     order="", state="", bank="", limit=100          → {"charges": [...], "counts": {state: n}}
-    saf_list    destination="", state="", limit=100             → {"entries": [...], "lanes": {...}}
+    saf_list    destination="", state="", limit=100          → {"entries": [...], "total": n, "lanes": {...}}
     saf_show    id                                              → the entry, ended ones too
     saf_retry   id, act, warrant, why=""       a manual or quarantined entry is open again
     saf_expire  id, act, warrant, why=""       an open entry's time is over now: it is manual
@@ -121,7 +121,8 @@ class HouseCommands:
         found = self._node.house.entries(given.text("destination", ""), given.text("state", ""))
         status = self._node.house.status(clock.now())
         entries = [shown_entry(entry) for entry in found[: given.number("limit", 100)]]
-        return {"entries": entries, "lanes": status["lanes"], "counts": status["entries"]}
+        counts = {"total": len(found), "counts": status["entries"]}
+        return {"entries": entries, "lanes": status["lanes"], **counts}
 
     def _show(self, arguments: Arguments) -> "Answer | Deferred[Answer]":
         entry_id = Given(arguments, "id").text("id")

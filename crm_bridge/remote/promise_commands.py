@@ -1,6 +1,6 @@
 """The admin commands of what a bridge has promised to the remote core; named and answered as a node's are.
 
-    saf_list    destination="", state="", limit=100   → {"entries": [...], "lanes": {...}, "counts": {...}}
+    saf_list    destination="", state="", limit=100   → {"entries": [...], "total": n, "lanes": {...}}
     saf_show    id                                    → the entry, ended ones and other bridges' too
     saf_retry   id, act, warrant, why=""              a manual or quarantined entry is open again
     saf_expire  id, act, warrant, why=""              an open entry's time is over now: it is manual
@@ -86,7 +86,8 @@ class PromiseCommands:
         found = self._core.entries(given.text("destination", ""), given.text("state", ""))
         status = self._core.status(clock.now())
         entries = [shown_entry(entry) for entry in found[: given.number("limit", 100)]]
-        return {"entries": entries, "lanes": status["lanes"], "counts": status["entries"]}
+        counts = {"total": len(found), "counts": status["entries"]}
+        return {"entries": entries, "lanes": status["lanes"], **counts}
 
     def _show(self, arguments: Arguments) -> "Answer | Deferred[Answer]":
         entry_id = Given(arguments, "id").text("id")

@@ -59,8 +59,8 @@ def operator_add(
 ) -> None:
     """Add an operator: the first two at once; a further one when another operator approves.
 
-    The second is added by the first, with --as. Whoever comes later chooses his password by a code, whose
-    halves the two who let him in are told.
+    The second is added by the first, with --as.
+    Whoever comes later chooses his password by a code, of which each of the two is told a half.
     """
     from qianzhi.cli.office import Who
     from qianzhi.cli.operators import add_command
@@ -314,9 +314,7 @@ def breaks_open(
 def saf_list(
     context: typer.Context,
     destination: Annotated[str, typer.Option("--to", metavar="BANK", help="Only to this destination.")] = "",
-    state: Annotated[
-        str, typer.Option("--state", metavar="STATE", help="open, manual, quarantined or settled.")
-    ] = "",
+    state: Annotated[str, typer.Option("--state", metavar="STATE", help="open, manual or quarantined.")] = "",
     as_json: Json = False,
 ) -> None:
     """Show what this machine's daemons have to deliver."""

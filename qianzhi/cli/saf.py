@@ -6,6 +6,7 @@ has the entry carries it out under the act's number, once however often it is as
 machines bridges and nodes are apart: an act that was approved at a bridge is carried out where the node is.
 """
 
+import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -38,8 +39,10 @@ def list_command(chosen: "Chosen", destination: str, state: str, as_json: bool) 
     from qianzhi.saf.rows import State
 
     site = site_of(chosen)
+    if state == State.SETTLED:
+        raise CommandError(USAGE, "what is settled is not listed", "`qianzhi saf show ENTRY` shows it")
     if state and state not in set(State):
-        raise CommandError(USAGE, f"no entry is {state!r}", f"entries are {', '.join(State)}")
+        raise CommandError(USAGE, f"no entry is {state!r}", "entries are open, manual or quarantined")
     found = dict(_ask_all(site, "saf_list", destination=destination, state=state))
     if destination and not any(said["entries"] for said in found.values()):
         _require_destination(site, destination)
@@ -51,6 +54,10 @@ def list_command(chosen: "Chosen", destination: str, state: str, as_json: bool) 
         say("nothing is stored" if not state else f"nothing is {state}")
     columns = ("entry", "node", "to", "what", "key", "yuan>", "is", "tries>", "until", "why")
     show_table(columns, rows)
+    for node, said in found.items():
+        if said.get("total", 0) > len(said["entries"]):
+            say(f"{node} has {said['total']}, of which the oldest {len(said['entries'])} are shown: --to and")
+            say("--state show fewer")
 
 
 def _require_destination(site: "Site", name: str) -> None:
@@ -237,7 +244,7 @@ def _ask_all(site: "Site", command: str, **arguments: Any) -> Iterator[tuple[str
             UNREACHABLE, "; ".join(said) or "no daemon with entries runs on this machine", HERE
         )
     if said:
-        say(f"not told by all: {'; '.join(said)}")
+        print(f"not told by all: {'; '.join(said)}", file=sys.stderr)  # what is shown may be JSON
 
 
 def _nodes(site: "Site") -> "Iterator[tuple[str, Path]]":

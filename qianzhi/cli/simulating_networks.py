@@ -43,8 +43,9 @@ def simulate_network(
 ) -> None:
     """Be a payment network at the other end of a front-end, in the foreground.
 
-    The last two digits of a charge's amount ask for a fate: 51 declined, 68 late, 95 silent (its first
-    reversal too), 96 busy, 98 silent, 99 lost. SIGUSR1 closes the line, SIGUSR2 opens it.
+    The last two digits of a charge's amount ask for a fate:
+    51 declined, 68 late, 95 silent and so its first reversal, 96 busy, 98 silent, 99 lost.
+    SIGUSR1 closes the line, SIGUSR2 opens it.
     """
     from qianzhi.cli.daemons import site_of
     from qianzhi.cli.describing import profile_of

@@ -3,6 +3,7 @@ day-end file as the other side books it."""
 
 import contextlib
 import io
+import json
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from qianzhi.domain.dates import business_date
 from qianzhi.domain.requests import Kind, Request
 from qianzhi.link.site import load_site, zone_of
 from qianzhi.runtime import clock
+from qianzhi.runtime.admin import AdminError
 from qianzhi.saf.exported import Head, export
 from qianzhi.saf.rows import Entry, State
 from simulators.core_books import Books
@@ -136,7 +138,29 @@ def test_a_name_to_which_nothing_is_sent_is_not_taken_for_one_without_entries(
     assert asked == ["saf_list", "saf_list"]
     assert run("saf", "list", "--to", "icbc") == (0, "nothing is stored\n")
     assert run("saf", "list", "--state", "manuel")[0] == 2
+    code, said = run("saf", "list", "--state", "settled")
+    assert (code, "`qianzhi saf show ENTRY` shows it" in said) == (2, True)
     assert "1 entries, 7.00 yuan" in run("saf", "export", "gone")[1]  # a bank that the site has no more
+
+
+def test_a_list_that_is_cut_off_and_one_without_a_node_say_so(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    entry = {"id": "a/20261122/1/charge_reversal", "destination": "unet", "kind": "charge_reversal"} | {
+        "key": "a/20261122/1", "amount_fen": 700, "state": "open", "tries": 1, "deadline_us": 0, "why": ""
+    }  # fmt: skip
+
+    def answer(path: str, command: str, **_: Any) -> dict[str, Any]:
+        if path == "node2":
+            raise AdminError("no answer")
+        return {"entries": [entry], "total": 340}
+
+    monkeypatch.setattr(saf, "_nodes", lambda _: [("node1", "node1"), ("node2", "node2")])
+    monkeypatch.setattr("qianzhi.runtime.admin.ask", answer)
+    code, said = run("saf", "list")
+    assert (code, "node1 has 340, of which the oldest 1 are shown" in said) == (0, True)
+    assert json.loads(run("saf", "list", "--json")[1])["node1"]["total"] == 340
+    assert capsys.readouterr().err.count("not told by all: node2: no answer") == 2
 
 
 @pytest.mark.parametrize("verb", ["expire", "settle"])
