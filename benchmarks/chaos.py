@@ -342,10 +342,10 @@ def chosen_kinds(only: str) -> list[str]:
 
 def main() -> None:
     """Read the arguments, run, print; exit 1 when anything did not hold."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n\n")[0])
     parser.add_argument("--minutes", type=float, default=10)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--rate", type=int, default=300)
+    parser.add_argument("--rate", type=int, default=300, help="requests a second of all banks")
     parser.add_argument("--kinds", default="", help="kinds of fault, separated by commas")
     parser.add_argument("--banks", default="", help="only these banks, separated by commas")
     parser.add_argument("--once", action="store_true", help="each kind one time, however long it takes")

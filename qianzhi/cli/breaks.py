@@ -76,7 +76,10 @@ def mend_command(chosen: "Chosen", text: str, who: Who, reason: str, as_json: bo
         raise CommandError(
             BROKEN, f"{one.key} is in quarantine", f"`qianzhi quarantine release {one.key}` ends that"
         )
-    propose(chosen, who, [_mending("break-mend", one, f"mends the break {one.kind!r}", reason)], as_json)
+    what = f"mends the break {one.kind!r}"
+    if one.kind == "saf":
+        what += "; a node still sends what it is about, and would have ended it by itself"
+    propose(chosen, who, [_mending("break-mend", one, what, reason)], as_json)
 
 
 def release_command(chosen: "Chosen", text: str, who: Who, reason: str, as_json: bool) -> None:

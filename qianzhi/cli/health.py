@@ -229,7 +229,7 @@ def node_words(status: Status) -> list[str]:
     return [
         f"AWAY: {', '.join(away)}" if away else f"{counted(len(status['peers']), 'peer')} up",
         "" if status.get("ready", True) else "reaches NO BRIDGE that takes anything; its partner serves",
-        f"draining: {', '.join(draining)}" if draining else "",
+        f"taking nothing: {', '.join(draining)}" if draining else "",  # or a network that is signed off
         f"SILENT, passed over: {', '.join(silent)}" if silent else "",
         f"{counted(len(banks), 'bank')}: {answered} answered, {in_flight} in flight"
         + (f" ({', '.join(under_way)})" if under_way else ""),

@@ -53,6 +53,8 @@ def test_what_is_wrong_is_said() -> None:
     assert "node1 down" in words({**FRONT, "nodes": {"node1": "down", "node2": "up"}})
     assert words({**FRONT, "draining": True, "paused": True}).startswith("x | draining |")
     assert "AWAY: bridge1" in words({**NODE, "peers": {"bridge1": {"up": False, "draining": False}}})
+    away = {"front-unet-1": {"up": True, "draining": True}}  # drained, or its network is signed off
+    assert "taking nothing: front-unet-1" in words({**NODE, "peers": away})
     assert words({"state": "down", "reason": "no socket"}) == "x | down |  |  | "
 
 
