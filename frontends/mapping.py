@@ -101,6 +101,19 @@ class Mapping:
             return Sort.ANSWER
         return Sort.MANAGEMENT if name.startswith(MANAGEMENT) else Sort.REQUEST
 
+    def is_last_word(self, message: Message, answer: Message, reply: Reply, now: Now) -> bool:
+        """Say whether nobody who goes by these tables would answer an answer.
+
+        An answer that is known as one ends it.  So does one of another type than the message, whose own
+        answer would have its type again: that one is never sent.
+        """
+        if self.sort_of(answer) is Sort.ANSWER:
+            return True
+        type_of = self._chooser.type_of
+        if self._chooser.find(answer) or type_of(answer) == type_of(message):
+            return False
+        return type_of(self.reply_message(answer, None, reply, now)) == type_of(answer)
+
     def management_of(self, message: Message) -> str:
         """Return the name under [management] that this message is, empty for none."""
         name = self._chooser.find(message)

@@ -60,13 +60,16 @@ class Matcher(NamedTuple):
 
 
 class Chooser:
-    """Finds the one name that a message has; by one look into a table of the path that most names share."""
+    """Finds the one name that a message has; by one look into a table of the path that most names share.
+
+    `type_of` returns what a message has there.
+    """
 
     def __init__(self, whens: list[tuple[str, When]]) -> None:
         """`whens` exclude each other (`mapping_checks`)."""
         shared = Counter(path for _, when in whens for path in when if ANYTHING not in values_of(when[path]))
         path = min(shared, key=lambda path: (-shared[path], path), default="")
-        self._get = getter(path)
+        self.type_of = self._get = getter(path)
         self._by_value: dict[str | None, list[tuple[str, Matcher]]] = {}
         self._others: list[tuple[str, Matcher]] = []
         for name, when in whens:

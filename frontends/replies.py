@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from frontends.flights import Arrival, Flight
 from frontends.front import Frame, Outbox
-from frontends.mapping import Sort
 from frontends.mapping_rows import Message, getter, putter, split_row
 from frontends.seal import Seal
 from qianzhi.domain.requests import Reply, Request
@@ -88,7 +87,8 @@ class Replies:
         """
         try:
             answer = self._answer_to(arrival, reply, now)
-            if arrival.request is None and self._profile.mapping.sort_of(answer) is not Sort.ANSWER:
+            last = arrival.request or self._profile.mapping.is_last_word(arrival.message, answer, reply, now)
+            if not last:
                 return self._unanswerable(arrival.source, key, trace, now, out, forwarded=forwarded)
             frame = self._seal.encode(answer, arrival.mac_key, now)
         except (EncodeError, ValueError) as error:
@@ -161,10 +161,10 @@ class Replies:
     def _unanswerable(
         self, source: Hashable, key: str, trace: str, now: Now, out: Outbox, *, forwarded: bool
     ) -> None:
-        """Leave without an answer a message whose answer nobody would know as one.
+        """Leave without an answer a message whose answer would be answered in turn.
 
-        A message type that nobody names gives such an answer, and whoever got it would answer in turn: two
-        sides that go by the same tables would do so for ever.  It is the message's own fault (rule 9).
+        An answer's type that nobody names gives such a one, and two sides that go by the same tables would do
+        so for ever.  It is the message's own fault (rule 9).
         """
         out.count(BAD_FRAMES, self._bank, UNANSWERABLE)
         if forwarded or not self._queued:

@@ -150,7 +150,7 @@ def spoiled(bank, mti):
 
 
 @pytest.mark.parametrize("bank", TYPED)
-@pytest.mark.parametrize("mti", ["0291", "0990", "0300"])
+@pytest.mark.parametrize("mti", ["0291", "0990"])
 def test_a_message_type_that_nobody_names_is_counted_and_not_answered(bank, mti):
     side, body = spoiled(bank, mti)
     effects = side.core.on_frames([Frame(1, body)], NOW)
@@ -159,6 +159,15 @@ def test_a_message_type_that_nobody_names_is_counted_and_not_answered(bank, mti)
     [rows] = [effect.rows for effect in effects if isinstance(effect, Record)]
     assert rows[0].name == "in", "it is recorded as it came"
     assert side.core.idle
+
+
+@pytest.mark.parametrize("bank", TYPED)
+def test_a_request_of_a_type_that_nobody_names_hears_so_once(bank):
+    side, body = spoiled(bank, "0300")
+    [said] = side.take(body)
+    message = made(bank)[0].codec.decode(said)
+    assert message["mti"] == "0310"
+    assert Side(*made(bank), signed_on=True).take(said) == []
 
 
 def test_on_a_queue_such_a_message_is_put_aside():

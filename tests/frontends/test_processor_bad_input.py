@@ -99,6 +99,7 @@ def without(path):
     ("edit", "code"),
     [
         (changed("processing_code", "990000"), "40"),
+        (changed("mti", "0100"), "40"),
         (changed("amount", "999999999999"), "61"),
         (changed("merchant", "9999"), "92"),
         (changed("private.PZ.number", "1380000000a"), "30"),

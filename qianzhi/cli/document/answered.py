@@ -42,14 +42,12 @@ def answer_rules(facts: Facts) -> list[Both]:
 
 def _without(facts: Facts) -> Both:
     """Say which answers carry no MAC: those to messages that the rule does not name."""
-    unknown = f", such as the {facts.code_of(Result.UNSUPPORTED)} to an unknown message"
-    unknown_zh = f"，例如对未知报文的 {facts.code_of(Result.UNSUPPORTED)}"
+    unsupported = facts.code_of(Result.UNSUPPORTED)
     silence = NOTHING
-    if "mti" in facts.profile.table.match.answer:  # its answer would be of a type that nobody knows as one
-        unknown = unknown_zh = ""
+    if "mti" in facts.profile.table.match.answer:  # or two ends would answer each other for ever
         silence = Both(
-            " A message of a type that this document does not name is not answered at all.",
-            "本文未列的报文类型一律不予应答。",
+            " A message of an answer's type that this document does not name is not answered at all.",
+            "本文未列的应答类报文一律不予应答。",
         )
     keyless = (
         Both(
@@ -59,9 +57,10 @@ def _without(facts: Facts) -> Both:
         else NOTHING
     )
     return Both(
-        f"**Without MAC** are only the answers to messages that the rule above does not name{unknown}"
-        f"{keyless.en}. No such answer settles anything about money.{silence.en}",
-        f"**不带 MAC 的应答**只有对上述范围之外报文的应答{unknown_zh}{keyless.zh}。"
+        "**Without MAC** are only the answers to messages that the rule above does not name, such as the "
+        f"{unsupported} to an unknown message{keyless.en}. No such answer settles anything about money."
+        f"{silence.en}",
+        f"**不带 MAC 的应答**只有对上述范围之外报文的应答，例如对未知报文的 {unsupported}{keyless.zh}。"
         f"这类应答对资金不作任何结论。{silence.zh}",
     )
 
