@@ -155,7 +155,19 @@ class CoreMachine(RuleBasedStateMachine):
 
     def teardown(self):
         if hasattr(self, "held"):
+            self.close_dates()
             assert self.held.close() == []
+
+    def close_dates(self):
+        """Close a date of a space that nobody else closes: too early, held by a break, and at last."""
+        today, past = (number(self.at - timedelta(days=days)) for days in (0, 2))
+        one = Request(Kind.BREAK, "c", past, "7", "bank", "001", reason="saf")
+        mended = msgspec.structs.replace(one, kind=Kind.MEND)
+        early, late = (Request(Kind.CLOSE, "c", date, "-", "", "", reason="tester") for date in (today, past))
+        for request in (early, one, late, mended, late):
+            [reply] = self.core.execute([request], self.now())
+            assert reply.result is self.model.answer(request, self.at)[0], request
+            self.told.add((request.kind, reply.result))
 
 
 SETTINGS = CoreSettings(database="sqlite:///", amount_fen_max=LIMIT, late_fee_per_day=RATE)
