@@ -112,7 +112,7 @@ class Mapping:
         type_of = self._chooser.type_of
         if self._chooser.find(answer) or type_of(answer) == type_of(message):
             return False
-        return type_of(self.reply_message(answer, None, reply, now)) == type_of(answer)
+        return bool(type_of(self.reply_message(answer, None, reply, now)) == type_of(answer))
 
     def management_of(self, message: Message) -> str:
         """Return the name under [management] that this message is, empty for none."""
