@@ -8,7 +8,7 @@ from frontends.front_core import make_processor
 from frontends.processor import Processor
 from frontends.profile import Profile
 from frontends.session_rows import NOTHING_SAVED
-from frontends.store import FrontStore, StoreError, open_file, open_url
+from frontends.store import FrontStore, open_file, open_url
 from qianzhi.link.events import Hello, LinkEvent
 from qianzhi.link.hop import Hop, HopLimits
 from qianzhi.link.protection import protection_of
@@ -18,6 +18,7 @@ from qianzhi.link.tables import Site
 from qianzhi.runtime import clock
 from qianzhi.runtime.daemon import DaemonError, install_reactor
 from qianzhi.runtime.events import EventsError, EventWriter
+from qianzhi.runtime.store import StateError
 from qianzhi.wire.errors import KeyCheckError
 
 
@@ -51,12 +52,12 @@ def open_front(site: Site, profile: Profile, name: str, keys: Mapping[str, bytes
             store = open_file(data / "fronts" / f"{profile.name}.db")
         try:
             saved = store.load(profile.name)
-        except StoreError as error:
+        except StateError as error:
             if not shared:
                 raise
             saved, waits_for = NOTHING_SAVED, str(error)
         core = make_processor(profile, keys, saved, hop, name, clock.now())
-    except (EventsError, KeyCheckError, StoreError) as error:
+    except (EventsError, KeyCheckError, StateError) as error:
         raise DaemonError(str(error)) from error
     return Opened(events, store, core, waits_for)
 

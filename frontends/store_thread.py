@@ -11,8 +11,9 @@ from queue import Empty, SimpleQueue
 from typing import Any, NamedTuple
 
 from frontends.session_rows import Basis, Saved
-from frontends.store import ConflictError, FrontStore, StoreError
+from frontends.store import FrontStore
 from qianzhi.runtime import clock
+from qianzhi.runtime.store import ConflictError, StateError
 
 RETRY_SECONDS = 0.5
 
@@ -87,7 +88,7 @@ class StoreThread:
         while True:
             try:
                 work(*arguments)
-            except StoreError as error:
+            except StateError as error:
                 if not self._troubled:
                     self._troubled = True
                     self._tell(self._told.trouble, str(error))

@@ -236,10 +236,10 @@ def _reachable() -> "Iterator[None]":
     from crm_bridge.gateway_errors import LockedError, SchemaError, StoreError
     from crm_bridge.migrations.server import ServerError
     from crm_bridge.operators.notes.store import NotesError
-    from frontends.store import StoreError as SessionError
     from qianzhi.link.store import BeatsError
+    from qianzhi.runtime.store import StateError
 
     try:
         yield
-    except (LockedError, SchemaError, StoreError, ServerError, SessionError, BeatsError, NotesError) as error:
+    except (LockedError, SchemaError, StoreError, ServerError, StateError, BeatsError, NotesError) as error:
         raise CommandError(UNREACHABLE, str(error)) from error

@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
+from qianzhi.runtime import clock
 from qianzhi.runtime.tls_database import count_refusals
 
 CONNECT_SECONDS = 2
@@ -24,6 +25,10 @@ Run = Callable[[str, Mapping[str, Any]], Any]  # carries out one statement, retu
 
 class StateError(Exception):
     """The database cannot be read or written now; the text says why.  The same may be asked again."""
+
+
+class ConflictError(StateError):
+    """Somebody else has changed what a write rests on; nothing of this write was kept."""
 
 
 class Database(Protocol):
@@ -41,7 +46,7 @@ class Database(Protocol):
 class SqliteFile:
     """One file (WAL, synchronous=FULL), made where it is missing; `wall_us` is the clock of `{now}`."""
 
-    def __init__(self, path: Path, wall_us: Callable[[], int]) -> None:
+    def __init__(self, path: Path, wall_us: Callable[[], int] = lambda: clock.now().wall_us) -> None:
         """Raises StateError."""
         self.where = str(path)
         self._wall_us = wall_us
@@ -54,11 +59,14 @@ class SqliteFile:
             raise StateError(f"{path} cannot be opened: {error}") from error
 
     @contextmanager
-    def transaction(self) -> Iterator[Run]:
-        """Give a `Run`; commit what the block does, all of it or nothing.  Raises StateError."""
+    def transaction(self, *, writing: bool = True) -> Iterator[Run]:
+        """Give a `Run`; commit what the block does, all of it or nothing.  Raises StateError.
+
+        One that does not write sees one state of all rows.
+        """
         connection = self._connection
         try:
-            connection.execute("BEGIN IMMEDIATE")
+            connection.execute("BEGIN IMMEDIATE" if writing else "BEGIN")
             try:
                 yield self._run
                 connection.execute("COMMIT")
@@ -90,20 +98,29 @@ class PostgresState:
         self.where = "the state database"
 
     @contextmanager
-    def transaction(self) -> Iterator[Run]:
-        """Give a `Run`; commit what the block does, all of it or nothing.  Raises StateError."""
+    def transaction(self, *, writing: bool = True) -> Iterator[Run]:
+        """Give a `Run`; commit what the block does, all of it or nothing.  Raises StateError.
+
+        One that does not write sees one state of all rows.
+        """
         import psycopg
 
         done = False
         try:
             connection = self._connected()
-            connection.execute("BEGIN READ WRITE")
+            connection.execute(
+                "BEGIN READ WRITE" if writing else "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+            )
             yield lambda statement, values: connection.execute(_for_postgres(statement), values)
             self._warning = ""
             connection.execute("COMMIT")
             if self._warning:  # it stopped waiting for its standby, which may be promoted without these rows
                 raise StateError(f"{self.where} has no standby that confirms: {self._warning}")
             done = True
+        except ConflictError:
+            connection.execute("ROLLBACK")
+            done = True
+            raise
         except (psycopg.Error, OSError) as error:
             raise StateError(f"{self.where} cannot be used: {_in_words(error)}") from error
         finally:

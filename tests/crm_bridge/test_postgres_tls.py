@@ -8,9 +8,10 @@ import psycopg
 import pytest
 
 from crm_bridge.database.store import connect
-from frontends.store import StoreError, open_url
+from frontends.store import open_url
 from qianzhi.link.store import BeatsError, open_beats
 from qianzhi.runtime import metrics, tls_open
+from qianzhi.runtime.store import StateError
 from qianzhi.runtime.tls_driver import DriverFiles
 from simulators.servers.postgres import Postgres, give, run_as
 
@@ -139,7 +140,7 @@ def test_heartbeats_and_fronts_that_are_refused_are_counted_too(place: Place) ->
     beats = open_beats(url, place.server.admin_password, place.folder)
     with pytest.raises(BeatsError):
         beats.read()
-    with pytest.raises(StoreError):
+    with pytest.raises(StateError):
         open_url(url, place.server.admin_password).load("wenzhou")
     assert refused("unverified") == before + 2
 

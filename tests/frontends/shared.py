@@ -2,8 +2,8 @@
 
 import dataclasses
 
-from frontends.store import ConflictError
 from qianzhi.domain.requests import Kind
+from qianzhi.runtime.store import ConflictError
 from qianzhi.wire.mackey import MacKey
 
 

@@ -19,8 +19,9 @@ from frontends.session_rows import (
     SessionRow,
     SignOnRow,
 )
-from frontends.store import ConflictError, FrontStore, StoreError, open_file, open_url, prepare
+from frontends.store import FrontStore, open_file, open_url, prepare
 from frontends.store_thread import StoreThread, Told
+from qianzhi.runtime.store import ConflictError, StateError
 from simulators.servers.postgres import Cluster, Postgres
 from simulators.servers.processes import wait_until
 
@@ -144,7 +145,7 @@ def test_a_server_that_went_away_is_used_again_when_it_is_back(state: str, postg
     store.write([SignOnRow("x", True, 1)])
     ended = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname ="
     postgres.psql(f"{ended} '{state.rpartition('/')[2].partition('?')[0]}'")
-    with pytest.raises(StoreError, match="the state database cannot be used"):
+    with pytest.raises(StateError, match="the state database cannot be used"):
         store.load("x")
     assert store.load("x").signed_on
     store.close()
@@ -178,7 +179,7 @@ def test_rows_that_the_standby_may_not_have_are_not_called_stored() -> None:
 def write_and_say(store: FrontStore, rows: list[SessionRow], said: "SimpleQueue[str]") -> None:
     try:
         store.write(rows)
-    except StoreError as error:
+    except StateError as error:
         said.put(str(error))
     else:
         said.put("stored")
@@ -191,13 +192,13 @@ def end_waiting(server: Postgres) -> bool:
 
 def test_a_database_without_tables_names_the_command_that_makes_them(postgres: Postgres) -> None:
     store = open_url(postgres.new_database())
-    with pytest.raises(StoreError, match="qianzhi database init"):
+    with pytest.raises(StateError, match="qianzhi database init"):
         store.load("x")
     store.close()
 
 
 def test_a_front_may_not_change_the_schema(state: str) -> None:
-    with pytest.raises(StoreError, match="permission denied"):
+    with pytest.raises(StateError, match="permission denied"):
         prepare(state)
 
 
@@ -209,7 +210,7 @@ def test_a_write_that_fails_is_tried_again_in_its_order(path: Path, monkeypatch:
     def fail_once(rows: list[SessionRow]) -> None:
         written.append(rows)
         if len(written) == 1:
-            raise StoreError("full")
+            raise StateError("full")
         write(rows)
 
     class Reactor:
