@@ -39,7 +39,6 @@ class FrontRows:
             loaded=self._on_loaded,
             looked=lambda saved: self._run(self._core.on_looked(saved, clock.now())),
             trouble=self._on_trouble,
-            healed=self._on_healed,
         )
         look_seconds = LOOK_SECONDS if profile.shares_rows else 0.0
         self._thread = StoreThread(opened.store, profile.name, told, reactor, look_seconds)
@@ -82,8 +81,6 @@ class FrontRows:
             self._ready()
 
     def _on_trouble(self, why: str) -> None:
+        if not why:
+            self._log.info("the store serves again", where=self._where)
         self._run(self._core.on_store_trouble(why, clock.now()))
-
-    def _on_healed(self) -> None:
-        self._log.info("the store serves again", where=self._where)
-        self._run(self._core.on_store_trouble("", clock.now()))

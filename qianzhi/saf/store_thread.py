@@ -1,20 +1,15 @@
 """The one thread that reads and writes a node's rows, so that the reactor never waits for them.
 
-What was asked for is done in its order.  What fails is tried again until it succeeds: what rests on it stays
-unsent meanwhile.  A node whose rows are another's now hears that for each thing that it had asked for.
+What was asked for is done in its order, again until it succeeds (`qianzhi.runtime.work_thread`).  A node
+whose rows are another's now hears that for each thing that it had asked for.
 """
 
-import threading
-import traceback
 from collections.abc import Callable, Sequence
-from queue import SimpleQueue
 from typing import Any, NamedTuple, Protocol
 
-from qianzhi.runtime.log import end_process
+from qianzhi.runtime.work_thread import WorkThread
 from qianzhi.saf.errors import LostError, SafError
 from qianzhi.saf.rows import Entry, Row, Saved, Standing
-
-RETRY_SECONDS = 0.5
 
 
 class Rows(Protocol):
@@ -49,11 +44,7 @@ class SafThread:
         """Nothing is read or written before `start`."""
         self._store = store
         self._told = told
-        self._reactor = reactor
-        self._troubled = False
-        self._work: SimpleQueue[tuple[Callable[..., None], tuple[Any, ...]] | None] = SimpleQueue()
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="saf-store", daemon=True)
+        self._thread = WorkThread("saf-store", reactor, SafError, told.trouble)
 
     def start(self) -> None:
         """Begin to read and write."""
@@ -61,69 +52,36 @@ class SafThread:
 
     def write(self, token: int, rows: list[Row]) -> None:
         """Write these rows after what was asked for before."""
-        self._work.put((self._write, (token, rows)))
+        self._thread.do(self._write, token, rows)
 
     def load(self) -> None:
         """Read after what was asked for before."""
-        self._work.put((self._load, ()))
+        self._thread.do(self._load)
 
     def find(self, entry_id: str, found: Callable[[Entry | None], None]) -> None:
         """Look an entry up after what was asked for before."""
-        self._work.put((self._find, (entry_id, found)))
+        self._thread.do(self._find, entry_id, found)
 
     def stop(self) -> None:
         """Finish what was asked for, once each, and end; blocks for as long as that takes."""
-        self._stopping.set()
-        self._work.put(None)
-        if self._thread.is_alive():
-            self._thread.join()
+        self._thread.stop()
         self._store.close()
-
-    def _run(self) -> None:
-        ended = False
-        try:
-            while (item := self._work.get()) is not None:
-                self._try(*item)
-            ended = True
-        finally:
-            if not ended:  # promises would be taken and never stored
-                end_process("saf store failed", "an exception that nobody expected", traceback.format_exc())
-
-    def _try(self, work: Callable[..., None], arguments: tuple[Any, ...]) -> None:
-        """Do it until it succeeds; say once that it does not, and once that it does again."""
-        while True:
-            try:
-                work(*arguments)
-            except SafError as error:
-                if not self._troubled:
-                    self._troubled = True
-                    self._tell(self._told.trouble, str(error))
-                if self._stopping.wait(RETRY_SECONDS):
-                    return
-            else:
-                if self._troubled:
-                    self._troubled = False
-                    self._tell(self._told.trouble, "")
-                return
 
     def _write(self, token: int, rows: list[Row]) -> None:
         try:
             standing = self._store.write(rows)
         except LostError:
-            self._tell(self._told.lost, token)
+            self._thread.tell(self._told.lost, token)
         else:
-            self._tell(self._told.stored, token, standing)
+            self._thread.tell(self._told.stored, token, standing)
 
     def _load(self) -> None:
         try:
             saved = self._store.load()
         except LostError:
-            self._tell(self._told.lost, None)
+            self._thread.tell(self._told.lost, None)
         else:
-            self._tell(self._told.loaded, saved)
+            self._thread.tell(self._told.loaded, saved)
 
     def _find(self, entry_id: str, found: Callable[[Entry | None], None]) -> None:
-        self._tell(found, self._store.find(entry_id))
-
-    def _tell(self, call: Callable[..., None], *arguments: Any) -> None:
-        self._reactor.callFromThread(call, *arguments)
+        self._thread.tell(found, self._store.find(entry_id))

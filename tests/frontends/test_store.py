@@ -218,8 +218,8 @@ def test_a_write_that_fails_is_tried_again_in_its_order(path: Path, monkeypatch:
             call(*arguments)
 
     monkeypatch.setattr(store, "write", fail_once)
-    monkeypatch.setattr("frontends.store_thread.RETRY_SECONDS", 0.01)
-    told = Told(reported.put, None, None, None, lambda why: reported.put(why), lambda: reported.put("healed"))
+    monkeypatch.setattr("qianzhi.runtime.work_thread.RETRY_SECONDS", 0.01)
+    told = Told(reported.put, None, None, None, lambda why: reported.put(why or "healed"))
     thread = StoreThread(store, "x", told, Reactor())
     thread.start()
     thread.write(1, [SignOnRow("x", True, 1)])

@@ -6,7 +6,7 @@ from typing import Any
 
 from rows_made import entry
 
-from qianzhi.saf import store_thread
+from qianzhi.runtime import work_thread
 from qianzhi.saf.errors import LostError, SafError
 from qianzhi.saf.rows import Entry, Row, Saved
 from qianzhi.saf.store_thread import SafThread, Told
@@ -64,7 +64,7 @@ def thread_of(rows: Rows) -> tuple[SafThread, "SimpleQueue[Any]"]:
 
 
 def test_what_fails_is_tried_again_in_its_order_and_said_once(monkeypatch: Any) -> None:
-    monkeypatch.setattr(store_thread, "RETRY_SECONDS", 0.001)
+    monkeypatch.setattr(work_thread, "RETRY_SECONDS", 0.001)
     rows = Rows()
     rows.failures = 5
     thread, heard = thread_of(rows)
