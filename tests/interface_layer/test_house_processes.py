@@ -271,7 +271,7 @@ def test_operators_list_show_expire_export_and_settle(site: Site) -> None:
     assert charge["state"] == "refunding"
     (entry,) = site.command("saf_list", destination="unet")["entries"]
     assert (entry["kind"], entry["key"], entry["state"]) == ("charge_refund", charge["key"], "open")
-    cut = site.command("saf_list", limit=0)
+    cut = site.command("saf_list", destination="unet", limit=0)
     assert (cut["entries"], cut["total"]) == ([], 1)
     assert site.command("saf_show", id=entry["id"])["amount_fen"] == 5_000
     site.deaf = {Kind.CHARGE_REFUND}
