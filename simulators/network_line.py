@@ -65,6 +65,7 @@ class SimulatedNetwork:
         self._cutovers = Cutovers(self._dialect.mapping.zone) if told else None
         self._on_changed = on_changed
         self._connected = False
+        self._by_hand = ""
         self._ahead_us = 0  # of the wall clock before the monotonic one
         self._late: list[tuple[int, int, bytes]] = []
         self._order = count()
@@ -114,7 +115,13 @@ class SimulatedNetwork:
 
     def manage(self, name: str, now: Now) -> Effects:
         """Begin one message about the line by hand: `sign_off` closes it for us, `sign_on` opens it."""
-        return self._managed(self.session.manage(name, now)[1])
+        self._by_hand, messages = self.session.manage(name, now)
+        return self._managed(messages)
+
+    @property
+    def heard(self) -> str:
+        """Return the code with which we answered the last message begun by hand; empty while we have not."""
+        return self.session.management_code(self._by_hand)
 
     def _cut_over(self, now: Now) -> list[Message]:
         """Tell the settlement date that begins, on a line that is open."""

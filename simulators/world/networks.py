@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from frontends.profile import Profile  # it reads files; its shape alone is used here
 
 ASK_AGAIN_US = 2 * SECOND_US
+SIGN_ON_US = 5 * SECOND_US  # until a network signs on again
 
 
 class NetworkActor(Process):
@@ -84,8 +85,21 @@ class NetworkActor(Process):
         if name not in self.profile.table.management:
             return
         self.signed_off += more
-        if more > 0 or not self.signed_off:
+        if more > 0:
             self.run(self.core.manage(name, self.now))
+        elif not self.signed_off:
+            self._open()
+
+    def _open(self) -> None:
+        """Sign on, again until we have agreed: the message may get lost, or we cannot keep that it came."""
+        if self.signed_off:
+            return
+        self.run(self.core.manage("sign_on", self.now))
+        self.kernel.later(SIGN_ON_US, "sign on", self._opened)
+
+    def _opened(self) -> None:
+        if self.core.heard != self.profile.table.results.codes["approved"]:
+            self._open()
 
 
 class Collector:
