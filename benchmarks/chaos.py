@@ -164,7 +164,9 @@ class Campaign:
                 break
             clock.sleep(each.quiet)
             first, *others = each.strikes
-            threads = [threading.Thread(target=self._strike, args=(strike,)) for strike in others]
+            threads = [
+                threading.Thread(target=self._strike, args=(strike,), daemon=True) for strike in others
+            ]
             for thread in threads:
                 thread.start()
             self._strike(first)

@@ -27,6 +27,9 @@ from simulators.serials import SerialsSpentError
 
 LINE = "line"  # where the model's asks go
 RECORDS_MAX = 500_000  # final records kept for comparing; older ones are forgotten
+LATE_US = SECOND_US // 2
+# So many serials may be open, in seconds of the rate: who cannot settle what is begun begins nothing more.
+OPEN_SECONDS, OPEN_MIN = 60, 200
 DOUBTS_MAX = 12  # messages after which an answer counts, whatever else may be on its way
 
 
@@ -38,6 +41,7 @@ class Exchange:
     step: Step  # what the message is
     due_us: int  # when its step was meant to start, on the monotonic clock
     overdue: bool = False
+    slept: bool = False  # whether its time was over while this process did not run
 
 
 class Later(NamedTuple):
@@ -119,8 +123,10 @@ class BankModel:
     def on_time(self, now: Now) -> Effects:
         """Begin what is due, give up waiting where patience has run out, and try again where it is time."""
         while self._timers and self._timers[0][0] <= now.mono_us:
-            _, number, kind = heapq.heappop(self._timers)
-            if kind == "reply":
+            due_us, number, kind = heapq.heappop(self._timers)
+            if kind == "reply" and now.mono_us - due_us > LATE_US:
+                self._wait_on(number, now)
+            elif kind == "reply":
                 self._on_no_answer(number, now)
             else:
                 self._send(self._retries.pop(number), now)
@@ -184,7 +190,8 @@ class BankModel:
             action = choose(self.scenario.mix, self.chance)
             self._next_us = due_us + len(ACTIONS[action]) * SECOND_US // self.rate
             key = None
-            if len(self._held) <= self.scenario.waits.in_flight_max:
+            full = self._open > max(OPEN_MIN, self.rate * OPEN_SECONDS)
+            if len(self._held) <= self.scenario.waits.in_flight_max and not full:
                 with suppress(SerialsSpentError):  # the shell leases more at its next look
                     key = self._new_key(now)
             if key is None:
@@ -362,6 +369,18 @@ class BankModel:
             tally(report.refused, name)
 
     # -- no answer, or none that settles anything
+
+    def _wait_on(self, ticket: int, now: Now) -> None:
+        """Wait a little longer, once: it was this process that slept, and the answer may have come meanwhile.
+
+        Else a machine that is too busy would have all messages sent again, and be busier by that.
+        """
+        exchange = self._exchanges.get(ticket)
+        if exchange is not None and not exchange.slept:
+            exchange.slept = True
+            self._arm("reply", ticket, now.mono_us + LATE_US)
+        else:
+            self._on_no_answer(ticket, now)
 
     def _on_no_answer(self, ticket: int, now: Now) -> None:
         exchange = self._exchanges.get(ticket)
