@@ -10,8 +10,6 @@ import heapq
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import NamedTuple
 
 from qianzhi.domain.dates import business_date
 from qianzhi.domain.requests import Bill, Key, Kind
@@ -19,6 +17,7 @@ from qianzhi.domain.results import EDGE_RESULTS, Result
 from qianzhi.runtime.effects import Effects, Send
 from qianzhi.runtime.now import SECOND_US, Now
 from simulators.customers import Purses
+from simulators.exchange import Exchange, Later
 from simulators.plans import Identity, make_request, new_record, settling_step
 from simulators.record import Ask, Debit, Heard, Outcome, Record, Verdict, contradiction, judge
 from simulators.report import Report, tally
@@ -31,26 +30,6 @@ LATE_US = SECOND_US // 2
 # So many serials may be open, in seconds of the rate: who cannot settle what is begun begins nothing more.
 OPEN_SECONDS, OPEN_MIN = 60, 200
 DOUBTS_MAX = 12  # messages after which an answer counts, whatever else may be on its way
-
-
-@dataclass(slots=True)
-class Exchange:
-    """One message on its way: sent, and not yet answered or given up."""
-
-    record: Record
-    step: Step  # what the message is
-    due_us: int  # when its step was meant to start, on the monotonic clock
-    overdue: bool = False
-    slept: bool = False  # whether its time was over while this process did not run
-
-
-class Later(NamedTuple):
-    """A message to be sent when its time, or the line, comes; `round` tells whether it is still wanted."""
-
-    record: Record
-    step: Step
-    due_us: int
-    round: int
 
 
 class BankModel:
