@@ -378,39 +378,3 @@ def test_a_query_that_finds_no_serial_waits_until_more_are_leased() -> None:
     serials.add(range(2, 10))
     (send,) = model.on_time(now)
     assert [(ask.request.kind, ask.request.own_serial) for ask in send.items] == [(Kind.STATUS, "000002")]
-
-
-def test_what_came_while_the_process_slept_is_read_before_anything_is_sent_again() -> None:
-    """A machine that is too busy would else send all again, and be busier by that."""
-    world = World(load_scenario(), 1)
-    world.carry(world.model.on_ready(world.now))
-    world.carry(world.model.ask_for("recharge", world.now))
-    world.model.stop()
-    [ask] = world.asked
-    world.now = world.now.after(world.model.scenario.waits.reply_ms * 1000 + 5 * SECOND_US)
-    world.carry(world.model.on_time(world.now))
-    assert world.asked == [ask]
-    world.carry(world.model.on_heard([Heard(ask.ticket, "00", Result.APPROVED)], world.now))
-    assert world.model.report().unanswered == 0
-    assert world.model.settled()
-
-
-def test_patience_ends_for_who_slept_and_still_hears_nothing() -> None:
-    world = World(load_scenario(), 1)
-    world.carry(world.model.on_ready(world.now))
-    world.carry(world.model.ask_for("recharge", world.now))
-    world.model.stop()
-    for _ in range(2):
-        world.now = world.now.after(world.model.scenario.waits.reply_ms * 1000 + 5 * SECOND_US)
-        world.carry(world.model.on_time(world.now))
-    assert world.model.report().unanswered == 1
-
-
-def test_a_bank_that_cannot_settle_what_it_began_begins_nothing_more() -> None:
-    world = World(replace(load_scenario(), rate=20), 1)
-    world.carry(world.model.on_ready(world.now))
-    for _ in range(300):  # nobody answers for five minutes
-        world.now = world.now.after(SECOND_US)
-        world.model.on_time(world.now)
-    assert world.model.report().open <= 20 * 60 + 1
-    assert world.model.report().skipped
