@@ -25,6 +25,7 @@ from crm_bridge.gateway_errors import (
 )
 from qianzhi.runtime import clock
 from qianzhi.runtime.now import SECOND_US
+from qianzhi.runtime.store import SEEN_ALIVE
 from qianzhi.runtime.tls_database import count_refusals
 from qianzhi.runtime.urls import is_postgres
 
@@ -47,6 +48,7 @@ _SESSION = {
     "statement_timeout": "5000",
     "lock_timeout": str(LOCK_TIMEOUT_MS),
     "idle_in_transaction_session_timeout": "5000",
+    **SEEN_ALIVE,
 }
 
 

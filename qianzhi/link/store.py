@@ -13,13 +13,18 @@ from typing import Any, NamedTuple, Protocol
 
 from qianzhi.runtime import clock
 from qianzhi.runtime.now import SECOND_US
+from qianzhi.runtime.store import SEEN_ALIVE
 from qianzhi.runtime.tls_database import count_refusals
 
 CONNECT_SECONDS = 3
 STATEMENT_MS = 3_000
-OPTIONS = (
-    f"-c statement_timeout={STATEMENT_MS} -c synchronous_commit=off -c application_name=qianzhi-heartbeat"
-)
+_SESSION = {
+    "statement_timeout": str(STATEMENT_MS),
+    "synchronous_commit": "off",
+    "application_name": "qianzhi-heartbeat",
+    **SEEN_ALIVE,
+}
+OPTIONS = " ".join(f"-c {name}={value}" for name, value in _SESSION.items())
 
 PREPARE = """
 CREATE SCHEMA IF NOT EXISTS state;

@@ -16,8 +16,17 @@ from qianzhi.runtime import clock
 from qianzhi.runtime.tls_database import count_refusals
 
 CONNECT_SECONDS = 2
+# The server looks as well whether who has a session is still there: those of a machine whose cable was
+# pulled would otherwise hold their places for hours, and nobody new could connect.
+SEEN_ALIVE = {
+    "tcp_keepalives_idle": "5",
+    "tcp_keepalives_interval": "2",
+    "tcp_keepalives_count": "3",
+    "tcp_user_timeout": "10000",
+}
 # What is asked takes milliseconds; what takes longer has failed, and is asked again.
-OPTIONS = "-c statement_timeout=2000 -c lock_timeout=1500 -c idle_in_transaction_session_timeout=5000"
+_LIMITS = {"statement_timeout": "2000", "lock_timeout": "1500", "idle_in_transaction_session_timeout": "5000"}
+OPTIONS = " ".join(f"-c {name}={value}" for name, value in {**_LIMITS, **SEEN_ALIVE}.items())
 KEEPALIVES = {"keepalives_idle": 2, "keepalives_interval": 1, "keepalives_count": 3, "tcp_user_timeout": 4000}
 
 Run = Callable[[str, Mapping[str, Any]], Any]  # carries out one statement, returns its cursor
