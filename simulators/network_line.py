@@ -168,9 +168,13 @@ class SimulatedNetwork:
         if self._dialect.mapping.sort_of(answer) is not Sort.ANSWER:  # its peer would answer that in turn
             self.bad += 1
             return []
-        if self._profile.mac_required(answer):
-            self._dialect.sign(answer, self.session.key)
-        frame = self._codec.encode(answer)
+        try:
+            if self._profile.mac_required(answer):
+                self._dialect.sign(answer, self.session.key)
+            frame = self._codec.encode(answer)
+        except BankCodecError:  # what was damaged so that it cannot be echoed
+            self.bad += 1
+            return []
         if not in_us:
             return [Outgoing(MAIN, frame)]
         heapq.heappush(self._late, (now.mono_us + in_us, next(self._order), frame))
