@@ -144,6 +144,10 @@ class Checks(Observer):
         """Take what a node has written of its charges and entries."""
         self.charges.kept(rows, node)
 
+    def on_loaded(self, node: str, entries: "Sequence[Any]") -> None:
+        """Take whose entries have become whose."""
+        self.charges.loaded(entries, node)
+
     def on_fault(self, fault: Fault, begins: bool) -> None:
         """Note that messages are damaged from now on."""
         self.told.damaged |= fault.kind == "bank_frames_broken"

@@ -47,6 +47,14 @@ class Charges:
             elif isinstance(row, Charge):
                 self._charge(row)
 
+    def loaded(self, entries: Iterable[Entry], node: str) -> None:
+        """Take what a node has read: who made it may be dead, or may live again and make new ones."""
+        for entry in entries:
+            owner = self._owners.get(entry.id, node)
+            if owner != node:
+                self._aside.add(entry.id)
+                self._order.settled(f"{owner} {entry.destination}".strip(), entry.account, entry.id)
+
     def _entry(self, entry: Entry, node: str) -> None:
         was = self.entries.get(entry.id)
         self.entries[entry.id] = entry

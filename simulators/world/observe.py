@@ -74,6 +74,9 @@ class Observer:
     def on_kept(self, node: str, rows: "Sequence[Any]") -> None:
         """A node has written rows of store-and-forward (`qianzhi.saf.rows`)."""
 
+    def on_loaded(self, node: str, entries: "Sequence[Any]") -> None:
+        """A node has read entries that are its own, or has taken them over."""
+
     def on_death(self, process: str) -> None:
         """A process was killed."""
 

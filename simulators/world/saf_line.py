@@ -92,6 +92,8 @@ class SafLine:
             self._told.lost(token)
             return
         if token is None:
+            for observer in self._process.kernel.observers:
+                observer.on_loaded(self._process.name, answer.entries)
             self._told.loaded(answer)
         else:
             self._told.stored(token, answer)
