@@ -3,7 +3,7 @@
 RULE = 4
 FILE = "frontends/flights.py"
 OLD = """\
-        return any(key._replace(date=shift(key.date, day)) in self._money for day in days)
+        return any(key in self._money for key in _keys_meant(request))
 """
 NEW = """\
         return False
