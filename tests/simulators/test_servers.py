@@ -69,7 +69,19 @@ def test_a_missing_package_is_named_with_the_line_that_installs_it(monkeypatch: 
         require("haproxy", "rabbitmq-server", "postgresql")
 
 
-def test_a_database_keeps_what_it_was_given_over_a_crash_and_asks_for_passwords(postgres: Postgres) -> None:
+@pytest.fixture
+def alone() -> Iterator[Postgres]:
+    """A server of one test: others' databases would make its recovery long."""
+    made = Postgres.create()
+    try:
+        made.start()
+        yield made
+    finally:
+        made.close()
+
+
+def test_a_database_keeps_what_it_was_given_over_a_crash_and_asks_for_passwords(alone: Postgres) -> None:
+    postgres = alone
     name = postgres.new_database().rpartition("/")[2]
     postgres.psql("CREATE TABLE kept (what text)", name)
     postgres.psql("INSERT INTO kept VALUES ('this')", name)
