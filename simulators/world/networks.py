@@ -58,8 +58,10 @@ class NetworkActor(Process):
         self._line.open()
 
     def heal(self) -> None:
-        """Answer everything from now on."""
+        """Answer everything from now on; people look whether a late message has closed the line."""
         self.books.plan = Plan(by_amount=False)
+        if "sign_on" in self.profile.table.management:
+            self.kernel.later(2 * SIGN_ON_US, "sign on", self._open)
 
     def connected(self, line: int) -> None:
         """The line stands."""
