@@ -113,11 +113,12 @@ class Canaries:
         self._cards = {card.encode() for card in cards}
         self._cards |= {bytes.fromhex(form) for card in cards for form in (card + "f", "0" + card)}
         self._patterns = [
-            re.compile(re.escape(prefix) + rest, re.DOTALL)
-            for prefix, rest in (
-                (b"622200000", rb"\d{10}"),
-                (bytes.fromhex("622200000000"), b".{4}"),
-                (bytes.fromhex("062220000000"), b".{4}"),
+            re.compile(pattern, re.DOTALL)
+            for pattern in (
+                # Not what begins in the last digits of a masked one: an amount behind them may make a card.
+                rb"(?<!\*)(?<!\*\d)(?<!\*\d\d)(?<!\*\d\d\d)622200000\d{10}",
+                re.escape(bytes.fromhex("622200000000")) + b".{4}",
+                re.escape(bytes.fromhex("062220000000")) + b".{4}",
             )
         ]
         texts = [path.read_text(encoding="utf-8") for path in sorted((config / "banks").glob("*.toml"))]

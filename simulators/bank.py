@@ -12,13 +12,13 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from qianzhi.domain.dates import business_date
-from qianzhi.domain.requests import Bill, Key, Kind
+from qianzhi.domain.requests import Key
 from qianzhi.domain.results import EDGE_RESULTS, Result
 from qianzhi.runtime.effects import Effects, Send
 from qianzhi.runtime.now import SECOND_US, Now
 from simulators.customers import Purses
 from simulators.exchange import Exchange, Later
-from simulators.plans import Identity, make_request, new_record, settling_step
+from simulators.plans import Identity, make_request, new_record, settling_step, take_bill
 from simulators.record import Ask, Debit, Heard, Outcome, Record, Verdict, contradiction, judge
 from simulators.report import Report, tally
 from simulators.scenario import ACTIONS, Chance, Scenario, Step, choose
@@ -60,11 +60,13 @@ class BankModel:
         self._final: deque[Key] = deque()
         self._exchanges: dict[int, Exchange] = {}
         self._held: deque[Later] = deque()
+        self._held_settling: deque[Later] = deque()  # only their window is full
         self._timers: list[tuple[int, int, str]] = []
         self._retries: dict[int, Later] = {}
         self._forgotten: list[int] = []
         self._tickets = 0
         self._in_flight = 0
+        self._settling = 0  # of those in flight
         self._open = 0
         self._ready = False
         self._next_us: int | None = None
@@ -149,7 +151,7 @@ class BankModel:
     def report(self) -> Report:
         """Return the numbers up to now (one object that goes on changing)."""
         self._report.open = self._open
-        self._report.held = len(self._held)
+        self._report.held = len(self._held) + len(self._held_settling)
         return self._report
 
     def records(self) -> list[Record]:
@@ -216,6 +218,10 @@ class BankModel:
         if not self._ready or self._in_flight >= self.scenario.waits.in_flight_max:
             self._held.append(later)
             return
+        settling = record.tries > 0
+        if settling and self._settling >= self.scenario.waits.settling_max:
+            self._held_settling.append(later)
+            return
         self._debit(record, step)
         try:
             ask = self._ask(self._tickets + 1, record, step, now)
@@ -226,11 +232,12 @@ class BankModel:
         record.queried |= step is Step.STATUS
         self._tickets += 1
         ticket = self._tickets
-        self._exchanges[ticket] = Exchange(record, step, due_us)
+        self._exchanges[ticket] = Exchange(record, step, due_us, settling=settling)
         record.tickets.append(ticket)
         record.tries += 1
         self._report.resent += record.tries > 1
         self._in_flight += 1
+        self._settling += settling
         self._arm("reply", ticket, now.mono_us + self.scenario.waits.reply_ms * 1000)
         self._asks.append(ask)
 
@@ -248,10 +255,19 @@ class BankModel:
                 record.debit = Debit.UNKNOWN
 
     def _send_held(self, now: Now) -> None:
+        while self._held_settling and self._ready and self._settling < self.scenario.waits.settling_max:
+            held = len(self._held)
+            self._send(self._held_settling.popleft(), now)
+            if len(self._held) > held:
+                break  # something else is full
         for _ in range(len(self._held)):  # those that must wait on are held again, behind the others
             if not self._ready or self._in_flight >= self.scenario.waits.in_flight_max:
                 break
             self._send(self._held.popleft(), now)
+
+    def _landed(self, exchange: Exchange) -> None:
+        self._in_flight -= 1
+        self._settling -= exchange.settling
 
     def _arm(self, kind: str, number: int, at_us: int) -> None:
         heapq.heappush(self._timers, (at_us, number, kind))
@@ -268,7 +284,7 @@ class BankModel:
             self._report.late += 1
             return
         if not exchange.overdue:
-            self._in_flight -= 1
+            self._landed(exchange)
         record = exchange.record
         verdict, outcome = judge(record, exchange.step, heard.result)
         wrong = contradiction(record, exchange.step, outcome, heard) if verdict is Verdict.FINAL else ""
@@ -295,7 +311,7 @@ class BankModel:
         self._count(exchange, outcome, heard, now)
         record.order = heard.order or record.order
         if exchange.step is Step.OWED:
-            self._quote(record, heard.bills)
+            take_bill(record, heard.bills)
         elif outcome is not None:
             self._settle(record, outcome)
         record.steps.pop(0)
@@ -308,7 +324,7 @@ class BankModel:
         for ticket in record.tickets:
             exchange = self._exchanges.pop(ticket, None)
             if exchange is not None and not exchange.overdue:
-                self._in_flight -= 1
+                self._landed(exchange)
         self._forgotten += record.tickets
         record.tickets.clear()
 
@@ -322,18 +338,6 @@ class BankModel:
             record.debit = Debit.RETURNED
         elif record.debit is Debit.UNKNOWN:
             record.debit = Debit.DEBITED
-
-    def _quote(self, record: Record, bills: tuple[Bill, ...]) -> None:
-        """Take the oldest bill of an owed answer for the payment that follows, if there is one."""
-        if record.kind is not Kind.PAY:
-            return
-        if not bills:
-            record.kind = Kind.OWED
-            del record.steps[1:]
-            return
-        bill = min(bills, key=lambda bill: bill.month)
-        record.bill = bill.serial
-        record.amount_fen = bill.total_fen + (100 if record.action == "pay_changed" else 0)
 
     def _count(self, exchange: Exchange, outcome: Outcome | None, heard: Heard, now: Now) -> None:
         report = self._report
@@ -366,7 +370,7 @@ class BankModel:
         if exchange is None or exchange.overdue:
             return
         exchange.overdue = True
-        self._in_flight -= 1
+        self._landed(exchange)
         if exchange.record.tries == 1:
             self._report.unanswered += 1
         self._again(exchange.record, exchange, Verdict.UNSURE, now)

@@ -16,6 +16,7 @@ class Exchange:
     due_us: int  # when its step was meant to start, on the monotonic clock
     overdue: bool = False
     slept: bool = False  # whether its time was over while this process did not run
+    settling: bool = False  # whether it asks again about what got no answer
 
 
 class Later(NamedTuple):

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from datetime import tzinfo
 from typing import NamedTuple
 
-from qianzhi.domain.requests import Key, Kind, Request
+from qianzhi.domain.requests import Bill, Key, Kind, Request
 from qianzhi.runtime.now import Now
 from simulators.record import Outcome, Record, Verdict
 from simulators.scenario import ACTIONS, Chance, Scenario, Settle, Step, choose
@@ -84,6 +84,19 @@ def make_request(
         own_serial=own_serial,
     )
     return request, stamp_us
+
+
+def take_bill(record: Record, bills: tuple[Bill, ...]) -> None:
+    """Take the oldest bill of an owed answer for the payment that follows, if there is one."""
+    if record.kind is not Kind.PAY:
+        return
+    if not bills:
+        record.kind = Kind.OWED
+        del record.steps[1:]
+        return
+    bill = min(bills, key=lambda bill: bill.month)
+    record.bill = bill.serial
+    record.amount_fen = bill.total_fen + (100 if record.action == "pay_changed" else 0)
 
 
 def settling_step(record: Record, step: Step, verdict: Verdict, settle: Settle, chance: Chance) -> Step:

@@ -67,12 +67,17 @@ class Customers:
 
 @table
 class Waits:
-    """How long the bank waits for an answer, and how it spaces what it does when none came (milliseconds)."""
+    """How long the bank waits for an answer, and how it spaces what it does when none came (milliseconds).
+
+    Of messages on their way so many may be such as settle what got no answer: else all that an outage has
+    left open is asked again at once, new requests find no room, and the outage outlives its cause.
+    """
 
     reply_ms: int = 5_000
     backoff_ms: int = 200
     backoff_max_ms: int = 4_000
     in_flight_max: int = 2_000
+    settling_max: int = 32
 
 
 @table
@@ -116,6 +121,7 @@ def check_scenario(scenario: Scenario, file: str) -> list[Problem]:
         "customers.amounts_yuan": len(scenario.customers.amounts_yuan),
         "waits.reply_ms": scenario.waits.reply_ms,
         "waits.backoff_ms": scenario.waits.backoff_ms,
+        "waits.settling_max": scenario.waits.settling_max,
         "settle": scenario.settle.repeat + scenario.settle.status + scenario.settle.reversal,
     }
     problems += [Problem(file, key, str(n), "more than 0") for key, n in bounds.items() if n <= 0]

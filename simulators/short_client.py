@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
 OPEN_MAX = 64  # connections at once; other messages wait for one of them to end
 CONNECT_SECONDS = 5
-ANSWER_SECONDS = 20  # after which a connection without an answer is cut
+ANSWER_SECONDS = 10  # after which a connection without an answer is cut
+WAITING_SECONDS = 5  # for a place among them; then the bank has given the message up, and asks in another way
 RETRY_SECONDS = 0.2  # between attempts of one message to find somebody who listens
 TRIES_MAX = 10  # in two seconds a front-end is back, or its bank asks in another way
 
@@ -53,7 +54,7 @@ class ShortBank:
         self._chance = chance
         self._reactor = reactor
         self._open_max = open_max
-        self._waiting: deque[Outgoing] = deque()
+        self._waiting: deque[tuple[float, Outgoing]] = deque()  # with the moment until which it is wanted
         self._open: set[Exchange] = set()
         self._retries: dict[Exchange, Any] = {}  # timers of messages for which nobody listened
         self._stopped = False
@@ -117,12 +118,16 @@ class ShortBank:
             for exchange in [one for one in self._retries if one.ticket in effect.items]:
                 self._retries.pop(exchange).cancel()
             return
-        self._waiting.extend(effect.items)
+        until = self._reactor.seconds() + WAITING_SECONDS
+        self._waiting.extend((until, item) for item in effect.items)
         self._connect_waiting()
 
     def _connect_waiting(self) -> None:
         while self._waiting and len(self._open) < self._open_max:
-            item = self._waiting.popleft()
+            until, item = self._waiting.popleft()
+            if self._reactor.seconds() > until:
+                self.failed += 1
+                continue
             half_closes = bool(self._chance.randrange(0, 2)) and self._tls is None
             self._connect(Exchange(self, item, half_closes, self._reactor))
 

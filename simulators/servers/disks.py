@@ -24,8 +24,17 @@ class Disk:
         return (found.f_blocks - found.f_bfree) * found.f_frsize // 1024
 
     def fill(self, left_kilobytes: int = 0) -> None:
-        """Let it have no more room than that."""
-        self._resize(self.used_kilobytes + max(4, left_kilobytes))
+        """Let it have no more room than that, and a little more where somebody writes to it meanwhile."""
+        left_kilobytes = max(4, left_kilobytes)
+        while True:
+            try:
+                self._resize(self.used_kilobytes + left_kilobytes)
+            except subprocess.CalledProcessError:  # smaller than what has been written since it was looked at
+                if left_kilobytes > self._kilobytes:
+                    raise
+                left_kilobytes *= 2
+            else:
+                return
 
     def free(self) -> None:
         """Let it have all its room again."""

@@ -225,6 +225,17 @@ def test_a_masked_card_and_another_number_are_no_leak(canaries: Canaries, tmp_pa
     assert not list(canaries.leaks([path, tmp_path / "gone"]))
 
 
+def test_the_end_of_a_masked_card_is_no_leak_though_it_begins_like_another(
+    canaries: Canaries, tmp_path: Path
+) -> None:
+    other = Purses(load_scenario().customers).card(2)  # which the digits of a message of 20 yuan can spell
+    path = tmp_path / "some.log"
+    path.write_text(f"19622200*********1{other[:3]}{other[3:]}000002208", encoding="utf-8")
+    assert not list(canaries.leaks([path]))
+    path.write_text(f"19622200*********1622{other}000002208", encoding="utf-8")
+    assert list(canaries.leaks([path]))
+
+
 def test_what_grows_over_its_bound_is_named() -> None:
     first = {"node1": Use(50_000, 20, 3), "node2": Use(50_000, 20, 3), "node3": Use(50_000, 20, 3)}
     last = {"node1": Use(900_000, 20, 3), "node2": Use(60_000, 20, 30), "node3": Use(60_000, 20, 3)}

@@ -56,6 +56,30 @@ def test_patience_ends_for_who_slept_and_still_hears_nothing(bank: BankModel) ->
     assert bank.report().unanswered == 1
 
 
+def test_what_an_outage_left_open_is_not_asked_again_all_at_once(bank: BankModel) -> None:
+    now = NOW
+    window = bank.scenario.waits.settling_max
+    for _ in range(60):  # nobody answers for a minute
+        now = now.after(SECOND_US)
+        bank.on_time(now)
+    begun = bank.report().sent
+    patience = bank.scenario.waits.reply_ms // 1000
+    bank.stop()
+    asked: list[Ask] = []
+    for _ in range(10 * patience):
+        now = now.after(SECOND_US)
+        asked += asks_of(bank.on_time(now))
+    assert window * 5 <= len(asked) <= window * 11
+    assert bank.report().open > begun * 0.9
+    for _ in range(200):  # and when somebody answers, all comes to its end without any patience
+        if bank.settled():
+            break
+        now = now.after(SECOND_US // 10)
+        answers = [Heard(ask.ticket, "00", Result.APPROVED) for ask in asked]
+        asked = asks_of(bank.on_heard(answers, now)) + asks_of(bank.on_time(now))
+    assert bank.settled()
+
+
 def test_a_bank_that_cannot_settle_what_it_began_begins_nothing_more(bank: BankModel) -> None:
     now = NOW
     for _ in range(300):  # nobody answers for five minutes

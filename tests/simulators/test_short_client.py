@@ -17,7 +17,7 @@ from simulators.line import MAIN, SETTLED, Outgoing
 from simulators.plans import Identity
 from simulators.scenario_file import load_scenario
 from simulators.serials import Serials
-from simulators.short_client import ANSWER_SECONDS, RETRY_SECONDS, TRIES_MAX, ShortBank
+from simulators.short_client import ANSWER_SECONDS, RETRY_SECONDS, TRIES_MAX, WAITING_SECONDS, ShortBank
 from simulators.simulated import SimulatedBank
 
 CONFIG = Path(__file__).parents[2] / "config"
@@ -122,9 +122,10 @@ def test_a_message_for_which_nobody_listens_is_sent_soon_again_unless_it_is_sett
 
 def test_no_answer_and_half_an_answer_are_nothing_heard_and_free_the_place() -> None:
     rig = Rig(COUNTED)
-    rig.send(b"a", b"b", b"c", b"d", b"e")
+    rig.send(b"a", b"b", b"c")
     silent, transport = rig.connect(0)
     rig.reactor.advance(ANSWER_SECONDS)
+    rig.send(b"d", b"e")
     assert transport.aborted
     silent.connectionLost(None)
     broken, _ = rig.connect(1)
@@ -136,6 +137,19 @@ def test_no_answer_and_half_an_answer_are_nothing_heard_and_free_the_place() -> 
     rubbish, transport = rig.connect(3)
     rubbish.dataReceived(b"nine")
     assert transport.aborted
+
+
+def test_what_found_no_place_in_time_is_not_sent_any_more() -> None:
+    rig = Rig(COUNTED)
+    rig.send(b"a", b"b", b"c", b"d", b"e")
+    rig.reactor.advance(WAITING_SECONDS / 2)
+    rig.send(b"f")
+    rig.reactor.advance(WAITING_SECONDS / 2 + 0.1)
+    silent, _ = rig.connect(0)
+    silent.connectionLost(None)
+    assert len(rig.reactor.tcpClients) == 4
+    _, transport = rig.connect(3)
+    assert transport.value() == b"0001f"
 
 
 def test_the_sending_side_is_shut_by_habit_and_the_seed_decides() -> None:
