@@ -46,7 +46,7 @@ from chaos_watch import GIVEN_UP_SECONDS, Span, Watch
 
 from qianzhi.runtime import clock
 from simulators.servers.packages import PackagesMissing
-from simulators.servers.processes import ServerFailed, private_folder
+from simulators.servers.processes import ServerFailed, private_folder, put_first
 
 ROOT = Path(__file__).parents[1]
 WARM_SECONDS = 8.0  # of load before the first fault
@@ -92,6 +92,7 @@ class Banks:
         ]
         self._copy = (kept / "looks.jsonl").open("w", encoding="utf-8")
         self.process = site.piped("banks", sys.executable, script, *words)
+        put_first(self.process.pid)  # who asks is not to wait for the processor that answers
         self._thread = threading.Thread(target=self._follow, daemon=True)
         self._thread.start()
 

@@ -52,9 +52,9 @@ class Cores:
         """Return the operators' commands on what was promised to a remote core; may be called at any time."""
         if self._settings.kind != "remote":
             return {}
-        from crm_bridge.remote.promise_commands import PromiseCommands
+        from qianzhi.saf.commands import NAMES
 
-        return {name: partial(self._ask, name) for name in PromiseCommands.NAMES}
+        return {name: partial(self._ask, name) for name in NAMES}
 
     def _ask(self, name: str, arguments: Arguments) -> "Answer | Deferred[Answer]":
         if self._remote is None:

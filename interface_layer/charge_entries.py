@@ -6,9 +6,12 @@ from qianzhi.domain.requests import Kind, Request
 from qianzhi.link.events import OutwardTerms
 from qianzhi.runtime.now import SECOND_US, Now
 from qianzhi.saf.lanes import core_entry
-from qianzhi.saf.rows import Charge, Entry
+from qianzhi.saf.rows import Charge, ChargeState, Entry
 
 ANSWER_SLACK_US = 2 * SECOND_US  # that a front's own time-out comes before ours
+# Ended, and an approval that comes after all may have nobody who takes it back.
+NOT_TAKEN_BACK = frozenset({ChargeState.LAPSED, ChargeState.DECLINED, ChargeState.REVERSING})
+KNOWN_US = 3_600 * SECOND_US  # an ended charge is known for so long: a late answer finds whose it is
 
 
 class Wanted(NamedTuple):
@@ -42,6 +45,11 @@ def intent(wanted: Wanted, terms: OutwardTerms, date: int, serial: str, now: Now
         made_us=now.wall_us,
         until_us=now.wall_us + terms.answer_ms * 1_000 + ANSWER_SLACK_US,
     )
+
+
+def due_us(charge: Charge) -> int:
+    """Return when a charge that waits is to go on, or one that has ended is to be forgotten (wall time)."""
+    return charge.ended_us + KNOWN_US if charge.ended_us else charge.until_us
 
 
 def charging(charge: Charge) -> Request:

@@ -27,10 +27,12 @@ import msgspec
 
 from interface_layer.charge_entries import (
     ANSWER_SLACK_US,
+    NOT_TAKEN_BACK,
     blocking,
     break_of,
     charging,
     crediting,
+    due_us,
     entries_of,
     intent,
     undoing,
@@ -52,12 +54,9 @@ CHARGES = "qianzhi_charges_total"
 CORE_US = 10 * SECOND_US  # of one request to the core
 CREDIT_US = 60 * SECOND_US  # within which a credit that the core did not take is tried again
 AGAIN_US = SECOND_US
-KNOWN_US = 3_600 * SECOND_US  # an ended charge is known for so long: a late answer finds whose it is
 
 _changed = msgspec.structs.replace
 _NO_ANSWER = frozenset({Result.UNKNOWN, Result.IN_PROCESS})
-# Ended, and an approval that comes after all may have nobody who takes it back.
-_NOT_TAKEN_BACK = frozenset({ChargeState.LAPSED, ChargeState.DECLINED, ChargeState.REVERSING})
 
 
 class Charges:
@@ -72,6 +71,7 @@ class Charges:
         self._zone = zone
         self._charges: dict[str, Charge] = {}
         self._by_key: dict[str, str] = {}
+        self._outrun: dict[str, Charge] = {}  # by order: begun here while it was taken over from another node
         self._serials: dict[tuple[str, int], int] = {}
         self._times: list[tuple[int, str, int]] = []  # wall: when something is due, order, version
         self._agains: list[tuple[int, str, int]] = []  # monotonic: when the core is asked again
@@ -131,20 +131,28 @@ class Charges:
                 key = (row.space, row.date)
                 self._serials[key] = max(row.next, self._serials.get(key, 1))
         for charge in saved.charges:
-            if charge.order not in self._charges:
-                self._know(charge)
-                self._resume(charge, now)
+            begun = self._charges.get(charge.order)
+            if begun is not None and begun.key == charge.key:
+                continue
+            if begun is not None:  # its write comes too late: the order is charged already
+                self._outrun[charge.order] = begun
+                self._by_key.pop(begun.key.text, None)
+            self._know(charge)
+            self._resume(charge, now)
 
     def drop_all(self) -> None:
         """Forget everything: it is another's now, or will be read anew."""
         self._charges.clear()
         self._by_key.clear()
+        self._outrun.clear()
         self._times.clear()
         self._agains.clear()
         self._errands.clear()
 
     def on_refused(self, order: str) -> Charge | None:
         """Forget a charge that could not be stored: its order or its serial is another's; return it."""
+        if order in self._outrun:  # that other one is known here by now, and stays
+            return self._outrun.pop(order)
         charge = self._charges.pop(order, None)
         if charge is not None:
             self._by_key.pop(charge.key.text, None)
@@ -184,7 +192,7 @@ class Charges:
             self._charges[charge.order] = charge = _changed(charge, late=True)
             if charge.state is ChargeState.TIMED_OUT:
                 self._move(charge, ChargeState.TIMED_OUT, now)
-        elif charge.state in _NOT_TAKEN_BACK and not charge.late:
+        elif charge.state in NOT_TAKEN_BACK and not charge.late:
             charge = self._move(charge, charge.state, now, late=True)
             if charge.state is not ChargeState.REVERSING or charge.vain:
                 self._tell_break(charge, "late", now)
@@ -331,7 +339,7 @@ class Charges:
         self._charges[moved.order] = moved
         self._keeping.add([moved], [(WHO, moved.order, moved.version)])
         if state is ChargeState.WAITING or moved.ended_us:
-            heappush(self._times, (self._due_us(moved), moved.order, moved.version))
+            heappush(self._times, (due_us(moved), moved.order, moved.version))
         return moved
 
     def _end(self, charge: Charge, state: ChargeState, now: Now, **changes: Any) -> None:
@@ -341,7 +349,6 @@ class Charges:
     def _act(self, charge: Charge, now: Now) -> None:
         """Ask what a stored state asks for; called again while the core gives no answer."""
         ticket = (WHO, charge.order, charge.version)
-        core_us = now.mono_us + CORE_US
         if not self._keeping.holds(now):
             self._again(charge, now)
         elif charge.state is ChargeState.INTENT:
@@ -351,9 +358,9 @@ class Charges:
             else:
                 self._errands.append(Errand(ticket, charge.bank, charging(charge), now.mono_us + left_us))
         elif charge.state is ChargeState.CREDITING:
-            self._errands.append(Errand(ticket, CORE, crediting(charge), core_us))
+            self._errands.append(Errand(ticket, CORE, crediting(charge), now.mono_us + CORE_US))
         elif charge.state in (ChargeState.TIMED_OUT, ChargeState.DOUBTED):
-            self._errands.append(Errand(ticket, CORE, blocking(charge), core_us))
+            self._errands.append(Errand(ticket, CORE, blocking(charge), now.mono_us + CORE_US))
 
     def _again(self, charge: Charge, now: Now) -> None:
         heappush(self._agains, (now.mono_us + AGAIN_US, charge.order, charge.version))
@@ -367,12 +374,9 @@ class Charges:
         elif charge.state in (ChargeState.TIMED_OUT, ChargeState.WAITING):
             self._move(charge, charge.state, now, blind=True)
         elif charge.ended_us:
-            heappush(self._times, (self._due_us(charge), charge.order, charge.version))
+            heappush(self._times, (due_us(charge), charge.order, charge.version))
         else:
             self._again(charge, now)
-
-    def _due_us(self, charge: Charge) -> int:
-        return charge.ended_us + KNOWN_US if charge.ended_us else charge.until_us
 
     def _stale(self, row: tuple[int, str, int]) -> bool:
         charge = self._charges.get(row[1])

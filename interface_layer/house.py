@@ -108,9 +108,7 @@ class House:
             if isinstance(row, Entry):
                 self._saf.on_refused(row.id)
             else:
-                answer = _instead(self._charges.on_refused(row.order), row)
-                for asker in self._waiting_for(row.order):
-                    self._say(asker, answer)
+                self._on_standing(row)
         self._release(released, now)
 
     def on_lost(self, token: int | None, now: Now) -> None:
@@ -215,7 +213,7 @@ class House:
         entry_id, act, why = (str(arguments.get(name, "")) for name in ("id", "act", "why"))
         try:
             if command == "retry":
-                entry = self._saf.retry(entry_id, act, self._deadline_us(entry_id, arguments, now), now)
+                entry = self._saf.retry(entry_id, act, self._deadline_us(entry_id, now), now)
             else:
                 change = self._saf.expire if command == "expire" else self._saf.settle
                 entry = change(entry_id, act, why, now)
@@ -273,20 +271,21 @@ class House:
         charge = self._charges.charge(order)
         return charge is None or charge.state in SAYS
 
-    def _deadline_us(self, entry_id: str, arguments: Mapping[str, Any], now: Now) -> int:
-        minutes = int(arguments.get("deadline_minutes", 0))
-        if minutes:
-            return now.wall_us + minutes * 60_000_000
+    def _deadline_us(self, entry_id: str, now: Now) -> int:
         entry = self._saf.entry(entry_id)
         date = entry.request.date if entry is not None else 20_000_101
         return self._policy.deadline_us(date, now.wall_us, self._zone)
 
-    def _waiting_for(self, order: str) -> list[str]:
-        """Return who waits for a word on an order, and forget them."""
-        at_once = [asker for asker, answer in self._answers.items() if answer.get("order") == order]
-        for asker in at_once:
+    def _on_standing(self, row: Charge | Taken) -> None:
+        """Say how an order stands that could not be begun; where it is ours by now, its askers wait on."""
+        answer = _instead(self._charges.on_refused(row.order), row)
+        waiting = [asker for asker, said in self._answers.items() if said.get("order") == row.order]
+        for asker in waiting:
             del self._answers[asker]
-        return at_once + self._askers.pop(order, [])
+        if isinstance(answer, RefusedError) or self._charges.charge(row.order) is None:
+            waiting += self._askers.pop(row.order, [])
+        for asker in waiting:
+            self._say(asker, answer)
 
     def _release(self, released: list[tuple[str, str, int]], now: Now) -> None:
         for whose, what, version in released:

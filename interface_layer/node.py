@@ -5,7 +5,7 @@ answered by `on_stored`, `on_loaded`, `on_lost` and `on_store_trouble`.  Answers
 ("asker", number).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import tzinfo
 from typing import Any
 
@@ -131,7 +131,7 @@ class Node:
         self.house.charge(asker, wanted, wait, now)
         return self._after([], now)
 
-    def act(self, asker: str, command: str, arguments: dict[str, Any], now: Now) -> Effects:
+    def act(self, asker: str, command: str, arguments: Mapping[str, Any], now: Now) -> Effects:
         """Carry out an operators' act on an entry."""
         self.house.act(asker, command, arguments, now)
         return self._after([], now)

@@ -11,12 +11,13 @@ from typing import Any
 
 from crm_bridge.remote.courier import Courier
 from crm_bridge.remote.forwarding import ASKER, COURIER, Forwarding, Told
-from crm_bridge.remote.promise_commands import PromiseCommands
+from crm_bridge.remote.promises import DESTINATION
 from qianzhi.runtime import clock, metrics
 from qianzhi.runtime.admin import Command
 from qianzhi.runtime.effects import Effects, Load, Send, Store
 from qianzhi.runtime.log import end_process, get_logger
 from qianzhi.runtime.shell import Interpreter
+from qianzhi.saf.commands import EntryCommands, Place
 from qianzhi.saf.keeping import Errand
 from qianzhi.saf.rows import Entry
 from qianzhi.saf.store import SafStore
@@ -52,8 +53,9 @@ class Forwarder:
             trouble=self._on_trouble,
         )
         self._rows = SafThread(store, told, reactor)
-        self._commands = PromiseCommands(
-            core, self._rows.find, self._courier.conclude, self._run, folder, names
+        place = Place(*names, "bridge; ask another one", folder)
+        self._commands = EntryCommands(
+            core, core.act, self._rows.find, self._run, place, conclude=self._conclude
         )
         handlers = {
             Store: lambda effect: self._rows.write(effect.token, effect.rows),
@@ -103,7 +105,14 @@ class Forwarder:
         if to[0] == COURIER:
             self._courier.give(effect.items)
         elif to[0] == ASKER:
-            self._commands.answer(effect)
+            self._commands.askers.answer(effect)
+
+    def _conclude(self, entry: Entry, ended: Callable[[Exception | None], None]) -> None:
+        """Let the core say what became of what it was sent, before an entry is settled by hand."""
+        if entry.destination == DESTINATION:
+            self._courier.conclude(entry, ended)
+        else:
+            ended(None)
 
     def _on_told(self, told: list[Told]) -> None:
         self._run(self._core.on_told(told, clock.now()))

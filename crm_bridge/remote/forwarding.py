@@ -138,7 +138,7 @@ class Forwarding:
         entry_id, act, why = (str(arguments.get(name, "")) for name in ("id", "act", "why"))
         try:
             if command == "retry":
-                entry = self._saf.retry(entry_id, act, self._deadline_us(entry_id, arguments, now), now)
+                entry = self._saf.retry(entry_id, act, self._deadline_us(entry_id, now), now)
             else:
                 change = self._saf.expire if command == "expire" else self._saf.settle
                 entry = change(entry_id, act, why, now)
@@ -185,10 +185,7 @@ class Forwarding:
             effects.append(Send((COURIER, ""), errands))
         return self._keeping.take(now) + effects
 
-    def _deadline_us(self, entry_id: str, arguments: Mapping[str, Any], now: Now) -> int:
-        minutes = int(arguments.get("deadline_minutes", 0))
-        if minutes:
-            return now.wall_us + minutes * 60_000_000
+    def _deadline_us(self, entry_id: str, now: Now) -> int:
         entry = self._saf.entry(entry_id)
         date = entry.request.date if entry is not None else OLDEST_DATE
         return self._policy.deadline_us(date, now.wall_us, self._zone)

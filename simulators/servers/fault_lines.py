@@ -11,6 +11,7 @@ import threading
 
 from simulators.servers.fault_wires import Order, Trouble, Wire, write_order, write_wires
 from simulators.servers.namespaces import Machines
+from simulators.servers.processes import put_first
 
 
 class FaultProxy:
@@ -24,7 +25,9 @@ class FaultProxy:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
+            start_new_session=True,
         )
+        put_first(self._process.pid)
         self._ask(write_wires(wires))
 
     @property

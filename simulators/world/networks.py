@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from frontends.profile import Profile  # it reads files; its shape alone is used here
 
 ASK_AGAIN_US = 2 * SECOND_US
+OTHER_NODE_PER_MILLE = 500
+CURIOUS_PER_MILLE, LOOKS = 200, 30  # of all orders, and how often
 SIGN_ON_US = 5 * SECOND_US  # until a network signs on again
 
 
@@ -141,15 +143,25 @@ class Collector:
         node.ask(
             lambda asker, now: node.core.charge(asker, self.wanted[order], False, now), self._hear(order)
         )
-        # Whoever hears nothing asks the same node again: another one would not know the order.
+        # Whoever hears nothing asks again, there or at another node: an order is charged once all the same.
+        turn += self._dice.hit(OTHER_NODE_PER_MILLE)
         self._kernel.later(ASK_AGAIN_US, "collect again", self._ask, order, turn)
 
     def _hear(self, order: str) -> Any:
         def hear(answer: Any) -> None:
-            if isinstance(answer, dict) and answer.get("state") != "refused":
+            if isinstance(answer, dict) and answer.get("state") != "refused" and order not in self.taken:
                 self.taken[order] = str(answer.get("state"))
+                if self._dice.hit(CURIOUS_PER_MILLE):
+                    self._look(order, LOOKS)
 
         return hear
+
+    def _look(self, order: str, left: int) -> None:
+        """Ask again and again, at either node, how an order stands: each time it is driven on."""
+        node = self._nodes[self._dice.below(len(self._nodes))]
+        node.ask(lambda asker, now: node.core.charge(asker, self.wanted[order], False, now), lambda _: None)
+        if left:
+            self._kernel.later(ASK_AGAIN_US // 2, "look how it stands", self._look, order, left - 1)
 
     def give_up(self) -> None:
         """Ask no more for what no node has taken: the customer has gone."""

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from qianzhi.saf.errors import LostError
 from qianzhi.saf.memory import MemoryStore
-from qianzhi.saf.rows import Charge, Entry, Row, Saved
+from qianzhi.saf.rows import Charge, Entry, Row, Saved, Standing, Taken
 from simulators.world.disk import RETRY_US, Disk
 from simulators.world.process import Process
 
@@ -56,10 +56,12 @@ class SafLine:
                 self._write(rows)
 
     def _write(self, rows: list[Row]) -> Any:
-        answer = self._store.write(rows)
+        standing = self._store.write(rows)
+        refused = {name_of(one) for one in standing}
+        kept = [row for row in rows if name_of(row) not in refused]
         for observer in self._process.kernel.observers:
-            observer.on_kept(self._process.name, rows)
-        return answer
+            observer.on_kept(self._process.name, kept)
+        return standing
 
     def _add(self, token: int | None, rows: list[Row]) -> None:
         self._work.append((token, rows))
@@ -97,3 +99,10 @@ class SafLine:
             self._told.loaded(answer)
         else:
             self._told.stored(token, answer)
+
+
+def name_of(row: Row | Standing) -> str | None:
+    """Return the entry or the order that a row is about, None for a row of another kind."""
+    if isinstance(row, Entry):
+        return row.id
+    return row.order if isinstance(row, Charge | Taken) else None

@@ -1,10 +1,13 @@
 """An order that is asked again is driven on: what waits has its next try now, nothing is asked twice."""
 
+from typing import Any
+
 from house_bench import MINUTE_US, Bench
 
 from qianzhi.domain.requests import Kind
 from qianzhi.domain.results import Result
 from qianzhi.link.messages import Status
+from qianzhi.saf.lanes import RefusedError
 
 
 def test_an_order_that_is_asked_again_drives_its_credit_on_and_asks_no_second_one_meanwhile() -> None:
@@ -38,3 +41,35 @@ def test_an_order_that_is_asked_again_drives_its_reversal_on() -> None:
     bench.charge()
     assert bench.kinds().count(Kind.CHARGE_REVERSAL) == reversals + 1
     assert bench.kinds().count(Kind.CHARGE) == 1
+
+
+def taken_over_while_asked(bench: Bench, **asked: Any) -> tuple[str, str]:
+    """An order of a dead node is asked again at its partner, whose write waits until it has taken it over."""
+    bench.says[Kind.CHARGE] = None
+    bench.charge()
+    bench.kill("node1")
+    bench.hold("node2")
+    askers = bench.charge(name="node2", **asked), bench.charge(name="node2", wait=False, **asked)
+    bench.pass_time(MINUTE_US // 2)
+    bench.release("node2")
+    bench.pass_time(MINUTE_US // 2)
+    return askers
+
+
+def test_an_order_that_is_begun_anew_while_it_is_taken_over_is_settled_as_it_stands() -> None:
+    bench = Bench()
+    askers = taken_over_while_asked(bench)
+    assert (bench.state(), bench.shelf.charges["o1"][0]) == ("reversing", "node2")
+    assert bench.kinds() == [Kind.CHARGE, Kind.CHARGE_REVERSAL]
+    assert [bench.answers[asker]["key"] for asker in askers] == [bench.key()] * 2
+    assert bench.answers[askers[0]]["state"] == "reversing"
+    assert bench.answers[bench.charge(name="node2")]["state"] == "reversing"
+
+
+def test_another_charge_under_an_order_that_is_taken_over_is_refused_and_the_order_is_settled() -> None:
+    bench = Bench()
+    for asker in taken_over_while_asked(bench, amount_fen=1):
+        assert isinstance(bench.answers[asker], RefusedError)
+        assert "another charge" in str(bench.answers[asker])
+    assert bench.state() == "reversing"
+    assert bench.kinds() == [Kind.CHARGE, Kind.CHARGE_REVERSAL]
