@@ -126,7 +126,7 @@ class Operators:
 
     def _carry_out(self, act: Act, turn: int) -> None:
         """Ask the node that has the entry, again until it has answered."""
-        if act.subject not in self._under_way:
+        if self._under_way.get(act.subject) != act:
             return
         if turn > TURNS_MAX:
             self._done(act, "given up")
@@ -143,7 +143,8 @@ class Operators:
             self._done(act, str(answer.get("state", "done")))
 
     def _done(self, act: Act, result: str) -> None:
-        if self._under_way.pop(act.subject, None) is not None:
+        if self._under_way.get(act.subject) == act:  # a second answer may come while another act is under way
+            del self._under_way[act.subject]
             self._house.finish("node", act, result)
 
 
