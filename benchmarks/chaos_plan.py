@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 from random import Random
 from typing import NamedTuple
 
-TOGETHER = 0.7  # how often a fault has company, and so on
-TOGETHER_MAX = 4
+TOGETHER = 0.8  # how often a fault has company, and so on
+TOGETHER_MAX = 5
 QUIET_SECONDS = (0.2, 1.0)  # between a recovery and the next round
 LIGHT_BESIDE = 3  # where each kind comes but once
 OF_MACHINES = ("machine", "supervisor", "roll")
