@@ -10,4 +10,4 @@ NEW = """\
             self._refund(charge, Result.UNKNOWN, now)
         elif reply.result is Result.APPROVED:
 """
-NOTICED_BY = "simulate"
+NOTICED_BY = "tests/interface_layer/test_charges.py::test_of_a_credit_without_an_answer_the_cores_row_decides"
