@@ -50,6 +50,19 @@ def alright(site: ChaosSite, programs: Iterable[Program]) -> bool:
     return not any(lack(site.status(program.name)) for program in programs)
 
 
+def seen_well(site: ChaosSite, programs: Iterable[Program]) -> Callable[[], bool]:
+    """Return what tells whether each of some daemons has been as it should be since first asked: one after
+    the other is enough, as a machine that another fault rolls has always one that is just starting.
+    """
+    left = list(programs)
+
+    def look() -> bool:
+        left[:] = [program for program in left if not alright(site, [program])]
+        return not left
+
+    return look
+
+
 def of_kind(site: ChaosSite, kind: str, chance: Random) -> Program:
     """Choose one of the daemons of a kind."""
     return chance.choice([program for program in site.programs.values() if program.kind == kind])
@@ -161,7 +174,7 @@ def pull_cable(site: ChaosSite, chance: Random, name: str) -> Fault:
         site.banks_of(machine),
         lambda: site.machines.cut(machine),
         lambda: site.machines.mend(machine),
-        lambda: alright(site, site.programs.values()),
+        seen_well(site, site.programs.values()),
         seconds=chance.uniform(2, 12),
     )
 
@@ -193,7 +206,7 @@ def on_wire(site: ChaosSite, chance: Random, name: str) -> Fault:
     victim = " ".join(f"{sender}>{receiver}" for sender, receiver in ways) + f" {trouble.kind}"
     if trouble.ms:
         victim += f" {trouble.ms} ms"
-    healed = lambda: alright(site, site.programs.values())  # noqa: E731
+    healed = seen_well(site, site.programs.values())
     return Fault(name, victim, site.banks_of(one), begin, lift, healed, seconds=chance.uniform(2, 10))
 
 
@@ -205,7 +218,7 @@ def reset(site: ChaosSite, chance: Random, name: str) -> Fault:
         f"{one}-{other}",
         site.banks_of(one),
         lambda: site.proxy.reset(one, other),
-        healed=lambda: alright(site, site.programs.values()),
+        healed=seen_well(site, site.programs.values()),
     )
 
 
@@ -216,14 +229,14 @@ def fill_disk(site: ChaosSite, chance: Random, name: str) -> Fault:
     """A machine's disk is full: no event, log or row can be written there."""
     machine = chance.choice(list(site.running))
     disk = site.disks[site.folder / machine / "var"]
-    programs = site.on(machine)
+    well = seen_well(site, site.on(machine))
     return Fault(
         name,
         machine,
         site.banks_of(machine),
         lambda: disk.fill(0),
         disk.free,
-        lambda: site.keep_running(machine) and alright(site, programs),
+        lambda: site.keep_running(machine) and well(),
         seconds=chance.uniform(3, 8),
     )
 

@@ -5,12 +5,14 @@ import subprocess
 import sys
 from itertools import islice
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 
+from chaos_faults import seen_well
 from chaos_layout import ADDRESSES, CONFIG, ports_of, programs_of, with_banks
 from chaos_plan import each_once, endless, is_heavy
 from chaos_proof import READ_BYTES, Canaries, Use, unbounded
@@ -48,6 +50,23 @@ def test_every_kind_comes_before_any_comes_twice_and_no_two_heavy_ones_together(
 def test_each_once_is_each_kind_and_nothing_else() -> None:
     kinds = [strike.kind for each in each_once(1, list(KINDS)) for strike in each.strikes]
     assert sorted(kinds) == sorted(KINDS)
+
+
+def test_a_cut_has_healed_though_a_rolling_restart_beside_it_keeps_one_daemon_after_the_other_away() -> None:
+    names = ("front-1", "front-2", "front-3")
+    programs: Any = [SimpleNamespace(name=name) for name in names]
+    ready = {name: name != "front-1" for name in names}
+    states = {True: {"state": "running"}, False: {"state": "starting"}}
+    site: Any = SimpleNamespace(status=lambda name: states[ready[name]])
+    healed = seen_well(site, programs)
+    assert not healed()
+    ready.update({"front-1": True, "front-2": False})
+    assert healed()
+
+    ready["front-3"] = False
+    other = seen_well(site, programs)
+    for _ in range(3):
+        assert not other(), "two were never well"
 
 
 # -- the layout
