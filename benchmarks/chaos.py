@@ -50,7 +50,8 @@ from simulators.servers.processes import ServerFailed, private_folder, put_first
 
 ROOT = Path(__file__).parents[1]
 WARM_SECONDS = 8.0  # of load before the first fault
-RECOVER_SECONDS = 90.0  # a fault that has not healed by then is a failure of its own
+SERVED_SECONDS = 90.0  # a bank that is not served again by then is a failure of its own
+HEALED_SECONDS = 180.0  # so is what is not well by then: a machine's daemons start on processors that all share
 SETTLE_SECONDS = 120  # for the banks, after all is healed
 HURRY_SECONDS = 3.0
 QUEUE_SECONDS = 60.0
@@ -218,9 +219,11 @@ class Campaign:
 
     def _heal(self, fault: Fault, done: Done) -> None:
         """Wait until the banks that it touched are served and what it struck is well again."""
-        until = done.lifted + RECOVER_SECONDS
         afterwards = False
-        while clock.monotonic_seconds() < until and not (done.served and done.healed):
+        while not (done.served and done.healed):
+            waited = clock.monotonic_seconds() - done.lifted
+            if waited > HEALED_SECONDS or (waited > SERVED_SECONDS and not done.served):
+                break
             if not done.served:
                 done.served = self._served_again(done.lifted, fault.banks)
             if not done.healed and fault.healed():
