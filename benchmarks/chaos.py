@@ -51,7 +51,7 @@ from simulators.servers.processes import ServerFailed, private_folder, put_first
 ROOT = Path(__file__).parents[1]
 WARM_SECONDS = 8.0  # of load before the first fault
 SERVED_SECONDS = 90.0  # a bank that is not served again by then is a failure of its own
-HEALED_SECONDS = 180.0  # so is what is not well by then: a machine's daemons start on processors that all share
+HEALED_SECONDS = 180.0  # so is what is not well by then: all start on the same processors
 SETTLE_SECONDS = 120  # for the banks, after all is healed
 HURRY_SECONDS = 3.0
 QUEUE_SECONDS = 60.0
