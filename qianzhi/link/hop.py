@@ -260,12 +260,11 @@ class Hop:
     def _send(self, work: _Work, peer: Peer, now: Now, batches: dict[str, list[Envelope]]) -> None:
         job = work.job
         number = next(self._ids)
+        peer.asked(now)
         peer.works[number] = work
         work.peer, work.number = peer.name, number
         work.sends += 1
         peer.passed += STRIDE // peer.weight
-        if peer.owing_us is None:
-            peer.owing_us = now.mono_us
         envelope = Envelope(
             number,
             job.attempt + work.sends - 1,

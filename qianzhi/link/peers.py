@@ -11,7 +11,7 @@ from qianzhi.runtime.now import Now
 
 SILENT_US = 500_000  # a peer that has owed an answer for so long without giving any is silent
 PATIENCE_US_MAX = 4_000_000  # so long for one that was called silent and then answered: it is slow, not gone
-FORGET_US = 60_000_000  # after which a slow time is forgotten
+FORGET_US = 60_000_000  # after which a slow time is forgotten, and the silence of one whom nobody asks
 TRIAL_US = 2_000_000  # between two trials of a silent peer that holds nothing any more
 WEIGHT = 10  # of a peer of which nothing else is said
 STRIDE = 1 << 20
@@ -21,8 +21,8 @@ class Peer:
     """What the hop knows of one peer; `choose` and status displays read it."""
 
     __slots__ = (
-        "draining", "name", "noted", "owing_us", "passed", "patience_us", "slow_us", "tried_us", "up",
-        "weight", "window", "window_normal", "works",
+        "asked_us", "draining", "name", "noted", "owing_us", "passed", "patience_us", "slow_us", "tried_us",
+        "up", "weight", "window", "window_normal", "works",
     )  # fmt: skip
 
     def __init__(self, name: str, window: int, weight: int = WEIGHT) -> None:
@@ -36,6 +36,7 @@ class Peer:
         self.patience_us = SILENT_US
         self.slow_us = 0  # when it last answered after having been silent
         self.tried_us = 0
+        self.asked_us = 0  # when it was last given a job
         self.noted = False  # its silence was told
         self.resize(window)
 
@@ -50,14 +51,26 @@ class Peer:
         return self.up and not self.draining
 
     def silent(self, now: Now) -> bool:
-        """Whether it takes jobs and answers none; a slow one among slow ones is silent with them."""
-        return self.owing_us is not None and now.mono_us - self.owing_us >= self.patience_us
+        """Whether it takes jobs and answers none; a slow one among slow ones is silent with them.
+
+        What nobody has asked for a minute nobody knows to be silent: where no jobs come none is tried either.
+        """
+        if self.owing_us is None or now.mono_us - self.owing_us < self.patience_us:
+            return False
+        return bool(self.works) or now.mono_us - self.asked_us < FORGET_US
 
     def state(self, now: Now) -> str:
         """Return `down`, `draining`, `silent` or `up`, for displays."""
         if not self.up:
             return "down"
         return "draining" if self.draining else "silent" if self.silent(now) else "up"
+
+    def asked(self, now: Now) -> None:
+        """Note that it is given a job, before it holds it."""
+        forgotten = not self.works and now.mono_us - self.asked_us >= FORGET_US
+        if self.owing_us is None or forgotten:
+            self.owing_us, self.noted = now.mono_us, False
+        self.asked_us = now.mono_us
 
     def heard(self, answers: Sequence[Answer], now: Now) -> None:
         """Note a sign of use: only an answer with a body is one, also a late one.

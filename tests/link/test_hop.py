@@ -7,7 +7,7 @@ import pytest
 
 from qianzhi.link.hop import Hop, HopLimits, Job
 from qianzhi.link.messages import Answer, Envelope, Status
-from qianzhi.link.peers import SILENT_US, STRIDE, TRIAL_US, Peer, choose
+from qianzhi.link.peers import FORGET_US, SILENT_US, STRIDE, TRIAL_US, Peer, choose
 from qianzhi.runtime.effects import Alarm, Count, Effects, Send
 from qianzhi.runtime.now import Now
 
@@ -321,6 +321,28 @@ def test_a_silent_peer_that_holds_nothing_any_more_is_tried_with_one_job_at_a_ti
     (tried,) = sends(hop.submit([job(22, left_us=90_000_000)], later.after(TRIAL_US)))["node1"]
     hop.on_answers("node1", [Answer(tried.id, Status.OK)], later.after(TRIAL_US))
     assert hop.peers[0].state(later.after(TRIAL_US)) == "up"
+
+
+def test_a_silence_is_forgotten_where_nobody_asks_any_more_and_begins_anew() -> None:
+    hop, _, _ = stopped()
+    later = NOW.after(40_000_000)
+    hop.on_time(later)
+    assert hop.peers[0].state(later) == "silent"
+    idle = NOW.after(FORGET_US)
+    assert [peer.state(idle) for peer in hop.peers] == ["up", "up"], "nobody has asked for a minute"
+    found = sends(hop.submit([job(i, left_us=90_000_000) for i in range(10, 14)], idle))
+    assert {peer: len(items) for peer, items in found.items()} == {"node1": 2, "node2": 2}
+    hop.on_answers("node2", [Answer(e.id, Status.OK) for e in found["node2"]], idle)
+    assert hop.peers[0].state(idle.after(SILENT_US - 1)) == "up"
+    assert hop.peers[0].state(idle.after(SILENT_US)) == "silent"
+    effects = hop.submit([job(20, left_us=90_000_000)], idle.after(SILENT_US))
+    assert Alarm("peer_silent", {"peer": "node1"}) in effects, "it is told once more"
+
+
+def test_a_silence_lasts_while_something_is_owed() -> None:
+    hop = pair()
+    hop.submit([job(1, left_us=90_000_000)], NOW)
+    assert hop.peers[0].state(NOW.after(FORGET_US)) == "silent"
 
 
 def test_when_all_are_silent_none_is_passed_over() -> None:

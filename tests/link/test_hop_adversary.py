@@ -59,6 +59,7 @@ class HopAdversary(RuleBasedStateMachine):
             str, int
         ] = {}  # what it is given, once it was silent and answered, and since when
         self.slow: dict[str, int] = {}
+        self.given: dict[str, int] = {}  # when it was last given a job
         self.lives = 0
         self.asked: dict[int, Asked] = {}
         self.sent: dict[int, Sent] = {}
@@ -210,14 +211,23 @@ class HopAdversary(RuleBasedStateMachine):
             assert not asked.sends, "a second attempt as a trial"
         limit = WINDOW if asked.priority else NORMAL
         assert len(self.outstanding(peer)) < limit, "beyond the window"
+        if self.forgotten(peer):
+            self.owing.pop(peer, None)
         self.owing.setdefault(peer, self.now.mono_us)
+        self.given[peer] = self.now.mono_us
         sent = Sent(envelope.id, ticket, peer, self.up[peer])
         asked.sends.append(sent)
         self.sent[envelope.id] = sent
 
     def silent(self, peer: str) -> bool:
         patience = self.patience.get(peer, SILENT_US)
-        return peer in self.owing and self.now.mono_us - self.owing[peer] >= patience
+        if peer not in self.owing or self.forgotten(peer):
+            return False
+        return self.now.mono_us - self.owing[peer] >= patience
+
+    def forgotten(self, peer: str) -> bool:
+        """Whether nobody has asked it anything for so long that its silence says nothing."""
+        return not self.outstanding(peer) and self.now.mono_us - self.given.get(peer, 0) >= FORGET_US
 
     def hear(self, peer: str) -> None:
         if self.silent(peer):
