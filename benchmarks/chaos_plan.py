@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 from random import Random
 from typing import NamedTuple
 
-TOGETHER = 0.8  # how often a fault has company, and so on
-TOGETHER_MAX = 5
+TOGETHER = 0.9  # how often a fault has company, and so on
+TOGETHER_MAX = 6
 QUIET_SECONDS = (0.2, 1.0)  # between a recovery and the next round
 LIGHT_BESIDE = 3  # where each kind comes but once
 OF_MACHINES = ("machine", "supervisor", "roll")
@@ -39,9 +39,12 @@ def endless(seed: int, kinds: Sequence[str]) -> Iterator[Round]:
         while left:
             together = [left.pop()]
             while left and len(together) < TOGETHER_MAX and chance.random() < TOGETHER:
-                if is_heavy(left[-1]) and any(map(is_heavy, together)):
+                heavy = any(map(is_heavy, together))
+                beside = next((kind for kind in reversed(left) if not (heavy and is_heavy(kind))), None)
+                if beside is None:
                     break
-                together.append(left.pop())
+                left.remove(beside)
+                together.append(beside)
             yield Round(numbered(seed, number, together), chance.uniform(*QUIET_SECONDS))
             number += len(together)
 

@@ -22,6 +22,7 @@ READY_SECONDS = 120.0  # a loaded machine of two cores
 STOP_SECONDS = 60.0
 ADMIN = "admin"
 STATE = "broker.json"
+ADVANCED = Path(__file__).parents[2] / "config" / "rabbitmq-advanced.config"
 
 CONFIG = """\
 listeners.tcp.1 = {host}:{port}
@@ -30,12 +31,14 @@ management.tcp.port = {management_port}
 loopback_users = none
 default_user = {admin}
 default_pass = {password}
-log.console = true
-log.console.level = warning
-log.file = false
 disk_free_limit.absolute = 100MB
 vm_memory_high_watermark.absolute = 1GB
 """
+
+
+# The log of a broker in use, on the console.
+TO_FILE = "{file, [\n        {level, info},"
+TO_CONSOLE = "{file, [{file, false}]},\n    {console, [\n        {enabled, true},\n        {level, warning},"
 
 
 class Broker:
@@ -103,6 +106,8 @@ class Broker:
             password=self.admin_password,
         )
         (self.folder / "rabbitmq.conf").write_text("\n".join([text, *settings, ""]), encoding="utf-8")
+        advanced = ADVANCED.read_text(encoding="utf-8").replace(TO_FILE, TO_CONSOLE)
+        (self.folder / "advanced.config").write_text(advanced, encoding="utf-8")
 
     @property
     def environment(self) -> dict[str, str]:
@@ -121,6 +126,7 @@ class Broker:
             "RABBITMQ_PID_FILE": str(self.folder / "pid"),
             "RABBITMQ_ENABLED_PLUGINS_FILE": str(self.folder / "enabled_plugins"),
             "RABBITMQ_CONFIG_FILE": str(self.folder / "rabbitmq"),
+            "RABBITMQ_ADVANCED_CONFIG_FILE": str(self.folder / "advanced.config"),
             "RABBITMQ_CONF_ENV_FILE": "/dev/null",
             # Threads that wait for work by spinning would take the two cores from everybody else.
             "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1}"

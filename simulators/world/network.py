@@ -109,7 +109,9 @@ class Network:
         self._conns.setdefault(process.name, {})[number] = near
         self._conns.setdefault(server.name, {})[number] = far
         server.later(0, "accept", self._opened, far)
-        process.later(self._delay_us(), "connected", self._opened, near)
+        delay_us = self._delay_us()
+        process.later(delay_us, "connected", self._opened, near)
+        far.free_us = self._kernel.now_us + delay_us  # who dialled hears that it stands before anything else
 
     def _opened(self, conn: Conn) -> None:
         if conn.open:

@@ -5,10 +5,12 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from pika.exceptions import AMQPError
 from twisted.internet.endpoints import TCP4ClientEndpoint
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 
 from qianzhi.runtime import metrics
+from simulators.servers.processes import wait_until
 from simulators.servers.rabbitmq import Broker
 
 
@@ -233,3 +235,30 @@ def test_a_queue_that_differs_from_ours_is_used_as_it_stands_with_an_alarm(rabbi
     assert (status["broker_state"], status["broker_differs"]) == ("ready", [rabbit.main])
     bank.send(b"x", b"1")
     assert bank.answer() == (b"1", b"re:x")
+
+
+def test_a_channel_of_the_broker_that_dies_writes_no_message_into_its_log(rabbit: Any) -> None:
+    rabbit.serve()
+    bank = rabbit.bank()
+    bank.channel.tx_select()  # the channel keeps what is sent until it is committed
+    card = b"6222000000001234567"
+    for body in (card, b"<card>%b</card>" % card, b"0200703800010081800119%b0000" % card):
+        bank.send(body)
+    log = rabbit.node.folder / "node.log"
+    before = log.stat().st_size
+    kept = f'[{{vhost, <<"{rabbit.vhost}">>}}, {{messages_uncommitted, 3}}]'
+    dies = f"""[exit(Channel, boom) || Channel <- rabbit_channel:list(),
+        rabbit_channel:info(Channel, [vhost, messages_uncommitted]) == {kept}]."""
+    assert rabbit.node.rabbitmqctl("eval", dies).strip() == "[true]"
+    with pytest.raises(AMQPError):
+        bank.channel.tx_commit()
+    written = b""
+
+    def told() -> bool:
+        nonlocal written
+        written = log.read_bytes()[before:]
+        return b"Non-AMQP exit reason" in written
+
+    wait_until(told, 30, "the broker tells nothing of a channel that died")
+    assert b"When Server state" in written, "all that it knew is told"
+    assert b"622200000" not in written

@@ -182,6 +182,36 @@ def test_a_doubled_message_of_a_short_connection_comes_on_a_connection_of_its_ow
     assert len(pair.other.wires) == 2
 
 
+class Greeter(Ear):
+    """Whoever says something as soon as somebody has dialled."""
+
+    def on_open(self, wire: Wire) -> None:
+        super().on_open(wire)
+        wire.send(b"good day")
+
+
+class Caller(Ear):
+    """Whoever notes what came before the connection stood."""
+
+    early = b""
+
+    def on_data(self, wire: Wire, data: bytes) -> None:
+        super().on_data(wire, data)
+        if wire not in self.wires:
+            self.early += data
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_whoever_dials_hears_that_the_connection_stands_before_anything_else(seed: int) -> None:
+    pair, caller = Pair(seed), Caller()
+    pair.network.listen(pair.far, "greeter", Greeter())
+    pair.fault("slow", 400)
+    pair.network.dial(pair.near, "greeter", caller)
+    pair.pass_us(60 * SECOND_US)
+    assert bytes(caller.heard) == b"good day"
+    assert not caller.early
+
+
 def test_whoever_dials_one_that_dies_before_the_connection_stands_hears_that_there_is_none() -> None:
     for us in range(1, 900, 40):
         pair = Pair()
