@@ -49,7 +49,7 @@ from qianzhi.saf.lanes import Saf
 from qianzhi.saf.policies import Policy
 from qianzhi.saf.rows import CHARGE_ENDED, CORE, SLOTS, Charge, ChargeState, Entry, Saved, Serials
 
-WHO = "charge"  # whose a waiting thing of `Keeping` is
+WHO = "charge"  # whose a waiting thing of `Keeping` is; which one says its key
 CHARGES = "qianzhi_charges_total"
 CORE_US = 10 * SECOND_US  # of one request to the core
 CREDIT_US = 60 * SECOND_US  # within which a credit that the core did not take is tried again
@@ -102,7 +102,7 @@ class Charges:
             return None
         charge = intent(wanted, terms, date, serial, now)
         self._know(charge)
-        self._keeping.add([charge], [(WHO, charge.order, charge.version)])
+        self._keeping.add([charge], [(WHO, charge.key.text, charge.version)])
         return charge
 
     def charge(self, order: str) -> Charge | None:
@@ -158,15 +158,15 @@ class Charges:
             self._by_key.pop(charge.key.text, None)
         return charge
 
-    def on_stored(self, order: str, version: int, now: Now) -> None:
-        """Do what rests on a charge's state."""
-        charge = self._charges.get(order)
+    def on_stored(self, key: str, version: int, now: Now) -> None:
+        """Do what rests on a charge's state; its key names it, as its order may have been begun anew."""
+        charge = self._charges.get(self._by_key.get(key, ""))
         if charge is not None and charge.version == version:
             self._act(charge, now)
 
     def on_outcome(self, ticket: tuple[str, str, int], reply: Reply | None, taken: bool, now: Now) -> None:
         """Take an answer to an errand; None with `taken`: it was sent, and nothing came back."""
-        charge = self._charges.get(ticket[1])
+        charge = self._charges.get(self._by_key.get(ticket[1], ""))
         if charge is None or charge.version != ticket[2]:
             return  # it has moved on meanwhile
         state = charge.state
@@ -337,7 +337,7 @@ class Charges:
         """Change a charge, and let it wait until that is stored."""
         moved = _changed(charge, state=state, version=charge.version + 1, **changes)
         self._charges[moved.order] = moved
-        self._keeping.add([moved], [(WHO, moved.order, moved.version)])
+        self._keeping.add([moved], [(WHO, moved.key.text, moved.version)])
         if state is ChargeState.WAITING or moved.ended_us:
             heappush(self._times, (due_us(moved), moved.order, moved.version))
         return moved
@@ -348,7 +348,7 @@ class Charges:
 
     def _act(self, charge: Charge, now: Now) -> None:
         """Ask what a stored state asks for; called again while the core gives no answer."""
-        ticket = (WHO, charge.order, charge.version)
+        ticket = (WHO, charge.key.text, charge.version)
         if not self._keeping.holds(now):
             self._again(charge, now)
         elif charge.state is ChargeState.INTENT:

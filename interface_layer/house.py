@@ -103,7 +103,10 @@ class House:
 
     def on_stored(self, token: int, standing: Sequence[Standing], now: Now) -> None:
         """Do what rests on a write; `standing` is what was there already where a new row was to be."""
-        released = self._keeping.on_stored(token, now)
+        if not self._keeping.awaits(token):
+            return  # of a time that was ended: what it was about is forgotten, or stands anew
+        refused = {(lanes.WHO, row.id) for row in standing if isinstance(row, Entry)}
+        released = self._keeping.on_stored(token, now, refused)
         for row in standing:
             if isinstance(row, Entry):
                 self._saf.on_refused(row.id)

@@ -5,7 +5,7 @@ by nothing else.  So nothing is sent that was not stored, and where nothing can 
 Where rows are leased, what comes back after the lease has run out waits until it is renewed.
 """
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from itertools import count
 from typing import NamedTuple
 
@@ -95,13 +95,19 @@ class Keeping:
         self.known = True
         return self._renewed(asked_us or 0, now)
 
-    def on_stored(self, token: int, now: Now) -> list[tuple[str, str, int]]:
-        """Return what may happen now."""
+    def on_stored(
+        self, token: int, now: Now, refused: Container[tuple[str, str]] = ()
+    ) -> list[tuple[str, str, int]]:
+        """Return what may happen now; what rests on a refused row (whose, what) never does."""
         write = self._writes.pop(token, None)
         if write is None:
             return []
-        self._late += write.waiting
+        self._late += [one for one in write.waiting if one[:2] not in refused]
         return self._renewed(write.asked_us, now)
+
+    def awaits(self, token: int) -> bool:
+        """Whether something of our time waits for this write."""
+        return token in self._writes
 
     def on_lost(self, token: int | None) -> bool:
         """Forget all writes when this one was of our time: another node, or a later life, has the rows.

@@ -20,6 +20,7 @@ from simulators.world.banks_lines import LongLine
 from simulators.world.customers import People
 from simulators.world.faults import Fault
 from simulators.world.kernel import Kernel
+from simulators.world.network import LATE_US
 from simulators.world.node import NodeProcess
 from simulators.world.parts import Lines, NetworkPlan
 from simulators.world.process import Process, Waker
@@ -60,10 +61,14 @@ class NetworkActor(Process):
         self._line.open()
 
     def heal(self) -> None:
-        """Answer everything from now on; people look whether a late message has closed the line."""
+        """Answer everything from now on; people look whether a late message has closed the line.
+
+        They look soon, and once more when the last message that may be late has come.
+        """
         self.books.plan = Plan(by_amount=False)
         if "sign_on" in self.profile.table.management:
-            self.kernel.later(2 * SIGN_ON_US, "sign on", self._open)
+            for us in (2 * SIGN_ON_US, LATE_US + 2 * SIGN_ON_US):
+                self.kernel.later(us, "sign on", self._open)
 
     def connected(self, line: int) -> None:
         """The line stands."""

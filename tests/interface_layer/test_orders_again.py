@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from house_bench import MINUTE_US, Bench
+from house_bench import MINUTE_US, POLICY, Bench
 
 from qianzhi.domain.requests import Kind
 from qianzhi.domain.results import Result
@@ -73,3 +73,25 @@ def test_another_charge_under_an_order_that_is_taken_over_is_refused_and_the_ord
         assert "another charge" in str(bench.answers[asker])
     assert bench.state() == "reversing"
     assert bench.kinds() == [Kind.CHARGE, Kind.CHARGE_REVERSAL]
+
+
+def test_what_waited_for_a_refused_charge_sends_nothing_of_the_one_that_is_begun_after_it() -> None:
+    bench = Bench()
+    bench.says[Kind.CHARGE] = None
+    bench.charge()  # it stands at node1
+    bench._load = lambda name, life: None  # type: ignore[method-assign]
+    bench.hold("node2")
+    bench.charge(name="node2", wait=False)
+    bench.pass_time(2 * POLICY.lease_us)  # its disk is slow: its lease runs out meanwhile
+    written = bench.stored["node2"]
+    assert written is not None
+    for _ in range(len(written)):
+        written.popleft()()  # refused, and the lease is to be renewed first
+        bench.settle()
+    begun = bench.charge(name="node2", wait=False)
+    written.popleft()()  # the lease is renewed; the second beginning is not stored yet
+    bench.settle()
+    assert len(bench.asked) == 1, "sent before it was stored"
+    bench.release("node2")
+    assert bench.answers[begun]["key"] == bench.key()
+    assert len(bench.asked) == 1

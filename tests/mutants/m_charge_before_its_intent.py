@@ -4,7 +4,7 @@ RULE = 12
 FILE = "interface_layer/charges.py"
 OLD = """\
         self._know(charge)
-        self._keeping.add([charge], [(WHO, charge.order, charge.version)])
+        self._keeping.add([charge], [(WHO, charge.key.text, charge.version)])
         return charge
 """
 NEW = """\
