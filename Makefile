@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input --quiet
 
 # What an installation depends on: an editable install misses packages that were added after it.
-HOUSE := setup.cfg pyproject.toml $(wildcard setup.py)
+HOUSE := setup.cfg pyproject.toml setup.py qianzhi/wire/_kernel.pyx
 
 # A site of config/sites/; without one the default site, config/site.toml.
 SITE ?=
@@ -18,6 +18,10 @@ QIANZHI = $(BIN)/qianzhi $(if $(SITE),--site "$(SITE)")
 DEMO_SECONDS ?= 20
 DEMO_RATE ?= 100
 DEMO_KILL ?=
+
+# Tests wait more than they work, so that more processes than processors pay.  Their folder's name is short, because
+# the paths of sockets are.
+TEST_JOBS ?= 3
 
 # All faults without a list.
 FAULTS ?=
@@ -39,6 +43,11 @@ FUZZ_KEEP ?=
 FRAMES ?= 100000
 BANKS ?=
 
+# Of the benchmark: rounds, seconds for each run, and what is run.
+BENCH_ROUNDS ?= 5
+BENCH_SECONDS ?= 4
+BENCH ?= end-to-end,relay,latency
+
 # Seeds of the simulator, and the first of them.
 SEEDS ?= 200
 FIRST ?= 1
@@ -51,7 +60,7 @@ CODE := qianzhi frontends bankmq socket_pool interface_layer crm_bridge simulato
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup run demo test test-ibmmq check chaos faults fuzz fuzz-ports simulate mutants lock clean
+.PHONY: help setup run demo test test-ibmmq check bench chaos faults fuzz fuzz-ports simulate mutants lock clean
 
 help:  ## show this list
 	@echo "usage: make TARGET [PYTHON=python3.11]"
@@ -66,8 +75,12 @@ run: $(VENV)/.run  ## bring the whole path up in the foreground with simulated b
 demo: $(VENV)/.run  ## a bounded run that proves itself: SITE=carrier|pair DEMO_SECONDS=20 DEMO_RATE=100 DEMO_KILL=node|front|bridge|DAEMON
 	@exec $(QIANZHI) demo --seconds "$(DEMO_SECONDS)" --rate "$(DEMO_RATE)" $(if $(DEMO_KILL),--kill "$(DEMO_KILL)")
 
-test: $(VENV)/.dev  ## run every test, some against servers that it starts itself (takes minutes)
-	@$(BIN)/python -m pytest
+test: $(VENV)/.dev  ## run every test, some against servers that it starts itself (takes minutes): TEST_JOBS=3
+	@folder=$$(mktemp -d /tmp/qz.XXXX) && \
+	    { $(BIN)/python -m pytest --numprocesses "$(TEST_JOBS)" --dist loadfile --ignore tests/chaos/test_chaos.py \
+	        --basetemp "$$folder/t"; status=$$?; rm -rf "$$folder"; exit $$status; }
+	@QIANZHI_PURE=1 $(BIN)/python -m pytest tests/wire tests/fuzz/test_corpus.py
+	@$(BIN)/python -m pytest tests/chaos/test_chaos.py
 
 test-ibmmq: $(VENV)/.dev  ## test queues on a real queue manager of IBM MQ (docs/IBM_MQ.md)
 	@$(BIN)/python -m pytest tests/bankmq/ibmmq_live.py
@@ -93,6 +106,9 @@ fuzz: $(VENV)/.fuzz  ## break the parsers with made-up bytes: FUZZ_SECONDS=20 FU
 fuzz-ports: $(VENV)/.run  ## mutated frames on the live ports of every bank and of link: FRAMES=100000 SEED=1 BANKS="icbc psbc"
 	@exec $(BIN)/python tests/fuzz/ports_run.py --frames "$(FRAMES)" --seed "$(SEED)" $(BANKS)
 
+bench: $(VENV)/.dev  ## the product beside its yardsticks, interleaved (about 5 minutes): BENCH_ROUNDS=5 BENCH_SECONDS=4 BENCH=end-to-end,relay,latency
+	@exec $(BIN)/python benchmarks/speed/bench.py --rounds "$(BENCH_ROUNDS)" --seconds "$(BENCH_SECONDS)" --only "$(BENCH)"
+
 simulate: $(VENV)/.run  ## the whole system in one process, from seeds, with everything going wrong: SEEDS=200 FIRST=1
 	@exec $(BIN)/qianzhi simulate --seeds "$(SEEDS)" --first "$(FIRST)"
 
@@ -110,6 +126,7 @@ lock: $(VENV)/.dev  ## work both lock files out again from setup.cfg (asks the p
 clean:  ## remove .venv/, build products, caches and var/ (the embedded core's data goes with it)
 	@rm -rf $(VENV) build dist var *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+	@rm -f qianzhi/wire/_kernel.c qianzhi/wire/_kernel*.so
 
 # A virtualenv with pip in it.  Debian without python3-venv has no ensurepip: then the system's pip, if there is one,
 # installs into a virtualenv made without; else say which package is missing and leave nothing half-made behind.

@@ -106,7 +106,8 @@ def connect(url: str, *, writing: bool = True, **given: Any) -> "psycopg.Connect
     settings = {**_CONNECTING, **anywhere, **asked, **given}
     if writing:
         options = [f"-c {name}={value}" for name, value in _SESSION.items()]
-        settings["options"] = " ".join([*options, str(settings.get("options", ""))]).strip()
+        others = (given.get("options", ""), asked.get("options", ""))  # what the URL says comes last
+        settings["options"] = " ".join([*options, *map(str, filter(None, others))])
     try:
         connection: psycopg.Connection[Any] = psycopg.connect(**settings)
     except psycopg.OperationalError as error:

@@ -8,8 +8,20 @@ from dataclasses import dataclass
 from typing import Any
 
 from qianzhi.wire.errors import EncodeError, Reason, RemoteProtocolError, shown
-from qianzhi.wire.items import About, Bounds, Decode, Encode, Item, Span, Walk, make_bounds, read_prefix
+from qianzhi.wire.items import (
+    About,
+    Bounds,
+    Decode,
+    Encode,
+    Item,
+    Quick,
+    Span,
+    Walk,
+    make_bounds,
+    read_prefix,
+)
 from qianzhi.wire.rows import (
+    ASCII_PREFIXES,
     ENCODINGS,
     PADDINGS,
     PREFIXES,
@@ -92,6 +104,34 @@ def make_simple(about: About, name: str, row: Simple) -> Item:
         binary=row.type == "b",
         blank=_blank(row),
         takes_rest=row.prefix == "rest",
+        quick=_quick_form(row, encoding),
+    )
+
+
+def _quick_form(row: Simple, encoding: EncodingRow) -> Quick | None:
+    """Return a field's commonest form where one byte is one character of it, or it is bytes of a fixed
+    length; None for every other field.
+    """
+    padding, digits = PADDINGS[row.padding], ASCII_PREFIXES.get(row.prefix, 0)
+    fixed = row.length if row.prefix == "fixed" else 0
+    if not (fixed or digits) or row.unit:
+        return None
+    if row.type == "b":
+        raw = fixed and not encoding.read
+        return Quick(fixed, 0, fixed, False, True, "", "", False) if raw else None
+    kind = TYPES[row.type]
+    if not encoding.charset or kind.quick not in (bytes.isdigit, bytes.isalnum):
+        return None
+    side = padding.side if fixed else ""
+    return Quick(
+        size=fixed,
+        prefix=digits,
+        limit=row.limit,
+        digits=kind.quick is bytes.isdigit,
+        binary=False,
+        side=side,
+        fill=padding.fill if side else "",
+        strip=padding.strip and bool(side),
     )
 
 

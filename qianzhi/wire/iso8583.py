@@ -5,23 +5,29 @@
     +----------+-------+-----------------+---------------+---------------+---------------------------+
 
 The third bitmap stands right behind the second and not in the order of the fields: one reads all bitmaps
-before any field, and independent codecs do so too.  What the fields are is data (`spec`).  The loop over them
-is planned once for each bitmap that occurs and kept, so that a message costs one call for each of its fields.
+before any field, and independent codecs do so too.  What the fields are is data (`spec`).  How they are read
+is worked out once for each bitmap that occurs, how they are written for each set of names (`kernel`).
 """
 
-from qianzhi.wire import iso_mask
+from collections.abc import Container, Mapping
+from typing import Any
+
+from qianzhi.wire import iso_mask, iso_plan
 from qianzhi.wire.errors import EncodeError, Reason, RemoteProtocolError, shown
-from qianzhi.wire.iso_head import BitmapRow, Head, MtiRow, read_bitmaps
-from qianzhi.wire.items import Decode, Encode, FieldView, Item, Message, Side, Span, view
+from qianzhi.wire.iso_head import MTIS, BitmapRow, Head, MtiRow, read_bitmaps
+from qianzhi.wire.iso_plan import Read, Write
+from qianzhi.wire.items import FieldView, Item, Message, Quick, Side, Span, view
+from qianzhi.wire.kernel import make_gatherer, make_reader, make_writer
+from qianzhi.wire.mac_plan import Covered, Gather, Joining
 from qianzhi.wire.paths import get_path
 from qianzhi.wire.rows import is_digits
 
 PLANS_MAX = 512
+USES_MIN = 8
 FIELD_LAST = 192
 MTI_VERSIONS, MTI_CLASSES = "012", "12345678"  # the first two digits of any message type
+MTI_FORM = Quick(4, 0, 4, True, False, "", "", False)
 BITMAP_FIELDS = (1, 65)  # they announce bitmaps and have no content of their own
-
-Plan = list[tuple[str, Decode]]
 
 
 class Iso8583Codec:
@@ -44,10 +50,10 @@ class Iso8583Codec:
         self._bytes_max = message_bytes_max
         self._endless = any(item.takes_rest for item in items.values())
         self._numbers = {item.name: number for number, item in items.items()}
-        self._encoders: dict[int, tuple[str, Encode]] = {
-            n: (item.name, item.encode) for n, item in items.items()
-        }
-        self._plans: dict[bytes, Plan] = {}
+        self.gatherers: dict[tuple[int, int], tuple[Gather | None, object, object]] = {}  # `mac` keeps them
+        self._seen: dict[bytes | tuple[Any, ...], int] = {}
+        self._readers: dict[bytes, Read] = {}
+        self._writers: dict[tuple[Any, ...], tuple[bytes, Write]] = {}
         self._mask_plans: dict[bytes, iso_mask.Plan] = {}
         every = (*head.items, *items.values())
         self._by_path = {found.about.path: found for item in every for found in item.everything()}
@@ -75,11 +81,8 @@ class Iso8583Codec:
         message["mti"] = self._read_mti(body, at)
         bitmap_at = at + self._mti.size
         bitmap, at = read_bitmaps(self._bitmap, self._bitmaps_max, body, bitmap_at)
-        plan = self._plans.get(bitmap)
-        if plan is None:
-            plan = self._make_plan(bitmap, bitmap_at)
-        for name, decode in plan:
-            message[name], at = decode(body, at, end)
+        read = self._readers.get(bitmap) or self._make_reader(bitmap, bitmap_at)
+        at = read(body, at, end, message)
         if at != end:
             raise RemoteProtocolError("message", at, "its end", f"{end - at} bytes more", Reason.UNREADABLE)
 
@@ -91,13 +94,29 @@ class Iso8583Codec:
             raise RemoteProtocolError("mti", at, "4 digits", shown(data), Reason.UNREADABLE)
         return mti
 
-    def _make_plan(self, bitmap: bytes, offset: int) -> Plan:
-        """Return the decoders that a bitmap calls for, and keep them; a full store starts anew."""
-        plan = [(item.name, item.decode) for item in self._items_of(bitmap, offset)]
-        if len(self._plans) >= PLANS_MAX:
-            self._plans.clear()
-        self._plans[bitmap] = plan
-        return plan
+    def _make_reader(self, bitmap: bytes, offset: int) -> Read:
+        """Return what reads the fields that a bitmap calls for, and keep it when it has come often enough."""
+        items = self._items_of(bitmap, offset)
+        if not self._worth(bitmap):
+            return iso_plan.field_by_field(items)
+        self._readers[bitmap] = read = make_reader(items)
+        return read
+
+    def _worth(self, shape: bytes | tuple[Any, ...]) -> bool:
+        """Tell whether a bitmap or set of names has come so often that what was made for it is to be kept.
+
+        Making it takes longer than a message: whoever sends ever new ones must not slow us down.
+        """
+        seen = self._seen
+        if len(seen) >= PLANS_MAX:
+            seen.clear()
+        seen[shape] = seen.get(shape, 0) + 1
+        if seen[shape] < USES_MIN:
+            return False
+        for store in (self._readers, self._writers):
+            if len(store) >= PLANS_MAX:
+                store.clear()
+        return True
 
     def _items_of(self, bitmap: bytes, offset: int) -> list[Item]:
         """Return the fields that a bitmap announces; raises RemoteProtocolError for one that the table
@@ -141,14 +160,9 @@ class Iso8583Codec:
     def encode(self, message: Message) -> bytes:
         """Write a message; raises EncodeError naming the path that the dialect cannot carry."""
         mti = self._write_mti(message.get("mti"))
-        bits = 0
-        pieces: list[bytes] = []
-        number = 0
-        for number in self._numbers_of(message):
-            name, encode = self._encoders[number]
-            pieces.append(encode(message[name]))
-            bits |= 1 << (FIELD_LAST - number)
-        body = b"".join([mti, self._write_bitmaps(bits, number), *pieces])
+        names = tuple(message)
+        bitmaps, write = self._writers.get(names) or self._make_writer(names)
+        body = mti + bitmaps + write(message)
         body = self._head.encode(message, len(body)) + body
         if len(body) > self._bytes_max:
             raise EncodeError("message", f"at most {self._bytes_max} bytes", str(len(body)))
@@ -159,18 +173,28 @@ class Iso8583Codec:
             raise EncodeError("mti", "4 digits", shown(mti))
         return self._mti.write(mti)
 
-    def _write_bitmaps(self, bits: int, last: int) -> bytes:
+    def _make_writer(self, names: tuple[Any, ...]) -> tuple[bytes, Write]:
+        """Return the bitmaps and what writes the fields of these names; kept as readers are."""
+        numbers = self._numbers_of(names)
+        items, bitmaps = [self._items[number] for number in numbers], self._write_bitmaps(numbers)
+        if not self._worth(names):
+            return bitmaps, iso_plan.one_by_one(items)
+        self._writers[names] = made = bitmaps, make_writer(items)
+        return made
+
+    def _write_bitmaps(self, numbers: list[int]) -> bytes:
         """Write as many bitmaps as the last field needs, each announced by the one before."""
-        count = max(1, (last + 63) // 64)
-        for number in BITMAP_FIELDS[: count - 1]:
+        count = max(1, (max(numbers, default=0) + 63) // 64)
+        bits = 0
+        for number in (*numbers, *BITMAP_FIELDS[: count - 1]):
             bits |= 1 << (FIELD_LAST - number)
         return self._bitmap.write((bits >> (FIELD_LAST - 64 * count)).to_bytes(8 * count, "big"))
 
-    def _numbers_of(self, message: Message) -> list[int]:
-        """Return the fields of a message in the order of the wire."""
+    def _numbers_of(self, names: tuple[Any, ...]) -> list[int]:
+        """Return the fields of these names in the order of the wire."""
         numbers: list[int] = []
         known = self._numbers
-        for name in message:
+        for name in names:
             number = known.get(name)
             if number is not None:
                 numbers.append(number)
@@ -193,6 +217,32 @@ class Iso8583Codec:
         if item is None:
             raise EncodeError(path, "a known field", "an unknown name")
         return item.encode(value) if with_prefix else item.bare(value)
+
+    def gatherer(
+        self, paths: list[str], with_prefix: Container[str], take: Mapping[str, int], joining: Joining
+    ) -> Gather | None:
+        """Return what gathers the bytes of these fields for a MAC, as `field_bytes` would one by one; None
+        where one of them is a part of another.
+        """
+        fields = []
+        for path in paths:
+            item = self._by_path.get(path)
+            if path == "mti":
+                quick = MTI_FORM if self._mti is MTIS["ascii"] else None
+                fields.append(Covered(path, self._write_mti, quick, take.get(path, 0)))
+            elif item is None or "." in path:
+                return None
+            else:
+                whole = path in with_prefix or item.quick is None or not item.quick.prefix
+                fields.append(
+                    Covered(
+                        path,
+                        item.encode if path in with_prefix else item.bare,
+                        item.quick if whole else None,
+                        take.get(path, 0),
+                    )
+                )
+        return make_gatherer(fields, joining)
 
     def covered(self, body: bytes, path: str, side: Side) -> bytes:
         """Return the bytes of an encoded body before or after the value at a path.

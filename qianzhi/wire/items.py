@@ -67,6 +67,25 @@ class About:
         return self.error(offset, f"{wanted} bytes", f"{left} bytes", Reason.TOTAL_LENGTH)
 
 
+class Quick(NamedTuple):
+    """The commonest form of a simple field's value, which needs none of its closures: ASCII letters and
+    digits, digits alone (`digits`), or bytes of a fixed length (`binary`).
+
+    `size` is that of a fixed value, `prefix` how many ASCII digits say the length of another, which is at
+    most `limit`.  A shorter fixed value is filled at its `side`, empty for never, and `strip` takes that off
+    again.
+    """
+
+    size: int
+    prefix: int
+    limit: int
+    digits: bool
+    binary: bool
+    side: str
+    fill: str
+    strip: bool
+
+
 @dataclass(frozen=True)
 class Item:
     """A compiled field.
@@ -91,6 +110,7 @@ class Item:
     takes_rest: bool = False
     children: tuple["Item", ...] = field(default=())
     hides: bool = False
+    quick: Quick | None = None
 
     def everything(self) -> list["Item"]:
         """Return this item and all below it."""

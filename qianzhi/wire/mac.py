@@ -15,7 +15,9 @@ from qianzhi.wire.algorithms import DIGESTS, KEY_BYTES, MAC_BYTES, authenticate,
 from qianzhi.wire.codec import Codec, Side
 from qianzhi.wire.des import BLOCK_BYTES
 from qianzhi.wire.errors import EncodeError, MacError
+from qianzhi.wire.iso8583 import Iso8583Codec
 from qianzhi.wire.items import Message
+from qianzhi.wire.mac_plan import Gather, Joining
 from qianzhi.wire.mackey import MacKey
 from qianzhi.wire.paths import get_path, put_path
 from qianzhi.wire.text import SELECTIONS
@@ -151,15 +153,34 @@ def mac_input(spec: MacSpec, message: Message, codec: Codec, body: bytes = b"") 
     if spec.covers != "fields":
         body = body or codec.encode(_blanked(spec, message, codec))
         return b"".join([codec.covered(body, spec.field, side) for side in SIDES[spec.covers]])
+    paths = fields_of(spec, message)
+    gather = _gatherer(spec, paths, codec)
+    if gather is not None:
+        return gather(message)
     select = SELECTIONS[spec.selection]
     texts: list[bytes] = []
-    for path in fields_of(spec, message):
+    for path in paths:
         data = codec.field_bytes(path, message, path in spec.with_prefix)
         if data is not None:
             texts.append(select(data[: spec.take[path]] if path in spec.take else data))
         elif spec.absent == "empty":
             texts.append(b"")
     return spec.join.encode("ascii").join(texts)
+
+
+def _gatherer(spec: MacSpec, paths: list[str], codec: Codec) -> Gather | None:
+    """Return what gathers a list of fields of a card message at a stroke, None for other dialects.
+
+    A codec keeps what was made, and with it whatever names it, so that nothing else can have its place.
+    """
+    if not paths or not isinstance(codec, Iso8583Codec):
+        return None
+    kept = codec.gatherers.get((id(spec), id(paths)))
+    if kept is None:
+        joining = Joining(spec.selection, spec.join.encode("ascii"), spec.absent == "empty")
+        gather = codec.gatherer(paths, spec.with_prefix, spec.take, joining)
+        kept = codec.gatherers[id(spec), id(paths)] = (gather, spec, paths)
+    return kept[0]
 
 
 def _blanked(spec: MacSpec, message: Message, codec: Codec) -> Message:

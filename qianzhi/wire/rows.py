@@ -218,6 +218,9 @@ def _binary_prefix(size: int) -> PrefixRow:
 # `fixed` has no length on the wire; `rest` takes what its container has left.
 UNPREFIXED = frozenset({"fixed", "rest"})
 
+# Those that are written in ASCII digits, and in how many.
+ASCII_PREFIXES = {"L": 1, "LL": 2, "LLL": 3, "LLLL": 4}
+
 PREFIXES: dict[str, PrefixRow] = {
     "L": _ascii_prefix(1),
     "LL": _ascii_prefix(2),

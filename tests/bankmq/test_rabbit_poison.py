@@ -172,6 +172,7 @@ def test_thirty_deaths_that_are_not_its_fault_put_no_message_aside(
         assert life.asks.wait(PATIENCE_SECONDS), death
         if death < 30:
             reactor_thread.run(life.die)
+    reactor_thread.run(lambda: None)  # what was asked is also handled to its end
     (message,) = life.server._core.in_flight.values()
     assert message.failures == 30
     assert path.read_text(encoding="ascii") == ""

@@ -109,7 +109,8 @@ def site(tmp_path: Path) -> Iterator[Office]:
     bank = found.config / "banks/unet.toml"
     text = bank.read_text(encoding="utf-8")
     bank.write_text(text.replace("answer_seconds = 2\nlate", "answer_seconds = 6\nlate"), encoding="utf-8")
-    assert found.run("seed", "--subscribers", "20").returncode == 0
+    seeded = found.run("seed", "--subscribers", "20")
+    assert seeded.returncode == 0, seeded.stderr
     process = subprocess.Popen(
         found.command("run"), cwd=found.folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )

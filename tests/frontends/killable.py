@@ -91,7 +91,7 @@ class Place:
         process = self.launch(crash, instance)
         end = clock.monotonic_seconds() + PATIENCE_SECONDS
         while not self.is_up(name):
-            assert process.poll() is None
+            assert process.poll() is None, (self.config / "stderr.log").read_text(encoding="utf-8")
             assert clock.monotonic_seconds() < end
             clock.sleep(0.02)
         return process
@@ -99,11 +99,12 @@ class Place:
     def launch(self, crash="", instance=1):
         """Start the daemon, armed or not, and do not wait."""
         name = f"front-{self.profile.name}-{instance}"
-        process = subprocess.Popen(
-            [sys.executable, "-m", "qianzhi.cli.main", "--config", self.config, "daemon", name],
-            env={**os.environ, "QIANZHI_CRASH": crash},
-            stderr=subprocess.DEVNULL,
-        )
+        with (self.config / "stderr.log").open("ab") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "qianzhi.cli.main", "--config", self.config, "daemon", name],
+                env={**os.environ, "QIANZHI_CRASH": crash},
+                stderr=log,
+            )
         self.processes.append(process)
         return process
 

@@ -9,6 +9,7 @@ import pytest
 import yaml
 from hypothesis import HealthCheck, settings
 
+from qianzhi.wire import iso8583, kernel
 from qianzhi.wire.codec import load_codec
 from qianzhi.wire.errors import RemoteProtocolError
 
@@ -18,6 +19,15 @@ settings.load_profile("untimed")
 
 ROOT = Path(__file__).resolve().parents[2]
 VECTORS = ROOT.parent / "shared" / "vectors"
+
+
+# Readers and writers are made at once, so that every message of these tests goes through them; which form
+# they have, compiled or pure, is said by QIANZHI_PURE for the whole run.
+iso8583.USES_MIN = 1
+
+
+def pytest_report_header():
+    return f"the codec is {kernel.FORM}"
 
 
 def pytest_terminal_summary(terminalreporter):

@@ -271,7 +271,7 @@ def test_many_different_bitmaps_do_not_fill_the_memory(bare_cups, cups_tree):
         )
         with pytest.raises(RemoteProtocolError):
             bare_cups.decode(b"0200" + (bits | 1 << 62).to_bytes(8, "big"))
-    assert len(bare_cups._plans) <= 512
+    assert len(bare_cups._readers) + len(bare_cups._seen) <= 1024
 
 
 # -- what we refuse to send --

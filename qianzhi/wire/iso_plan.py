@@ -1,0 +1,189 @@
+"""Reading and writing the fields of one bitmap at a stroke, in pure Python: straight-line code, made once.
+
+For every bitmap (and every order of names to be written) a function is put together whose lines read one
+field after the other: values of the commonest form, ASCII letters and digits, without a call; whatever else
+stands there goes through the field's own closures, which know every other form and every error.  `_kernel`
+does the same compiled; `kernel` says which of both is used.
+
+    at + 26 <= end and text[at:at+26].isdecimal()?   ──▶  four fields of 6 + 4 + 10 + 6 digits, sliced off
+             │ no
+             ▼
+    each of the four by its closure                       (an error names field, offset and what was expected)
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import groupby
+from typing import Any
+
+from qianzhi.wire.items import Item, Message, Quick
+
+# (body, start of the fields, end of the body, what is read) -> where the last field ends
+Read = Callable[[bytes, int, int, Message], int]
+# what is to be written -> the fields' bytes in the order of the wire
+Write = Callable[[Message], bytes]
+
+LENGTHS: dict[int, dict[str, int]] = {
+    digits: {f"{length:0{digits}d}": length for length in range(10**digits)} for digits in range(1, 5)
+}
+
+
+def make_reader(items: Sequence[Item]) -> Read:
+    """Return the function that reads these fields in their order; raises RemoteProtocolError as they do."""
+    given: dict[str, Any] = {f"LENGTH{digits}": table.get for digits, table in LENGTHS.items()}
+    lines = ["def made(body, at, end, message):", " text = body.decode('latin-1')"]
+    numbered = list(enumerate(items))
+    for number, item in numbered:
+        given[f"n{number}"], given[f"d{number}"] = item.name, item.decode
+    for kind, run in groupby(numbered, lambda one: _is_plain_digits(one[1].quick)):
+        fields = list(run)
+        if kind:
+            lines += _digits_read([(number, item.quick.size) for number, item in fields if item.quick])
+        else:
+            for number, item in fields:
+                lines += _field_read(number, item.quick)
+    read: Read = _made([*lines, " return at"], given)
+    return read
+
+
+def make_writer(items: Sequence[Item]) -> Write:
+    """Return the function that writes these fields in their order; raises EncodeError as they do."""
+    given: dict[str, Any] = {f"LENGTH{digits}": list(table) for digits, table in LENGTHS.items()}
+    lines = ["def made(message):"]
+    pieces = []
+    for number, item in enumerate(items):
+        given[f"n{number}"], given[f"e{number}"] = item.name, item.encode
+        lines.append(f" v{number} = message[n{number}]")
+    numbered = [(number, item.quick) for number, item in enumerate(items)]
+    for kind, run in groupby(numbered, lambda one: _written_as(one[1])):
+        of_run = list(run)
+        if kind:
+            pieces.append(f"p{of_run[0][0]}")
+            lines += _run_written(kind, of_run)
+        else:  # in turn, so that of several faults the first one is named
+            pieces += [f"p{number}" for number, _ in of_run]
+            lines += [f" p{number} = e{number}(v{number})" for number, _ in of_run]
+    write: Write = _made([*lines, f" return b''.join(({', '.join([*pieces, ''])}))"], given)
+    return write
+
+
+def field_by_field(items: Sequence[Item]) -> Read:
+    """Return what reads these fields by their closures alone; costs nothing to make."""
+
+    def read(body: bytes, at: int, end: int, message: Message) -> int:
+        for item in items:
+            message[item.name], at = item.decode(body, at, end)
+        return at
+
+    return read
+
+
+def one_by_one(items: Sequence[Item]) -> Write:
+    """Return what writes these fields by their closures alone; costs nothing to make."""
+    return lambda message: b"".join([item.encode(message[item.name]) for item in items])
+
+
+def _is_plain_digits(quick: Quick | None) -> bool:
+    return quick is not None and quick.digits and not quick.prefix and not quick.binary
+
+
+def _digits_read(fields: list[tuple[int, int]]) -> Iterator[str]:
+    """Read a run of fields of digits that follow each other at fixed distances."""
+    total = sum(size for _, size in fields)
+    yield f" if at + {total} <= end and text[at : at + {total}].isdecimal():"
+    start = 0
+    for number, size in fields:
+        yield f"  message[n{number}] = text[at + {start} : at + {start + size}]"
+        start += size
+    yield f"  at += {total}"
+    yield " else:"
+    for number, _ in fields:
+        yield f"  message[n{number}], at = d{number}(body, at, end)"
+
+
+def _field_read(number: int, quick: Quick | None) -> Iterator[str]:
+    by_closure = f"message[n{number}], at = d{number}(body, at, end)"
+    if quick is None:
+        yield f" {by_closure}"
+        return
+    if quick.prefix:
+        yield f" begin = at + {quick.prefix}"
+        yield f" size = LENGTH{quick.prefix}(text[at:begin])"
+        yield " stop = end + 1 if size is None else begin + size"
+        yield " value = text[begin:stop]"
+        bound = f" and size <= {quick.limit}"
+    else:
+        yield f" begin = at; stop = at + {quick.size}"
+        yield " value = body[at:stop]" if quick.binary else f" value = text[at:stop]{_stripped(quick)}"
+        bound = ""
+    test = "" if quick.binary else f" and {_test(quick.digits, 'value')}"
+    yield f" if stop <= end{bound}{test}:"
+    yield f"  message[n{number}] = value; at = stop"
+    yield " else:"
+    yield f"  {by_closure}"
+
+
+def _stripped(quick: Quick) -> str:
+    if not quick.strip:
+        return ""
+    return f".{'l' if quick.side == 'left' else 'r'}strip({quick.fill!r})"
+
+
+def _test(digits: bool, name: str) -> str:
+    return f"{name}.isdecimal() and {name}.isascii()" if digits else f"{name}.isalnum() and {name}.isascii()"
+
+
+def _written_as(quick: Quick | None) -> str:
+    """Return what kind of a run a field belongs to, empty for one that is written by its closure."""
+    if quick is None:
+        return ""
+    return "bytes" if quick.binary else "digits" if quick.digits else "letters"
+
+
+def _run_written(kind: str, fields: list[tuple[int, Quick | None]]) -> Iterator[str]:
+    """Write a run of fields of one kind together where all have their commonest form."""
+    first = fields[0][0]
+    by_closures = f"  p{first} = b''.join(({', '.join(f'e{number}(v{number})' for number, _ in fields)},))"
+    forms = [(number, quick) for number, quick in fields if quick is not None]
+    if kind == "bytes":
+        yield f" if {' and '.join(_fits(number, quick) for number, quick in forms)}:"
+        yield f"  p{first} = {' + '.join(f'v{number}' for number, _ in forms)}"
+    else:
+        yield f" if {' and '.join(_fits(number, quick) for number, quick in forms)}:"
+        yield f"  text = {' + '.join(f'v{number}' for number, _ in forms)}"
+        yield f"  if {_test(kind == 'digits', 'text')}:"
+        yield f"   p{first} = {_joined(forms)}"
+        yield "  else:"
+        yield f" {by_closures}"
+    yield " else:"
+    yield by_closures
+
+
+def _fits(number: int, quick: Quick) -> str:
+    if quick.binary:
+        return f"v{number}.__class__ is bytes and len(v{number}) == {quick.size}"
+    if quick.prefix:
+        return f"v{number}.__class__ is str and 0 < len(v{number}) <= {quick.limit}"
+    if quick.side:
+        return f"v{number}.__class__ is str and 0 < len(v{number}) <= {quick.size}"
+    return f"v{number}.__class__ is str and len(v{number}) == {quick.size}"
+
+
+def _joined(fields: Iterable[tuple[int, Quick]]) -> str:
+    """Return what the run's bytes are: the joined text itself, or its parts filled and with their lengths."""
+    parts = []
+    plain = True
+    for number, quick in fields:
+        part = f"v{number}"
+        if quick.prefix:
+            part = f"LENGTH{quick.prefix}[len(v{number})] + {part}"
+        elif quick.side:
+            part += f".{'r' if quick.side == 'left' else 'l'}just({quick.size}, {quick.fill!r})"
+        plain = plain and part == f"v{number}"
+        parts.append(part)
+    return "text.encode()" if plain else f"({' + '.join(parts)}).encode()"
+
+
+def _made(lines: list[str], given: dict[str, Any]) -> Any:
+    """Return the function that these lines define; they hold numbers and names of ours, no text of a spec."""
+    exec("\n".join(lines), given)  # noqa: S102  made here from a table's sizes alone
+    return given["made"]

@@ -1,0 +1,49 @@
+"""What a MAC covers, gathered from the fields of a message at a stroke, in pure Python.
+
+Listed fields are written as they stand on the wire, cut, cleaned as the dialect says, and joined.  Which they
+are is worked out once for each list; `_kernel` does the same compiled, and `kernel` says which is used.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from qianzhi.wire.items import Message, Quick
+from qianzhi.wire.text import SELECTIONS
+
+Gather = Callable[[Message], bytes]
+
+
+class Covered(NamedTuple):
+    """One field under a MAC: `write` returns its bytes, of which the first `take` count (0: all)."""
+
+    name: str
+    write: Callable[[Any], bytes]
+    quick: Quick | None
+    take: int
+
+
+class Joining(NamedTuple):
+    """How the fields are cleaned and joined; `empty` says that an absent one adds an empty text."""
+
+    selection: str
+    join: bytes
+    empty: bool
+
+
+def make_gatherer(fields: Sequence[Covered], joining: Joining) -> Gather:
+    """Return the function that gathers these fields from a message; raises EncodeError as they do."""
+    select, empty = SELECTIONS[joining.selection], joining.empty
+    rows = [(field.name, field.write, field.take or None) for field in fields]
+    join = joining.join.join
+
+    def gather(message: Message) -> bytes:
+        texts: list[bytes] = []
+        for name, write, take in rows:
+            value = message.get(name)
+            if value is not None:
+                texts.append(select(write(value)[:take]))
+            elif empty:
+                texts.append(b"")
+        return join(texts)
+
+    return gather

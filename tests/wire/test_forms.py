@@ -1,0 +1,162 @@
+"""The three forms in which a card message's fields are read, written and gathered for a MAC: by the fields'
+own closures, by code made for a bitmap, and by the compiled extension.  Whatever the bytes are, they agree,
+in what they return and in every word of an error.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tomllib
+from functools import cache
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from qianzhi.wire import iso_plan, kernel, mac_plan
+from qianzhi.wire.codec import load_codec
+from qianzhi.wire.errors import EncodeError, RemoteProtocolError
+from qianzhi.wire.items import Quick
+from qianzhi.wire.mac_plan import Covered, Joining
+
+ROOT = Path(__file__).resolve().parents[2]
+BANKS = ["boc", "hz_citic", "nb_ccb", "psbc", "unionpay_web", "zongheng"]
+SELECTIONS = [Joining("cups", b" ", False), Joining("cups", b"", True), Joining("none", b"|", False)]
+
+
+def _forms():
+    """Every form that is here: (reader's maker, writer's maker, gatherer's maker) by name."""
+    forms = {"pure": (iso_plan.make_reader, iso_plan.make_writer, mac_plan.make_gatherer)}
+    try:
+        from qianzhi.wire import _kernel
+    except ImportError:
+        return forms
+    return {**forms, "compiled": (_kernel.Reader, _kernel.Writer, _kernel.Gatherer)}
+
+
+FORMS = _forms()
+
+
+@cache
+def messages_of(bank):
+    """For each of a bank's vectors the fields that it has, where they begin, and its bytes."""
+    profile = tomllib.loads((ROOT / "config" / "banks" / f"{bank}.toml").read_text(encoding="utf-8"))
+    file = ROOT / "config" / "specs" / f"{profile['message']['spec']}.toml"
+    codec, problems = load_codec(tomllib.loads(file.read_text(encoding="utf-8")), file.name)
+    assert problems == []
+    found = {}
+    for path in sorted((ROOT / "tests" / "vectors" / bank).glob("*.json")):
+        for row in json.loads(path.read_text(encoding="utf-8")):
+            if "error" not in row:
+                body = bytes.fromhex(row["frame"])
+                items, _, at = codec._read_announced(body, codec._head.start(body))
+                found[body] = (items, at)
+    return [(items, at, body) for body, (items, at) in found.items()]
+
+
+def outcome(work, *given):
+    """What a call comes to: its result, or every word of its error."""
+    try:
+        return "done", work(*given)
+    except RemoteProtocolError as error:
+        return "refused", error.field, error.offset, error.expected, error.found, error.reason, error.number
+    except EncodeError as error:
+        return "unwritable", error.path, error.expected, error.found
+
+
+def reading(read, body, at):
+    message = {}
+    found = outcome(read, body, at, len(body), message)
+    return found, list(message.items())
+
+
+damages = st.lists(
+    st.tuples(
+        st.sampled_from(["turn", "cut", "put", "digit", "blank"]),
+        st.integers(0, 400),
+        st.integers(0, 255),
+    ),
+    max_size=4,
+)
+
+
+def damaged(body, at, how):
+    """The body with some bytes behind `at` changed, cut off or put in."""
+    data = bytearray(body)
+    for what, place, value in how:
+        where = at + place % max(1, len(data) - at)
+        if what == "turn":
+            data[where : where + 1] = bytes([value])
+        elif what == "cut":
+            del data[where : where + 1 + value % 8]
+        elif what == "put":
+            data[where:where] = bytes([value]) * (1 + value % 4)
+        elif what == "digit":
+            data[where : where + 1] = b"0123456789"[value % 10 : value % 10 + 1]
+        else:
+            data[where : where + 3] = b"   "[: len(data[where : where + 3])]
+    return bytes(data)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("bank", BANKS)
+@settings(max_examples=150)
+@given(which=st.integers(0, 10_000), how=damages)
+def test_all_forms_read_the_same_and_say_the_same_of_what_is_wrong(bank, form, which, how):
+    messages = messages_of(bank)
+    items, at, body = messages[which % len(messages)]
+    body = damaged(body, at, how)
+    by_closures = reading(iso_plan.field_by_field(items), body, at)
+    assert reading(FORMS[form][0](items), body, at) == by_closures
+
+
+values = st.one_of(
+    st.none(),
+    st.integers(-5, 10**13),
+    st.text("0123456789", max_size=45),
+    st.text("09AZaz .,-=\x00中²é", max_size=45),
+    st.binary(max_size=20),
+)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("bank", BANKS)
+@settings(max_examples=150)
+@given(which=st.integers(0, 10_000), spoilt=st.dictionaries(st.integers(0, 30), values, max_size=3))
+def test_all_forms_write_and_gather_the_same(bank, form, which, spoilt):
+    messages = messages_of(bank)
+    items, at, body = messages[which % len(messages)]
+    message = {}
+    iso_plan.field_by_field(items)(body, at, len(body), message)
+    for number, value in spoilt.items():
+        message[items[number % len(items)].name] = value
+    _, make_writer, make_gatherer = FORMS[form]
+    assert outcome(make_writer(items), message) == outcome(iso_plan.one_by_one(items), message)
+    flat = [Covered(item.name, item.encode, item.quick, which % 9) for item in items]
+    slow = [field._replace(quick=None) for field in flat]
+    for joining in SELECTIONS:
+        expected = outcome(mac_plan.make_gatherer(slow, joining), message)
+        assert outcome(make_gatherer(flat, joining), message) == expected
+
+
+def test_a_long_field_is_written_and_gathered_whole():
+    """More than what a compiled form keeps at hand without asking for memory."""
+    quick = Quick(0, 4, 9_999, False, False, "", "", False)
+    field = Covered("long", lambda value: b"%04d" % len(value) + value.encode(), quick, 0)
+    message = {"long": "aZ9" * 3_333}
+    for _, _, make_gatherer in FORMS.values():
+        for joining in SELECTIONS:
+            slow = mac_plan.make_gatherer([field._replace(quick=None)] * 3, joining)
+            assert make_gatherer([field] * 3, joining)(message) == slow(message)
+
+
+@pytest.mark.parametrize(("said", "form"), [("1", "pure"), ("0", kernel.FORM), ("", kernel.FORM)])
+def test_the_environment_says_which_form_is_used(said, form):
+    if os.environ.get(kernel.PURE, "") not in ("", "0"):
+        form = "pure" if said == "1" else list(FORMS)[-1]
+    words = [sys.executable, "-c", "from qianzhi.wire import kernel; print(kernel.FORM)"]
+    environment = {**os.environ, kernel.PURE: said}
+    done = subprocess.run(words, env=environment, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == form
