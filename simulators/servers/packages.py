@@ -4,11 +4,13 @@ Nothing is installed by itself but as root in continuous integration, or where Q
 the services of those packages are never started.
 """
 
+import fcntl
 import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 POSTGRES_ROOT = Path("/usr/lib/postgresql")
@@ -16,6 +18,7 @@ RABBIT_ROOT = Path("/usr/lib/rabbitmq/bin")
 RABBIT_HEADERS = [Path("/usr/include/rabbitmq-c/amqp.h"), Path("/usr/include/amqp.h")]
 FAKETIME = "*/faketime/libfaketimeMT.so.1"
 OPENSSL_HEADER = Path("/usr/include/openssl/evp.h")
+WAITING = ("-o", "DPkg::Lock::Timeout=300")  # for whoever else installs here
 NO_SERVICES = "#!/bin/sh\nexit 101\n"  # what a package's installation asks before it starts a service
 
 
@@ -57,10 +60,11 @@ def missing(packages: Iterable[str]) -> list[str]:
 
 def require(*packages: str) -> None:
     """Make sure that packages are here: install them where that is allowed, else raise PackagesMissing."""
+    if _may_install():
+        with _alone():  # of several processes of tests one installs; the others wait until all is there
+            if missing(packages):
+                _install(missing(packages))
     wanted = missing(packages)
-    if wanted and _may_install():
-        _install(wanted)
-        wanted = missing(wanted)
     if wanted:
         sudo = "" if os.geteuid() == 0 else "sudo "
         raise PackagesMissing(f"missing here; install it: {sudo}apt-get install {' '.join(wanted)}")
@@ -93,6 +97,14 @@ def _may_install() -> bool:
     return asked and os.geteuid() == 0 and shutil.which("apt-get") is not None
 
 
+@contextmanager
+def _alone() -> Iterator[None]:
+    """Wait until no other process installs for us, and keep others from it."""
+    with Path(tempfile.gettempdir(), "qianzhi-install.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
 def _install(packages: list[str]) -> None:
     """Install, with a policy in front of the service starter that refuses every start."""
     policy = Path("/usr/sbin/policy-rc.d")
@@ -106,7 +118,7 @@ def _install(packages: list[str]) -> None:
     try:
         for arguments in (("update",), ("install", "-y", "--no-install-recommends", *packages)):
             subprocess.run(  # noqa: S603  fixed words and our own table's names
-                ["/usr/bin/apt-get", "-q", *arguments], env=environment, stdin=subprocess.DEVNULL, check=True
+                ["/usr/bin/apt-get", "-q", *WAITING, *arguments], env=environment, stdin=subprocess.DEVNULL, check=True
             )
     finally:
         if own:
