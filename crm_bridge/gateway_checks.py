@@ -17,31 +17,48 @@ def refusal(request: Request) -> Result | None:
 
     Such a refusal leaves no row: a malformed key could never be asked for again.
     """
-    if request.kind not in _KINDS:
+    kind = request.kind
+    if kind not in _KINDS:
         return Result.UNSUPPORTED
-    more = BESIDE_CHARS_MAX if request.kind is Kind.MEND else 0  # it may name a row beside a key's own
-    if not _is_text(request.serial, more):
-        return Result.FORMAT
-    texts = (request.space, request.bank, request.bank_number, request.phone, request.bill)
-    if not all(map(_is_text, (*texts, request.own_serial, request.reason))):
+    if not (_texts_fit(request) and _numbers_fit(request)):
         return Result.FORMAT
     if not request.space or not request.serial:
         return Result.FORMAT
-    figures = (request.count, request.reversed_count, request.reversed_fen)
-    numbers = (request.amount_fen, request.received_us, request.date, *figures)
-    if any(type(number) is not int for number in (*numbers, request.stamp_us)):
-        return Result.FORMAT
-    if not (0 <= request.received_us < TIME_US_CAP and 0 <= request.stamp_us < TIME_US_CAP):
-        return Result.FORMAT
-    if not all(0 <= figure <= AMOUNT_FEN_CAP for figure in figures):
-        return Result.FORMAT
-    if abs(request.amount_fen) > AMOUNT_FEN_CAP or not 0 <= request.date <= DATE_MAX:
-        return Result.FORMAT
-    if request.kind in MONEY_KINDS and not (request.phone and request.bank_number):
-        return Result.FORMAT
-    if request.kind in (Kind.TOTALS, Kind.BREAK) and not request.bank_number:
+    if kind in MONEY_KINDS:
+        fits = request.phone and request.bank_number and request.space != EVERY_SPACE
+        return None if fits else Result.FORMAT
+    if kind in (Kind.TOTALS, Kind.BREAK) and not request.bank_number:
         return Result.FORMAT
     return None if _fits_its_kind(request) else Result.FORMAT
+
+
+def _texts_fit(request: Request) -> bool:
+    texts = (
+        *(request.serial, request.space, request.bank, request.bank_number, request.phone, request.bill),
+        *(request.own_serial, request.reason),
+    )
+    try:  # all at once: nearly always they are texts, short and printable
+        fit = "".join(texts).isprintable() and max(map(len, texts)) <= TEXT_CHARS_MAX
+    except TypeError:
+        return False
+    if fit or request.kind is not Kind.MEND:
+        return fit
+    return _is_text(request.serial, BESIDE_CHARS_MAX) and all(map(_is_text, texts[1:]))  # names a row beside
+
+
+def _numbers_fit(request: Request) -> bool:
+    amount, received, date, stamp = request.amount_fen, request.received_us, request.date, request.stamp_us
+    count, reversed_count, reversed_fen = request.count, request.reversed_count, request.reversed_fen
+    if not (type(amount) is type(received) is type(date) is type(stamp) is int):
+        return False
+    if count or reversed_count or reversed_fen:
+        figures = (count, reversed_count, reversed_fen)
+        if not all(type(one) is int and 0 <= one <= AMOUNT_FEN_CAP for one in figures):
+            return False
+    elif not (type(count) is type(reversed_count) is type(reversed_fen) is int):
+        return False
+    within = -AMOUNT_FEN_CAP <= amount <= AMOUNT_FEN_CAP and 0 <= date <= DATE_MAX
+    return within and 0 <= received < TIME_US_CAP and 0 <= stamp < TIME_US_CAP
 
 
 def _fits_its_kind(request: Request) -> bool:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from qianzhi.domain.requests import Key, Kind, Reply, Request
+from qianzhi.domain.requests import MONEY_KINDS, Key, Kind, Reply, Request
 from qianzhi.domain.results import Result
 
 _ENCODER = msgspec.msgpack.Encoder()
@@ -67,13 +67,10 @@ def content_of(request: Request) -> bytes:
     Never its time, MAC or repeat flag.  The texts are printable, so the separator cannot occur in them.
     """
     parts = (
-        str(int(request.kind)),
-        request.phone,
-        str(request.amount_fen),
-        request.bank_number,
-        request.bill,
+        f"{int(request.kind)}\x1f{request.phone}\x1f{request.amount_fen}\x1f{request.bank_number}\x1f"
+        f"{request.bill}"
     )
-    return hashlib.sha256("\x1f".join(parts).encode()).digest()[:16]
+    return hashlib.sha256(parts.encode()).digest()[:16]
 
 
 def void_key(original: Key, own_serial: str) -> Key:
@@ -86,25 +83,25 @@ def void_key(original: Key, own_serial: str) -> Key:
 
 def new_row(request: Request, key: Key, state: State, reply: Reply, now_us: int, part: str) -> Row:
     """Return the row that settles `key` with this answer to `request`."""
-    original = request.kind in (Kind.RECHARGE, Kind.PAY)
+    space, business_date, serial = key
     return Row(
-        space=key.space,
-        business_date=key.date,
-        serial=key.serial,
-        kind=int(request.kind),
-        content=content_of(request) if original else b"",
-        state=state,
-        result=int(reply.result),
-        reply=encode(reply),
-        order_serial=reply.order or None,
-        phone=request.phone,
-        amount_fen=request.amount_fen,
-        bank=request.bank,
-        bank_number=request.bank_number,
-        bill=request.bill,
-        received_us=request.received_us or now_us,
-        decided_us=now_us,
-        part=part,
+        space,
+        business_date,
+        serial,
+        int(request.kind),
+        content_of(request) if request.kind in MONEY_KINDS else b"",
+        state,
+        int(reply.result),
+        encode(reply),
+        reply.order or None,
+        request.phone,
+        request.amount_fen,
+        request.bank,
+        request.bank_number,
+        request.bill,
+        request.received_us or now_us,
+        now_us,
+        part,
     )
 
 

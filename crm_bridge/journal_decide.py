@@ -187,7 +187,8 @@ class Journal:
         return self._reply(self._desk.owed(request.phone))
 
     def _credit(self, request: Request) -> Reply:
-        row = self._row_of_credit(request)
+        key = request.key
+        row = self._row_of_credit(request, key)
         if row is not None:
             return self._repeat(request, row)
         refused = self._date_refusal(request)
@@ -197,13 +198,11 @@ class Journal:
             return self._refuse(request, Reply(Result.BAD_AMOUNT))
         if request.amount_fen > self._terms.amount_fen_max:
             return self._refuse(request, Reply(Result.AMOUNT_LIMIT))
-        job = Job(
-            request.kind, request.key, request.phone, request.amount_fen, request.bank_number, request.bill
-        )
+        job = Job(request.kind, key, request.phone, request.amount_fen, request.bank_number, request.bill)
         reply = self._reply(self._desk.credit(job))
         if reply.result is not Result.APPROVED:
             return self._refuse(request, reply)
-        return self._keep(request, State.APPROVED, reply)
+        return self._keep(request, State.APPROVED, reply, key)
 
     def _block(self, request: Request) -> Reply:
         row = self._row_of_credit(request)
@@ -284,12 +283,12 @@ class Journal:
             reversed_us=self._now.wall_us,
         )
         self._changed.add(row.key)
-        self._tally.reverse(Day(row.bank_number, row.business_date), row.amount_fen)
+        self._tally.reverse(row.bank_number, row.business_date, row.amount_fen)
         return reply
 
-    def _row_of_credit(self, request: Request) -> Row | None:
+    def _row_of_credit(self, request: Request, key: Key | None = None) -> Row | None:
         """Return the row under the request's own key, or, where the date is ours, of a day beside it."""
-        row = self._rows.get(request.key)
+        row = self._rows.get(key or request.key)
         if row is not None or not request.date_ours:
             return row
         for date in self._calendar.beside(request.date):
@@ -361,13 +360,13 @@ class Journal:
             request, State.REFUSED, msgspec.structs.replace(reply, settled_us=self._now.wall_us)
         )
 
-    def _keep(self, request: Request, state: State, reply: Reply) -> Reply:
-        key = request.key
+    def _keep(self, request: Request, state: State, reply: Reply, key: Key | None = None) -> Reply:
+        key = key or request.key
         invariant(key not in self._rows, "a key is settled once")
         self._rows[key] = new_row(request, key, state, reply, self._now.wall_us, self._part)
         self._changed.add(key)
         if state is State.APPROVED:
-            self._tally.approve(Day(request.bank_number, key.date), request.amount_fen)
+            self._tally.approve(request.bank_number, key.date, request.amount_fen)
         return reply
 
     def _reply(self, outcome: Outcome) -> Reply:

@@ -41,20 +41,24 @@ class Tally:
 
     def __init__(self, loaded: Iterable[tuple[Day, Totals]]) -> None:
         self._loaded = dict(loaded)
-        self._added: dict[Day, Totals] = {}
+        self._added: dict[tuple[str, int], list[int]] = {}
 
-    def approve(self, day: Day, amount_fen: int) -> None:
+    def approve(self, bank_number: str, date: int, amount_fen: int) -> None:
         """Count an approved original."""
-        self._add(day, Totals(1, amount_fen))
+        sums = self._sums(bank_number, date)
+        sums[0] += 1
+        sums[1] += amount_fen
 
-    def reverse(self, day: Day, amount_fen: int) -> None:
+    def reverse(self, bank_number: str, date: int, amount_fen: int) -> None:
         """Count the reversal of an original of that day; it stays among the approved ones."""
-        self._add(day, Totals(0, 0, 1, amount_fen))
+        sums = self._sums(bank_number, date)
+        sums[2] += 1
+        sums[3] += amount_fen
 
     def answer(self, request: Request) -> Reply:
         """Say whether the bank's figures are ours, and what ours are."""
         day = day_of(request)
-        ours = self._loaded.get(day, Totals()).plus(self._added.get(day, Totals()))
+        ours = self._loaded.get(day, Totals()).plus(Totals(*self._added.get(day, ())))
         theirs = Totals(request.count, request.amount_fen, request.reversed_count, request.reversed_fen)
         return Reply(
             Result.APPROVED if theirs == ours else Result.TOTALS_DIFFER,
@@ -66,10 +70,13 @@ class Tally:
 
     def added(self) -> list[tuple[Day, Totals]]:
         """Return what the batch adds, in a fixed order."""
-        return sorted(self._added.items())
+        return [(Day(*day), Totals(*sums)) for day, sums in sorted(self._added.items())]
 
-    def _add(self, day: Day, more: Totals) -> None:
-        self._added[day] = self._added.get(day, Totals()).plus(more)
+    def _sums(self, bank_number: str, date: int) -> list[int]:
+        sums = self._added.get((bank_number, date))
+        if sums is None:
+            sums = self._added[bank_number, date] = [0, 0, 0, 0]
+        return sums
 
 
 def day_of(request: Request) -> Day:

@@ -4,8 +4,8 @@ What differs between databases is one row of `STATEMENTS` in each of the three s
 their errors mean are `database.store`'s.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
@@ -15,19 +15,35 @@ from crm_bridge.batch import Batch, break_keys, house_of
 from crm_bridge.batch import Changes as Changes
 from crm_bridge.batch import Wanted as Wanted
 from crm_bridge.database.store import Connection as Connection
-from crm_bridge.database.store import commit, compare_clocks, open_engine, translated
+from crm_bridge.database.store import commit, compare_clocks, connect, open_engine, translated
 from crm_bridge.database.store import fetch as fetch
 from crm_bridge.database.store import reading as reading
 from crm_bridge.database.store import writing as writing
-from crm_bridge.house.store import hold_fences, load_breaks, load_due, save_house
+from crm_bridge.direct.store import Session
+from crm_bridge.house.store import holding_fences, house_saved, load_breaks, load_due, saving_house
 from crm_bridge.journal import Row, State
 from crm_bridge.journal_totals import Day, Totals
 from qianzhi.billing import store as billing_store
+from qianzhi.billing.books import Subscriber
 from qianzhi.billing.desk import Loaded
+from qianzhi.billing.orders import Standing
 from qianzhi.domain.requests import Key
 from qianzhi.ledger import store as ledger_store
-from qianzhi.ledger.store import inserting, listed, typed, unnested, write
+from qianzhi.ledger.entries import Name
+from qianzhi.ledger.store import (
+    Ask,
+    inserting,
+    listed,
+    loading_accounts,
+    locking_accounts,
+    together,
+    typed,
+    unnested,
+)
+from qianzhi.ledger.store import Connection as Speaks
+from qianzhi.ledger.store import writing as writing_rows
 from qianzhi.runtime.crash import crashpoint
+from qianzhi.runtime.urls import is_postgres
 
 
 class Statements(NamedTuple):
@@ -166,8 +182,14 @@ class Store:
     """The database behind one writer; a transaction at a time."""
 
     def __init__(self, url: str, order_prefix: str) -> None:
-        self._engine = open_engine(url, options=STEADY_PLANS)
         self._order_prefix = order_prefix
+        if is_postgres(url):
+            session = Session(lambda: connect(url, options=STEADY_PLANS))
+            self._open: Callable[[], AbstractContextManager[Speaks]] = session.transaction
+            self.close = session.close
+        else:
+            self._engine = open_engine(url)
+            self._open, self.close = self._engine.connect, self._engine.dispose
 
     @contextmanager
     def transaction(self) -> Iterator["Transaction"]:
@@ -176,23 +198,19 @@ class Store:
         Raises RetryableError, OutOfSpaceError or CommitUnknownError; anything else is the fault of what was
         asked.
         """
-        with translated(), self._engine.connect() as connection:
+        with translated(), self._open() as connection:
             yield Transaction(connection, self._order_prefix)
 
     def rows(self, keys: Sequence[Key]) -> list[Row]:
         """Return the journal's rows of these keys, as far as they exist."""
-        with translated(), self._engine.connect() as connection:
+        with translated(), self._open() as connection:
             return load_rows(connection, keys)
-
-    def close(self) -> None:
-        """Let the database go."""
-        self._engine.dispose()
 
 
 class Transaction:
     """One batch's transaction."""
 
-    def __init__(self, connection: Connection, order_prefix: str) -> None:
+    def __init__(self, connection: Speaks, order_prefix: str) -> None:
         self._connection = connection
         self._order_prefix = order_prefix
         self._answers_from_rows = False
@@ -203,57 +221,96 @@ class Transaction:
         connection = self._connection
         if wanted.closes or wanted.due_through:  # a fence only rises: to look now and then is not enough
             compare_clocks(connection)
-        # Locks that stand for no row come before all that is read, and each kind in an order of its own.
-        fences = hold_fences(connection, wanted.spaces, wanted.closes) if wanted.spaces else {}
-        hold_serials(connection, wanted.serials)
-        rows = load_rows(connection, wanted.keys)
+        first = together(connection, self._named(wanted))
+        fences: dict[str, int] = first.get("fences", {})
+        rows: list[Row] = first.get("rows", [])
+        subscribers: list[Subscriber] = first.get("subscribers", [])
         orders = [row.order_serial for row in rows if row.order_serial and row.key in wanted.reversals]
         standings = billing_store.load_standings(connection, orders) if orders else []
-        subscribers = billing_store.load_subscribers(connection, wanted.phones) if wanted.phones else []
         breaks = load_breaks(connection, break_keys(wanted, fences), wanted.closes, fences)
-        named = house_of(wanted, breaks)
-        house = ledger_store.ensure_accounts(connection, named, now_us) if named else {}
-        accounts = set(house.values())
-        for subscriber in subscribers:
-            accounts |= {subscriber.account, subscriber.arrears}
-        for standing in standings:
-            accounts |= {standing.account, standing.arrears}
-            accounts.update(*((leg.debit, leg.credit) for leg in standing.legs))
-        loaded = ledger_store.lock_accounts(connection, accounts) if accounts else []
-        bills = wanted.bills.union(*((off.bill for off in standing.write_offs) for standing in standings))
-        books = {subscriber.book for subscriber in subscribers}
-        found = billing_store.load_bills(connection, books, bills) if books or bills else []
-        serials = billing_store.take_serials(connection, self._order_prefix, wanted.orders_max)
-        totals = load_totals(connection, wanted.days) if wanted.days else []
+        house: dict[Name, int] = first.get("house", {})
+        missing = [name for name in house_of(wanted, breaks) if name not in house]
+        if missing:
+            house |= ledger_store.ensure_accounts(connection, missing, now_us)
+        last = together(connection, self._protected(wanted, subscribers, standings, house))
+        totals: list[tuple[Day, Totals]] = last.get("totals", [])
         due = load_due(connection, wanted.due_through) if wanted.due_through else ()
         self._answers_from_rows = bool(rows or totals or breaks or any(fences.values()))
-        billing = Loaded(subscribers, found, standings, house, serials)
-        return Batch(rows, totals, loaded, billing, fences, breaks, due)
+        serials = billing_store.serials_of(self._order_prefix, first.get("numbers", ()), wanted.orders_max)
+        billing = Loaded(subscribers, last.get("bills", []), standings, house, serials)
+        accounts = last.get("limited", []) + last.get("others", [])
+        return Batch(rows, totals, accounts, billing, fences, breaks, due)
+
+    def _named(self, wanted: Wanted) -> dict[str, Ask | None]:
+        """Ask for what a batch names itself.  Locks that stand for no row come before all that is read, and
+        each kind in an order of its own.
+        """
+        connection, phones, house = self._connection, wanted.phones, wanted.house
+        return {
+            **holding_fences(connection, wanted.spaces, wanted.closes),
+            "serials held": holding_serials(connection, wanted.serials),
+            "rows": loading_rows(connection, wanted.keys) if wanted.keys else None,
+            "subscribers": billing_store.loading_subscribers(connection, phones) if phones else None,
+            "house": ledger_store.finding_accounts(connection, house) if house else None,
+            "numbers": billing_store.taking_numbers(connection, wanted.orders_max),
+        }
+
+    def _protected(
+        self,
+        wanted: Wanted,
+        subscribers: Sequence[Subscriber],
+        standings: Sequence[Standing],
+        house: Mapping[Name, int],
+    ) -> dict[str, Ask | None]:
+        """Ask for the accounts, and then for what they protect.
+
+        Books are locked, by number: they have a limit, and whoever moves a book's arrears or pays its bills
+        holds it.  Accounts without one only move relatively, at the end, by number too: whoever waits for
+        one of them there holds all books that it wants.
+        """
+        connection = self._connection
+        limited = {one.account for one in subscribers}.union(one.account for one in standings)
+        others = {one.arrears for one in subscribers}.union(house.values())
+        for standing in standings:
+            others.add(standing.arrears)
+            others.update(*((leg.debit, leg.credit) for leg in standing.legs))
+        others -= limited
+        bills = wanted.bills.union(*((off.bill for off in standing.write_offs) for standing in standings))
+        books = {subscriber.book for subscriber in subscribers}
+        return {
+            "limited": locking_accounts(connection, limited) if limited else None,
+            "others": loading_accounts(connection, sorted(others)) if others else None,
+            "bills": billing_store.loading_bills(connection, books, bills) if books or bills else None,
+            "totals": loading_totals(connection, wanted.days) if wanted.days else None,
+        }
 
     def save(self, changes: Changes, part: str) -> bool:
         """Write a batch's changes, its totals under `part`; False says that a key was claimed meanwhile:
         decide again.
         """
-        sql = STATEMENTS[self._connection.dialect.name]
+        connection, sql = self._connection, STATEMENTS[self._connection.dialect.name]
         inserts, reversals, totals = changes.journal[:3]
         self._writes = any(changes.journal)
-        if not save_house(self._connection, changes.journal):
+        added = [(day.date, *sums, day.bank_number, part) for day, sums in totals]
+        # An answer from kept rows waits for the standby as their own commit did, or should have.
+        touches = self._answers_from_rows and not self._writes and sql.touch is not None
+        saved = together(
+            connection,
+            {
+                **saving_house(connection, changes.journal),
+                "inserts": writing_rows(connection, sql.add_rows, Row._fields, inserts),
+                "reversals": writing_rows(connection, sql.mark_reversed, Row._fields, reversals),
+                "totals": writing_rows(connection, sql.add_totals, tuple(_TOTALS), added),
+                **billing_store.saving(connection, changes.billing),
+                **ledger_store.saving(connection, changes.ledger),
+                "touch": Ask(sql.touch, {}, lambda rows: None) if touches and sql.touch is not None else None,
+            },
+        )
+        claimed = saved.get("inserts", 0) < len(inserts) or saved.get("reversals", 0) < len(reversals)
+        if claimed or not house_saved(changes.journal, saved):
             return False
-        if write(self._connection, sql.add_rows, _dicts(inserts)) < len(inserts):
-            return False
-        if write(self._connection, sql.mark_reversed, _dicts(reversals)) < len(reversals):
-            return False
-        if totals:
-            added = [
-                {"business_date": day.date, "bank_number": day.bank_number, "part": part} | sums._asdict()
-                for day, sums in totals
-            ]
-            write(self._connection, sql.add_totals, added)
-        billing_store.save(self._connection, changes.billing)
-        ledger_store.save(self._connection, changes.ledger)
-        if self._answers_from_rows and not any(changes.journal) and sql.touch is not None:
-            # An answer from kept rows waits for the standby as their own commit did, or should have.
-            self._connection.execute(sql.touch)
+        billing_store.check_saved(changes.billing, saved)
+        ledger_store.check_saved(changes.ledger, saved)
         return True
 
     def commit(self) -> None:
@@ -266,7 +323,7 @@ class Transaction:
         crashpoint("bridge.after_commit")
 
 
-def hold_serials(connection: Connection, serials: Iterable[tuple[str, str]]) -> None:
+def holding_serials(connection: Speaks, serials: Iterable[tuple[str, str]]) -> Ask | None:
     """Keep other transactions from these (space, serial) under whatever date, until this one ends.
 
     Two copies of a request whose date is ours may come to two bridges on both sides of midnight: under
@@ -274,25 +331,41 @@ def hold_serials(connection: Connection, serials: Iterable[tuple[str, str]]) -> 
     who waits here has decided nothing yet, holds no account, and need not begin again.
     """
     lock = STATEMENTS[connection.dialect.name].take_serials
+    if lock is None:
+        return None
     hashes = {
         int.from_bytes(blake2b(f"{space}/{serial}".encode(), digest_size=8).digest(), "big", signed=True)
         for space, serial in serials
     }
-    if hashes and lock is not None:
-        connection.execute(lock, {"serials": sorted(hashes)})
+    return Ask(lock, {"serials": sorted(hashes)}, lambda rows: None) if hashes else None
 
 
-def load_rows(connection: Connection, keys: Iterable[Key]) -> list[Row]:
+def load_rows(connection: Speaks, keys: Iterable[Key]) -> list[Row]:
     """Return the journal's rows of these keys, as far as they exist."""
+    ask = loading_rows(connection, keys)
+    found: list[Row] = ask.read(connection.execute(ask.statement, ask.given))
+    return found
+
+
+def loading_rows(connection: Speaks, keys: Iterable[Key]) -> Ask:
+    """Ask for the journal's rows of these keys, as far as they exist."""
     given = listed(connection, "keys", keys, 3)
-    rows = connection.execute(STATEMENTS[connection.dialect.name].load_rows, given)
-    return list(map(row_of, rows))
+    return Ask(STATEMENTS[connection.dialect.name].load_rows, given, lambda rows: list(map(row_of, rows)))
 
 
-def load_totals(connection: Connection, days: Iterable[Day]) -> list[tuple[Day, Totals]]:
-    """Return what these days come to, all parts together; a day without rows is missing."""
+def loading_totals(connection: Speaks, days: Iterable[Day]) -> Ask:
+    """Ask what these days come to, all parts together; a day without rows is missing."""
     given = listed(connection, "days", days, 2)
-    rows = connection.execute(STATEMENTS[connection.dialect.name].load_totals, given)
+    return Ask(STATEMENTS[connection.dialect.name].load_totals, given, _day_totals)
+
+
+def load_totals(connection: Speaks, days: Iterable[Day]) -> list[tuple[Day, Totals]]:
+    """Return what these days come to, as `loading_totals` asks."""
+    ask = loading_totals(connection, days)
+    return _day_totals(connection.execute(ask.statement, ask.given))
+
+
+def _day_totals(rows: Iterable[Any]) -> list[tuple[Day, Totals]]:
     return [(Day(*row[:2]), Totals(*row[2:])) for row in rows]
 
 
@@ -311,7 +384,3 @@ def all_rows(connection: Connection) -> Iterator[Row]:
 def row_of(row: Any) -> Row:
     """Return a database row of all columns as a row of the journal."""
     return Row._make((*row[:5], State(row[5]), *row[6:]))
-
-
-def _dicts(rows: Iterable[Row]) -> list[dict[str, Any]]:
-    return [row._asdict() | {"state": int(row.state)} for row in rows]

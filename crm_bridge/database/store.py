@@ -129,19 +129,19 @@ class _Notices:
             self.latest = diagnostic.message_primary or "a warning"
 
 
-def commit(connection: Connection) -> None:
+def commit(connection: Any) -> None:
     """Make a transaction durable; raises CommitUnknownError when it cannot be said whether it is.
 
     PostgreSQL may stop waiting for its synchronous standby: it then says COMMIT, with a warning, of what a
     promoted standby would not have.
     """
-    driver = connection.connection.driver_connection
+    driver = getattr(connection, "connection", connection).driver_connection
     warnings = getattr(driver, "qianzhi_warnings", None)
     if warnings is not None:
         warnings.latest = ""
     try:
         connection.commit()
-    except DBAPIError as error:
+    except (DBAPIError, psycopg.Error) as error:
         connection.invalidate()  # its transaction may still be open, the next batch's too
         raise CommitUnknownError("the outcome of COMMIT is not known") from error
     if warnings is not None and warnings.latest:
@@ -176,12 +176,14 @@ def writing(url: str) -> Iterator[Connection]:
         engine.dispose()
 
 
-def compare_clocks(connection: Connection) -> None:
+_CLOCK = text("SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS bigint)")
+
+
+def compare_clocks(connection: Any) -> None:
     """Raise RetryableError where our wall clock is not PostgreSQL's, which all bridges share."""
     if connection.dialect.name != "postgresql":
         return
-    sql = text("SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS bigint)")
-    theirs_us = int(connection.execute(sql).scalar_one())
+    theirs_us = int(connection.execute(_CLOCK).scalar_one())
     ahead_seconds = (clock.now().wall_us - theirs_us) / SECOND_US
     if abs(ahead_seconds) > CLOCK_SECONDS_MAX:
         side = "ahead of" if ahead_seconds > 0 else "behind"
@@ -256,12 +258,15 @@ def translated() -> Iterator[None]:
     """Turn the driver's errors into those of `gateway_errors`, as far as a batch is not to blame itself."""
     try:
         yield
-    except DBAPIError as error:
+    except (DBAPIError, psycopg.Error) as error:
         raise _meaning(error) from error
 
 
-def _meaning(error: DBAPIError) -> Exception:
-    if isinstance(error.orig, psycopg.Error):
+def _meaning(error: DBAPIError | psycopg.Error) -> Exception:
+    if isinstance(error, psycopg.Error):
+        trouble = postgres_trouble(error)
+        said = str(error).strip().partition("\n")[0]
+    elif isinstance(error.orig, psycopg.Error):
         trouble = postgres_trouble(error.orig, lost=error.connection_invalidated)
         said = str(error.orig).strip().partition("\n")[0]
     else:

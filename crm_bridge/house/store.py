@@ -16,7 +16,8 @@ from crm_bridge.journal_breaks import Break, BreakState
 from crm_bridge.journal_decide import Changes
 from crm_bridge.journal_fences import Due, Fence
 from qianzhi.domain.requests import Key
-from qianzhi.ledger.store import inserting, listed, typed, unnested, write
+from qianzhi.ledger.store import Ask, inserting, listed, typed, unnested, writing
+from qianzhi.ledger.store import Connection as Speaks
 
 
 class Statements(NamedTuple):
@@ -119,24 +120,28 @@ STATEMENTS = {
 }
 
 
-def hold_fences(
-    connection: Connection, spaces: Sequence[str], closes: Sequence[tuple[str, int]]
-) -> dict[str, int]:
-    """Return through which date each space is closed; that stands until the transaction ends.
+def holding_fences(
+    connection: Speaks, spaces: Sequence[str], closes: Sequence[tuple[str, int]]
+) -> dict[str, Ask | None]:
+    """Ask through which date each space is closed, as `fences`; that stands until the transaction ends.
 
     The fences of `closes` are held alone, because they may rise.
     """
-    sql = STATEMENTS[connection.dialect.name]
+    if not spaces:
+        return {}
+    sql, held = STATEMENTS[connection.dialect.name], None
     if sql.hold_fences is not None:
         alone = {_hash(space) for space, _ in closes}
         hashes = [(one, int(one in alone)) for one in sorted({_hash(space) for space in spaces})]
-        connection.execute(sql.hold_fences, listed(connection, "hashes", hashes, 2))
-    rows = connection.execute(sql.load_fences, listed(connection, "spaces", spaces))
-    return {row[0]: max(int(row[1]), int(row[2])) for row in rows}
+        held = Ask(sql.hold_fences, listed(connection, "hashes", hashes, 2), _nothing)
+    return {
+        "fences held": held,
+        "fences": Ask(sql.load_fences, listed(connection, "spaces", spaces), _closed_through),
+    }
 
 
 def load_breaks(
-    connection: Connection,
+    connection: Speaks,
     keys: Iterable[Key],
     closes: Sequence[tuple[str, int]],
     fences: Mapping[str, int],
@@ -154,25 +159,28 @@ def load_breaks(
     return list(found.values())
 
 
-def load_due(connection: Connection, through: int) -> tuple[Due, ...]:
+def load_due(connection: Speaks, through: int) -> tuple[Due, ...]:
     """Return the oldest date up to `through` of each space that has rows and is not closed."""
     rows = connection.execute(STATEMENTS[connection.dialect.name].load_due)
     return tuple(sorted(Due(row[0], row[1]) for row in rows if row[1] is not None and row[1] <= through))
 
 
-def save_house(connection: Connection, changes: Changes) -> bool:
-    """Write fences and breaks; False says that a break is not as it was loaded: decide again."""
+def saving_house(connection: Speaks, changes: Changes) -> dict[str, Ask | None]:
+    """Ask for fences and breaks to be written; `house_saved` says whether that went well."""
     sql = STATEMENTS[connection.dialect.name]
-    fences = [
-        {"closed_through": one.closed_through, "closed_us": one.closed_us, "space": one.space}
-        | {"by_whom": one.by}
-        for one in changes.fences
-    ]
-    write(connection, sql.add_fences, fences)
+    fences = [(one.closed_through, one.closed_us, one.space, one.by) for one in changes.fences]
     new, changed = list(map(_columns, changes.breaks)), list(map(_columns, changes.changed_breaks))
-    if write(connection, sql.add_breaks, new) < len(new):
-        return False
-    return write(connection, sql.change_breaks, changed) == len(changed)
+    return {
+        "fences": writing(connection, sql.add_fences, tuple(_FENCE), fences),
+        "breaks": writing(connection, sql.add_breaks, Break._fields, new),
+        "changed breaks": writing(connection, sql.change_breaks, Break._fields, changed),
+    }
+
+
+def house_saved(changes: Changes, saved: Mapping[str, Any]) -> bool:
+    """Say whether every break was as it was loaded; otherwise decide again."""
+    new, changed = saved.get("breaks", 0), saved.get("changed breaks", 0)
+    return bool(new == len(changes.breaks) and changed == len(changes.changed_breaks))
 
 
 def find_fences(connection: Connection, space: str) -> list[Fence]:
@@ -202,8 +210,16 @@ def break_of(row: Any) -> Break:
     return Break(**values | {"state": BreakState(values["state"])})
 
 
-def _columns(row: Break) -> dict[str, Any]:
-    return row._asdict() | {"state": int(row.state)}
+def _columns(row: Break) -> Break:
+    return row._replace(state=int(row.state))  # type: ignore[arg-type]
+
+
+def _closed_through(rows: Iterable[Any]) -> dict[str, int]:
+    return {row[0]: max(int(row[1]), int(row[2])) for row in rows}
+
+
+def _nothing(rows: object) -> None:
+    """A lock has no value."""
 
 
 def _hash(space: str) -> int:

@@ -86,6 +86,7 @@ class Desk:
         self._bills = dict(self._was)
         self._months = _by_book(self._was.values())
         self._standings = {standing.order: standing for standing in loaded.standings}
+        self._made: dict[str, tuple[Order, Subscriber, list[Leg]]] = {}
         self._house = loaded.house
         self._serials = loaded.serials
         self._sheet = sheet
@@ -126,7 +127,7 @@ class Desk:
         What the book is short of goes to its arrears (money rule 10): a reversal is never refused for lack
         of money.  A VOID is: it leaves no arrears.
         """
-        standing = self._standings[original]
+        standing = self._standing(original)
         legs = [
             Leg(leg.credit, leg.debit, leg.amount_fen, leg.code + UNDO) for leg in reversed(standing.legs)
         ]
@@ -178,12 +179,15 @@ class Desk:
 
     def _recharge(self, job: Job, subscriber: Subscriber) -> Outcome:
         legs = [self._credit_leg(job, subscriber)]
+        paid: list[Bill] = []
+        owed = self._sheet.balance_fen(subscriber.arrears)
+        if owed >= 0 and subscriber.book not in self._months:
+            return self._approve(job, subscriber, legs, paid)
         free = self._sheet.free_fen(subscriber.account) + job.amount_fen
-        made_good = min(free, -self._sheet.balance_fen(subscriber.arrears))
+        made_good = min(free, -owed)
         if made_good > 0:
             legs.append(Leg(subscriber.account, subscriber.arrears, made_good, Code.ARREARS))
             free -= made_good
-        paid = []
         for bill in self._open_bills(subscriber.book):
             quoted = quote(bill, self._today, self._tariff)
             if quoted.total_fen > free:
@@ -208,34 +212,28 @@ class Desk:
         for bill in paid:
             legs += self._bill_legs(bill, subscriber.account)
         self._post(serial, legs)
-        write_offs = [WriteOff(serial, bill.serial, bill.principal_fen, bill.late_fee_fen) for bill in paid]
-        for write_off in write_offs:
-            self._bills[write_off.bill] = self._bills[write_off.bill]._replace(paid_by=serial)
-        self._changes.write_offs += write_offs
-        self._changes.orders.append(
-            Order(
-                serial,
-                job.kind,
-                job.key,
-                job.phone,
-                subscriber.book,
-                job.amount_fen,
-                job.bank_number,
-                self._now.wall_us,
-            )
-        )
-        self._standings[serial] = Standing(
-            serial,
-            job.phone,
-            subscriber.book,
-            subscriber.account,
-            subscriber.arrears,
-            job.amount_fen,
-            tuple(legs),
-            tuple(write_offs),
-        )
+        kind, key, phone, amount_fen, bank_number, _ = job
+        order = Order(serial, kind, key, phone, subscriber.book, amount_fen, bank_number, self._now.wall_us)
+        self._changes.orders.append(order)
+        self._made[serial] = (order, subscriber, legs)
+        for bill in paid:
+            write_off = WriteOff(serial, bill.serial, bill.principal_fen, bill.late_fee_fen)
+            self._changes.write_offs.append(write_off)
+            self._bills[bill.serial] = self._bills[bill.serial]._replace(paid_by=serial)
         balance = self._balance_fen(subscriber.account, subscriber.arrears)
         return Outcome(Result.APPROVED, serial, job.amount_fen, balance, tuple(paid), subscriber.name)
+
+    def _standing(self, serial: str) -> Standing:
+        """Return what stands under an order, loaded or made in this batch."""
+        if serial not in self._made:
+            return self._standings[serial]
+        order, subscriber, legs = self._made[serial]
+        write_offs = tuple(one for one in self._changes.write_offs if one.order == serial)
+        return Standing(
+            *(serial, order.phone, order.book, subscriber.account, subscriber.arrears, order.amount_fen),
+            tuple(legs),
+            write_offs,
+        )
 
     def _credit_leg(self, job: Job, subscriber: Subscriber) -> Leg:
         clearing = self._house[Name(CLEARING, job.bank_number, self._part)]

@@ -72,4 +72,4 @@ class Standing(NamedTuple):
 
 def order_serial(prefix: str, number: int) -> str:
     """Return the work order's serial: the prefix and the number, twelve characters together."""
-    return prefix + str(number).zfill(ORDER_CHARS - len(prefix))
+    return f"{prefix}{number:0{ORDER_CHARS - len(prefix)}d}"

@@ -4,17 +4,28 @@ Takes the caller's connection and never commits.  What differs between databases
 what lists are for each is the ledger's `listed` and `write`.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, TextClause, text
+from sqlalchemy import TextClause, text
 
 from qianzhi.billing.bills import MonthBill
 from qianzhi.billing.books import PhoneState, Subscriber
 from qianzhi.billing.desk import Changes
-from qianzhi.billing.orders import Order, Standing, WriteOff, order_serial
+from qianzhi.billing.orders import Standing, WriteOff, order_serial
 from qianzhi.ledger.invariant import invariant
-from qianzhi.ledger.store import inserting, listed, load_transfers, typed, unnested, write
+from qianzhi.ledger.store import (
+    Ask,
+    Connection,
+    inserting,
+    listed,
+    loading_transfers,
+    together,
+    typed,
+    unnested,
+    write,
+    writing,
+)
 
 
 class Statements(NamedTuple):
@@ -38,6 +49,11 @@ _ORDER = typed(
     "kind business_date book amount_fen posted_us", "serial space key_serial phone bank_number reverses"
 )
 _WRITE_OFF = {"order": "text", "bill": "text", "principal_fen": "bigint", "late_fee_fen": "bigint"}
+_ORDER_COLUMNS = (
+    *("serial", "kind", "space", "business_date", "key_serial", "phone", "book", "amount_fen"),
+    *("bank_number", "posted_us", "reverses"),
+)
+_STATES = {int(state): state for state in PhoneState}
 _BILL = "b.serial, b.book, b.month, b.principal_fen, b.due_date, b.paid_by"
 
 STATEMENTS = {
@@ -50,7 +66,8 @@ STATEMENTS = {
         load_bills=text(
             f"""SELECT {_BILL} FROM json_each(:books) w CROSS JOIN billing_bills b
                 ON b.book = w.value AND b.paid_by IS NULL
-            UNION SELECT {_BILL} FROM json_each(:serials) w CROSS JOIN billing_bills b ON b.serial = w.value
+            UNION ALL SELECT {_BILL} FROM json_each(:serials) w CROSS JOIN billing_bills b
+                ON b.serial = w.value
             """  # noqa: S608
         ),
         load_orders=text(
@@ -103,7 +120,7 @@ STATEMENTS = {
         ),
         load_bills=text(
             f"""SELECT {_BILL} FROM billing_bills b WHERE b.paid_by IS NULL AND b.book = ANY (CAST(:books AS
-            bigint[])) UNION SELECT {_BILL} FROM billing_bills b WHERE b.serial = ANY (CAST(:serials AS
+            bigint[])) UNION ALL SELECT {_BILL} FROM billing_bills b WHERE b.serial = ANY (CAST(:serials AS
             text[]))"""  # noqa: S608
         ),
         load_orders=text(
@@ -143,44 +160,57 @@ STATEMENTS = {
 
 def load_subscribers(connection: Connection, phones: Iterable[str]) -> list[Subscriber]:
     """Load the subscribers of these phones, as far as they exist."""
-    rows = connection.execute(sql(connection).load_subscribers, listed(connection, "phones", phones))
-    return [Subscriber(row[0], PhoneState(row[1]), *row[2:]) for row in rows]
+    ask = loading_subscribers(connection, phones)
+    found: list[Subscriber] = ask.read(connection.execute(ask.statement, ask.given))
+    return found
+
+
+def loading_subscribers(connection: Connection, phones: Iterable[str]) -> Ask:
+    """Ask for the subscribers of these phones, as far as they exist."""
+    return Ask(sql(connection).load_subscribers, listed(connection, "phones", phones), _subscribers)
 
 
 def load_bills(connection: Connection, books: Iterable[int], serials: Iterable[str]) -> list[MonthBill]:
     """Load the open bills of `books`, and the bills of these serials whether they are open or not."""
+    ask = loading_bills(connection, books, serials)
+    found: list[MonthBill] = ask.read(connection.execute(ask.statement, ask.given))
+    return found
+
+
+def loading_bills(connection: Connection, books: Iterable[int], serials: Iterable[str]) -> Ask:
+    """Ask for the open bills of `books`, and the bills of these serials whether they are open or not; one
+    that is both comes twice.
+    """
     given = listed(connection, "books", books) | listed(connection, "serials", serials)
-    return [MonthBill(*row) for row in connection.execute(sql(connection).load_bills, given)]
+    return Ask(sql(connection).load_bills, given, _bills)
 
 
 def load_standings(connection: Connection, orders: Sequence[str]) -> list[Standing]:
     """Load what a reversal of these work orders needs: their transfers and write-offs."""
     given = listed(connection, "orders", orders)
-    rows = connection.execute(sql(connection).load_orders, given).all()
+    asked = {
+        "orders": Ask(sql(connection).load_orders, given, list),
+        "write_offs": Ask(sql(connection).load_write_offs, given, list),
+        "legs": loading_transfers(connection, orders),
+    }
+    found = together(connection, asked)
     write_offs: dict[str, list[WriteOff]] = {}
-    for row in connection.execute(sql(connection).load_write_offs, given):
+    for row in found["write_offs"]:
         write_offs.setdefault(row[0], []).append(WriteOff(*row))
-    legs = load_transfers(connection, orders)
+    legs = found["legs"]
     return [
-        Standing(
-            row[0],
-            row[1],
-            row[2],
-            row[3],
-            row[4],
-            row[5],
-            tuple(legs.get(row[0], ())),
-            tuple(write_offs.get(row[0], ())),
-        )
-        for row in rows
+        Standing._make((*row, tuple(legs.get(row[0], ())), tuple(write_offs.get(row[0], ()))))
+        for row in found["orders"]
     ]
 
 
-def take_serials(connection: Connection, prefix: str, n: int) -> Iterator[str]:
-    """Take `n` new serials of work orders; those that a batch does not use stay gaps."""
-    if not n:
-        return iter(())
-    numbers = connection.execute(sql(connection).take_numbers, {"n": n}).scalars().all()
+def taking_numbers(connection: Connection, n: int) -> Ask | None:
+    """Ask for the numbers of `n` new work orders; those that a batch does not use stay gaps."""
+    return Ask(sql(connection).take_numbers, {"n": n}, lambda rows: rows.scalars().all()) if n else None
+
+
+def serials_of(prefix: str, numbers: Sequence[int], n: int) -> Iterator[str]:
+    """Return the serials of the `n` work orders for which these numbers were taken."""
     if len(numbers) < n:  # a counter's row gives the first one alone
         numbers = range(numbers[0], numbers[0] + n)
     return (order_serial(prefix, number) for number in numbers)
@@ -203,14 +233,28 @@ def add_bills(connection: Connection, bills: Sequence[MonthBill]) -> None:
 
 def save(connection: Connection, changes: Changes) -> None:
     """Write a batch's changes, one statement per table; a bill changes only from the state that was read."""
+    check_saved(changes, together(connection, saving(connection, changes)))
+
+
+def saving(connection: Connection, changes: Changes) -> dict[str, Ask | None]:
+    """Ask for a batch's changes to be written, as `save` does; `check_saved` looks at what came of it."""
     statements = sql(connection)
-    bills = [
-        {"serial": serial, "before": before, "now": now} for serial, before, now in sorted(changes.bills)
+    orders = [
+        (one.serial, int(one.kind), *one.key, one.phone, one.book, one.amount_fen, *one[6:])
+        for one in changes.orders
     ]
-    write(connection, statements.add_orders, [_order(order) for order in changes.orders])
-    write(connection, statements.add_write_offs, [row._asdict() for row in changes.write_offs])
-    marked = write(connection, statements.mark_bills, bills)
-    invariant(marked == len(bills), "a bill changes only from the state in which it was read")
+    bills = sorted(changes.bills)
+    return {
+        "orders": writing(connection, statements.add_orders, _ORDER_COLUMNS, orders),
+        "write_offs": writing(connection, statements.add_write_offs, WriteOff._fields, changes.write_offs),
+        "bills": writing(connection, statements.mark_bills, ("serial", "before", "now"), bills),
+    }
+
+
+def check_saved(changes: Changes, saved: Mapping[str, Any]) -> None:
+    """Hold what `saving` came to; raises InvariantError."""
+    marked = saved.get("bills", 0)
+    invariant(marked == len(changes.bills), "a bill changes only from the state in which it was read")
 
 
 def sql(connection: Connection) -> Statements:
@@ -218,17 +262,9 @@ def sql(connection: Connection) -> Statements:
     return STATEMENTS[connection.dialect.name]
 
 
-def _order(order: Order) -> dict[str, Any]:
-    return {
-        "serial": order.serial,
-        "kind": int(order.kind),
-        "space": order.key.space,
-        "business_date": order.key.date,
-        "key_serial": order.key.serial,
-        "phone": order.phone,
-        "book": order.book,
-        "amount_fen": order.amount_fen,
-        "bank_number": order.bank_number,
-        "posted_us": order.posted_us,
-        "reverses": order.reverses,
-    }
+def _subscribers(rows: Iterable[Any]) -> list[Subscriber]:
+    return [Subscriber(row[0], _STATES[row[1]], *row[2:]) for row in rows]
+
+
+def _bills(rows: Iterable[Any]) -> list[MonthBill]:
+    return [MonthBill(*row) for row in rows]

@@ -46,7 +46,8 @@ class Sheet:
 
     def __init__(self, accounts: Iterable[Account], pendings: Iterable[Pending] = ()) -> None:
         self._accounts = {account.id: account for account in accounts}
-        self._deltas: dict[int, Delta] = {}
+        self._moved: dict[int, int] = {}  # what was added to balances, and to what is reserved of them
+        self._set_aside: dict[int, int] = {}
         self._pendings: dict[str, Pending] = {}
         self._settled: set[str] = set()
         for pending in pendings:
@@ -58,12 +59,13 @@ class Sheet:
 
     def balance_fen(self, account: int) -> int:
         """Return the balance as it stands after what was decided so far."""
-        return self._accounts[account].balance_fen + self._delta(account).balance_fen
+        return self._accounts[account].balance_fen + self._moved.get(account, 0)
 
     def free_fen(self, account: int) -> int:
         """Return how much the balance exceeds what is reserved."""
-        reserved = self._accounts[account].reserved_fen + self._delta(account).reserved_fen
-        return self.balance_fen(account) - reserved
+        one = self._accounts[account]
+        reserved = one.reserved_fen + self._set_aside.get(account, 0)
+        return one.balance_fen + self._moved.get(account, 0) - reserved
 
     def do(self, command: Command, now: Now) -> Outcome:
         """Carry out one command, wholly or not at all."""
@@ -74,39 +76,46 @@ class Sheet:
         refusal = self._refusal(legs)
         if refusal is not Outcome.DONE:
             return refusal
-        for leg in legs:
-            self._transfer(reference, leg, now)
+        moved, transfers, posted_us = self._moved, self._changes.transfers, now.wall_us
+        for debit, credit, amount_fen, code in legs:
+            moved[debit] = moved.get(debit, 0) - amount_fen
+            moved[credit] = moved.get(credit, 0) + amount_fen
+            transfers.append(Transfer(reference, code, debit, credit, amount_fen, posted_us))
         return Outcome.DONE
 
     def changes(self) -> Changes:
         """Return all that is to be written; the deltas sum to zero, because every transfer balances."""
-        moved = {account: delta for account, delta in self._deltas.items() if delta != Delta()}
-        invariant(
-            sum(delta.balance_fen for delta in moved.values()) == 0, "a batch's balances must sum to zero"
-        )
-        self._changes.deltas = moved
+        moved, set_aside = self._moved, self._set_aside
+        invariant(sum(moved.values()) == 0, "a batch's balances must sum to zero")
+        deltas = {account: Delta(fen, set_aside.get(account, 0)) for account, fen in moved.items()}
+        for account in set_aside.keys() - moved.keys():
+            deltas[account] = Delta(0, set_aside[account])
+        self._changes.deltas = {account: delta for account, delta in deltas.items() if any(delta)}
         return self._changes
 
     def _refusal(self, legs: Sequence[Leg]) -> Outcome:
-        if any(not 0 < leg.amount_fen <= AMOUNT_FEN_CAP or leg.debit == leg.credit for leg in legs):
-            return Outcome.BAD_AMOUNT
+        for debit, credit, amount_fen, _ in legs:
+            if not 0 < amount_fen <= AMOUNT_FEN_CAP or debit == credit:
+                return Outcome.BAD_AMOUNT
+        accounts = self._accounts
         moved: dict[int, int] = {}
-        for leg in legs:
-            if leg.debit not in self._accounts or leg.credit not in self._accounts:
+        for debit, credit, amount_fen, _ in legs:
+            if debit not in accounts or credit not in accounts:
                 return Outcome.NO_ACCOUNT
-            moved[leg.debit] = moved.get(leg.debit, 0) - leg.amount_fen
-            moved[leg.credit] = moved.get(leg.credit, 0) + leg.amount_fen
-        if any(self._sinks(account, fen) for account, fen in moved.items()):
-            return Outcome.BELOW_FLOOR
+            moved[debit] = moved.get(debit, 0) - amount_fen
+            moved[credit] = moved.get(credit, 0) + amount_fen
+        for account, fen in moved.items():
+            if fen < 0 and self._sinks(account, fen):
+                return Outcome.BELOW_FLOOR
         return Outcome.DONE
 
     def _sinks(self, account: int, fen: int) -> bool:
         floor = self._accounts[account].floor_fen
-        return floor is not None and fen < 0 and self.free_fen(account) + fen < floor
+        return floor is not None and self.free_fen(account) + fen < floor
 
     def _transfer(self, reference: str, leg: Leg, now: Now, pending: str | None = None) -> None:
-        self._move(leg.debit, -leg.amount_fen)
-        self._move(leg.credit, leg.amount_fen)
+        self._moved[leg.debit] = self._moved.get(leg.debit, 0) - leg.amount_fen
+        self._moved[leg.credit] = self._moved.get(leg.credit, 0) + leg.amount_fen
         self._changes.transfers.append(
             Transfer(reference, leg.code, leg.debit, leg.credit, leg.amount_fen, now.wall_us, pending)
         )
@@ -120,7 +129,7 @@ class Sheet:
         pending = Pending(command.serial, *command.leg, now.wall_us, command.expires_us)
         self._pendings[command.serial] = pending
         self._changes.pendings.append(pending)
-        self._move(pending.debit, 0, pending.amount_fen)
+        self._set_apart(pending.debit, pending.amount_fen)
         return Outcome.DONE
 
     def _forward(self, command: Forward, now: Now) -> Outcome:
@@ -168,15 +177,11 @@ class Sheet:
     def _settle(self, pending: Pending, ending: Ending, amount_fen: int, now: Now) -> None:
         del self._pendings[pending.serial]
         self._settled.add(pending.serial)
-        self._move(pending.debit, 0, -pending.amount_fen)
+        self._set_apart(pending.debit, -pending.amount_fen)
         self._changes.settlements.append(Settlement(pending.serial, ending, amount_fen, now.wall_us))
 
-    def _delta(self, account: int) -> Delta:
-        return self._deltas.get(account, Delta())
-
-    def _move(self, account: int, balance_fen: int, reserved_fen: int = 0) -> None:
-        delta = self._delta(account)
-        self._deltas[account] = Delta(delta.balance_fen + balance_fen, delta.reserved_fen + reserved_fen)
+    def _set_apart(self, account: int, reserved_fen: int) -> None:
+        self._set_aside[account] = self._set_aside.get(account, 0) + reserved_fen
 
 
 def _post(sheet: Sheet, command: Post, now: Now) -> Outcome:

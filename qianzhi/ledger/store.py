@@ -4,14 +4,51 @@ Takes the caller's connection and never commits.  What differs between databases
 a list reaches SQLite as JSON text and PostgreSQL as one array per column.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
-from sqlalchemy import Connection, TextClause, text
+from sqlalchemy import TextClause, text
 
-from qianzhi.ledger.entries import Account, Changes, Leg, Name, Pending
+from qianzhi.ledger.entries import Account, Changes, Leg, Name, Pending, Settlement, Transfer
 from qianzhi.ledger.invariant import invariant
+
+
+class Connection(Protocol):
+    """What statements are carried out on: a connection of SQLAlchemy's, or a session that also carries out
+    several `together`.
+    """
+
+    @property
+    def dialect(self) -> Any:
+        """The database's dialect, with its `name`."""
+
+    def execute(self, statement: Any, parameters: Any = None, /) -> Any:
+        """Carry out one statement."""
+
+
+class Ask(NamedTuple):
+    """One statement with its parameters, and what makes a value of its result."""
+
+    statement: TextClause
+    given: Mapping[str, Any]
+    read: Callable[[Any], Any]
+
+
+def together(connection: Connection, asks: Mapping[str, Ask | None]) -> dict[str, Any]:
+    """Carry out what is not None in this order, in one round trip where the connection can; return the
+    values by the same names.
+
+    The first that fails raises its error, and none of those after it was carried out.
+    """
+    wanted = {name: ask for name, ask in asks.items() if ask is not None}
+    if not wanted:
+        return {}
+    at_once = getattr(connection, "together", None)
+    if at_once is None:
+        return {name: ask.read(connection.execute(ask.statement, ask.given)) for name, ask in wanted.items()}
+    results = at_once([(ask.statement, ask.given) for ask in wanted.values()])
+    return {name: ask.read(rows) for (name, ask), rows in zip(wanted.items(), results, strict=True)}
 
 
 class Statements(NamedTuple):
@@ -61,6 +98,7 @@ _ACCOUNTS = """SELECT a.id, a.balance_fen, a.reserved_fen, a.floor_fen FROM json
 _TRANSFER = typed("code debit credit amount_fen posted_us", "reference pending")
 _RESERVED = typed("debit credit amount_fen code reserved_us expires_us", "serial")
 _SETTLED = typed("ending amount_fen settled_us", "pending")
+_RESERVATION = Pending._fields[:7]  # how it ends stands in rows of its own
 
 STATEMENTS = {
     "sqlite": Statements(
@@ -149,8 +187,13 @@ STATEMENTS = {
 
 def find_accounts(connection: Connection, names: Iterable[Name]) -> dict[Name, int]:
     """Return the numbers of the accounts of these names, as far as they exist."""
-    rows = connection.execute(_sql(connection).find_accounts, listed(connection, "names", names, 3))
-    return {Name(*row[:3]): row[3] for row in rows}
+    found: dict[Name, int] = _one(connection, finding_accounts(connection, names))
+    return found
+
+
+def finding_accounts(connection: Connection, names: Iterable[Name]) -> Ask:
+    """Ask for the numbers of the accounts of these names, as far as they exist, by name."""
+    return Ask(_sql(connection).find_accounts, listed(connection, "names", names, 3), _by_name)
 
 
 def ensure_accounts(
@@ -175,14 +218,18 @@ def open_accounts(
 
 def load_accounts(connection: Connection, ids: Iterable[int]) -> list[Account]:
     """Load these accounts for a look."""
-    rows = connection.execute(_sql(connection).load_accounts, listed(connection, "ids", ids))
-    return [Account(*row) for row in rows]
+    found: list[Account] = _one(connection, loading_accounts(connection, ids))
+    return found
 
 
-def lock_accounts(connection: Connection, ids: Iterable[int]) -> list[Account]:
-    """Load these accounts and lock them until the end of the transaction, in the order of their numbers."""
-    rows = connection.execute(_sql(connection).lock_accounts, listed(connection, "ids", sorted(ids)))
-    return [Account(*row) for row in rows]
+def loading_accounts(connection: Connection, ids: Iterable[int]) -> Ask:
+    """Ask for these accounts as they stand."""
+    return Ask(_sql(connection).load_accounts, listed(connection, "ids", ids), _accounts)
+
+
+def locking_accounts(connection: Connection, ids: Iterable[int]) -> Ask:
+    """Ask for these accounts, locked until the end of the transaction, in the order of their numbers."""
+    return Ask(_sql(connection).lock_accounts, listed(connection, "ids", sorted(ids)), _accounts)
 
 
 def load_pendings(connection: Connection, serials: Iterable[str]) -> list[Pending]:
@@ -199,11 +246,14 @@ def due_pendings(connection: Connection, wall_us: int, rows_max: int) -> list[Pe
 
 def load_transfers(connection: Connection, references: Iterable[str]) -> dict[str, list[Leg]]:
     """Return the transfers made under each reference, in the order in which they were made."""
-    found: dict[str, list[Leg]] = {}
-    given = listed(connection, "references", references)
-    for row in connection.execute(_sql(connection).load_transfers, given):
-        found.setdefault(row[0], []).append(Leg(*row[1:]))
+    found: dict[str, list[Leg]] = _one(connection, loading_transfers(connection, references))
     return found
+
+
+def loading_transfers(connection: Connection, references: Iterable[str]) -> Ask:
+    """Ask for the transfers made under each reference, in the order in which they were made."""
+    given = listed(connection, "references", references)
+    return Ask(_sql(connection).load_transfers, given, _legs)
 
 
 def save(connection: Connection, changes: Changes) -> None:
@@ -211,18 +261,25 @@ def save(connection: Connection, changes: Changes) -> None:
 
     A limit that would be broken all the same is refused by the database's own CHECK.
     """
+    check_saved(changes, together(connection, saving(connection, changes)))
+
+
+def saving(connection: Connection, changes: Changes) -> dict[str, Ask | None]:
+    """Ask for a batch's changes to be written, as `save` does; `check_saved` looks at what came of it."""
     sql = _sql(connection)
-    moves = [
-        {"id": account, "balance_fen": delta.balance_fen, "reserved_fen": delta.reserved_fen}
-        for account, delta in sorted(changes.deltas.items())
-    ]
-    forwards = [{"pending": serial, "forwarded_us": at} for serial, at in changes.forwards]
-    write(connection, sql.add_pendings, [pending._asdict() for pending in changes.pendings])
-    write(connection, sql.add_forwards, forwards)
-    write(connection, sql.add_settlements, [row._asdict() for row in changes.settlements])
-    write(connection, sql.add_transfers, [row._asdict() for row in changes.transfers])
-    moved = write(connection, sql.move_accounts, moves)
-    invariant(moved == len(moves), "every account that moves must exist")
+    moves = [(account, *delta) for account, delta in sorted(changes.deltas.items())]
+    return {
+        "pendings": writing(connection, sql.add_pendings, _RESERVATION, changes.pendings),
+        "forwards": writing(connection, sql.add_forwards, ("pending", "forwarded_us"), changes.forwards),
+        "settlements": writing(connection, sql.add_settlements, Settlement._fields, changes.settlements),
+        "transfers": writing(connection, sql.add_transfers, Transfer._fields, changes.transfers),
+        "moves": writing(connection, sql.move_accounts, ("id", "balance_fen", "reserved_fen"), moves),
+    }
+
+
+def check_saved(changes: Changes, saved: Mapping[str, Any]) -> None:
+    """Hold what `saving` came to; raises InvariantError."""
+    invariant(saved.get("moves", 0) == len(changes.deltas), "every account that moves must exist")
 
 
 def listed(connection: Connection, name: str, values: Iterable[Any], width: int = 1) -> dict[str, Any]:
@@ -242,9 +299,48 @@ def write(connection: Connection, statement: TextClause, rows: Sequence[Mapping[
     if not rows:
         return 0
     if connection.dialect.name == "sqlite":
-        return connection.execute(statement, list(rows)).rowcount
+        return _count(connection.execute(statement, list(rows)))
     columns = {name: [row[name] for row in rows] for name in rows[0]}
-    return connection.execute(statement, columns).rowcount
+    return _count(connection.execute(statement, columns))
+
+
+def writing(
+    connection: Connection, statement: TextClause, names: Sequence[str], rows: Sequence[Sequence[Any]]
+) -> Ask | None:
+    """Ask for rows of these columns to be written with one statement; its value is how many were.
+
+    None where there are no rows.
+    """
+    if not rows:
+        return None
+    if connection.dialect.name == "sqlite":
+        given: Any = [dict(zip(names, row, strict=False)) for row in rows]
+    else:
+        given = dict(zip(names, map(list, zip(*rows, strict=True)), strict=False))
+    return Ask(statement, given, _count)
+
+
+def _one(connection: Connection, ask: Ask) -> Any:
+    return ask.read(connection.execute(ask.statement, ask.given))
+
+
+def _count(result: Any) -> int:
+    return int(result.rowcount)
+
+
+def _by_name(rows: Iterable[Any]) -> dict[Name, int]:
+    return {Name(*row[:3]): row[3] for row in rows}
+
+
+def _accounts(rows: Iterable[Any]) -> list[Account]:
+    return [Account(*row) for row in rows]
+
+
+def _legs(rows: Iterable[Any]) -> dict[str, list[Leg]]:
+    found: dict[str, list[Leg]] = {}
+    for row in rows:
+        found.setdefault(row[0], []).append(Leg(*row[1:]))
+    return found
 
 
 def _pending(row: Any) -> Pending:

@@ -118,7 +118,10 @@ def _install(packages: list[str]) -> None:
     try:
         for arguments in (("update",), ("install", "-y", "--no-install-recommends", *packages)):
             subprocess.run(  # noqa: S603  fixed words and our own table's names
-                ["/usr/bin/apt-get", "-q", *WAITING, *arguments], env=environment, stdin=subprocess.DEVNULL, check=True
+                ["/usr/bin/apt-get", "-q", *WAITING, *arguments],
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                check=True,
             )
     finally:
         if own:

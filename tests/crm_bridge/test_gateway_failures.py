@@ -70,13 +70,17 @@ def test_the_number_of_statements_does_not_grow_with_the_list(run, ask):
 
 def test_a_key_claimed_meanwhile_is_decided_again(core, run, ask, url, monkeypatch):
     first = run(ask(Kind.RECHARGE, "1", PHONE, 5_000))[0]
-    real, blind = crm_bridge.store.load_rows, [True]
-    monkeypatch.setattr(
-        crm_bridge.store, "load_rows", lambda *given: [] if blind and blind.pop() else real(*given)
-    )
+    real, blind = crm_bridge.store.row_of, [True]
+
+    def loading(connection, keys):
+        ask = asking(connection, keys)
+        return ask._replace(read=lambda rows: [] if blind and blind.pop() else list(map(real, rows)))
+
+    asking = crm_bridge.store.loading_rows
+    monkeypatch.setattr(crm_bridge.store, "loading_rows", loading)
     again, other = run(ask(Kind.RECHARGE, "1", PHONE, 5_000), ask(Kind.RECHARGE, "2", PHONE, 700))
     assert (again.order, again.stored, other.balance_fen) == (first.order, True, 5_700)
-    monkeypatch.setattr(crm_bridge.store, "load_rows", lambda *given: [])
+    blind += [True] * 10
     with pytest.raises(RaceError):
         run(ask(Kind.RECHARGE, "3", PHONE, 100), ask(Kind.RECHARGE, "1", PHONE, 5_000))
     monkeypatch.undo()

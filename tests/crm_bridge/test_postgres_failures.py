@@ -5,11 +5,11 @@ from contextlib import contextmanager
 from zoneinfo import ZoneInfo
 
 import pytest
-from sqlalchemy import Connection
 
 from crm_bridge.audit import audit_books
 from crm_bridge.bridge import Work
 from crm_bridge.database.store import connect
+from crm_bridge.direct.store import Session
 from crm_bridge.gateway import CommitUnknownError, Gateway, OutOfSpaceError, RetryableError
 from crm_bridge.gateway_errors import Trouble
 from crm_bridge.lookup import find_journal, totals
@@ -209,22 +209,21 @@ def test_what_the_checks_let_pass_fails_alone(open_core, credit, ask, monkeypatc
 @pytest.mark.parametrize("reached", [True, False])
 def test_a_connection_lost_during_commit_leaves_nothing_doubled(open_core, credit, url, reached):
     core, requests = open_core(), credit(1, 3)
-    real = Connection.commit
+    real = Session.commit
     lost = []
 
-    def commit(connection):
+    def commit(session):
         """Cut the connection as COMMIT goes out, or after the server has carried it out."""
         if lost:
-            return real(connection)
-        lost.append(connection.connection.driver_connection.info.backend_pid)
+            return real(session)
+        lost.append(session.driver_connection.info.backend_pid)
         if reached:
-            real(connection)
-            connection.begin()
+            real(session)
         cut(url, lost[0])
-        connection.exec_driver_sql("COMMIT")
-        return None
+        session._open = True
+        return real(session)
 
-    with patched(Connection, "commit", commit):
+    with patched(Session, "commit", commit):
         with pytest.raises(CommitUnknownError):
             core.execute(requests, clock.now())
         settled, _ = settle(core, requests)
@@ -239,7 +238,7 @@ def test_a_connection_lost_before_commit_is_executed_again(open_core, credit, ur
 
     def save(transaction, changes, part):
         if not lost:
-            lost.append(transaction._connection.connection.driver_connection.info.backend_pid)
+            lost.append(transaction._connection.driver_connection.info.backend_pid)
             cut(url, lost[0])
         return real(transaction, changes, part)
 

@@ -20,6 +20,7 @@ ASKED = {
     "its subscribers": (BILLING.load_subscribers, {"phones": TEXTS}),
     "their open bills": (BILLING.load_bills, {"books": NUMBERS, "serials": TEXTS}),
     "their accounts, locked": (LEDGER.lock_accounts, {"ids": NUMBERS}),
+    "what they may owe": (LEDGER.load_accounts, {"ids": NUMBERS}),
     "balances that move": (
         LEDGER.move_accounts,
         {"id": NUMBERS, "balance_fen": NUMBERS, "reserved_fen": NUMBERS},
@@ -41,7 +42,7 @@ def batch(postgres):
 @pytest.mark.parametrize("what", ASKED)
 def test_rows_are_found_by_index_though_their_tables_are_empty(batch, what):
     statement, given = ASKED[what]
-    with batch._engine.connect() as connection:
-        plan = [row[0] for row in connection.execute(text(f"EXPLAIN {statement.text}"), given)]
+    with batch.transaction() as transaction:
+        plan = [row[0] for row in transaction._connection.execute(text(f"EXPLAIN {statement.text}"), given)]
     assert any("Index" in line for line in plan), plan
     assert not any("Seq Scan" in line or "Hash Join" in line for line in plan), plan

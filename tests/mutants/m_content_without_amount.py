@@ -2,8 +2,6 @@
 
 RULE = 3
 FILE = "crm_bridge/journal.py"
-OLD = """\
-        str(request.amount_fen),
-"""
-NEW = ""
+OLD = "{request.phone}\\x1f{request.amount_fen}\\x1f"
+NEW = "{request.phone}\\x1f"
 NOTICED_BY = "simulate"

@@ -3,7 +3,7 @@
 RULE = 1
 FILE = "crm_bridge/journal_decide.py"
 OLD = """\
-        row = self._row_of_credit(request)
+        row = self._row_of_credit(request, key)
         if row is not None:
             return self._repeat(request, row)
         refused = self._date_refusal(request)

@@ -3,10 +3,10 @@
 RULE = 15
 FILE = "crm_bridge/store.py"
 OLD = """\
-        if self._answers_from_rows and not any(changes.journal) and sql.touch is not None:
+        touches = self._answers_from_rows and not self._writes and sql.touch is not None
 """
 NEW = """\
-        if self._answers_from_rows and any(changes.journal) and sql.touch is not None:
+        touches = self._answers_from_rows and self._writes and sql.touch is not None
 """
 NOTICED_BY = (
     "tests/crm_bridge/test_postgres_failures.py"

@@ -3,7 +3,7 @@
 RULE = 1
 FILE = "crm_bridge/store.py"
 OLD = """\
-        hold_serials(connection, wanted.serials)
+            "serials held": holding_serials(connection, wanted.serials),
 """
 NEW = ""
 NOTICED_BY = (

@@ -3,7 +3,7 @@
 RULE = 14
 FILE = "crm_bridge/journal_decide.py"
 OLD = """\
-        self._tally.reverse(Day(row.bank_number, row.business_date), row.amount_fen)
+        self._tally.reverse(row.bank_number, row.business_date, row.amount_fen)
 """
 NEW = ""
 NOTICED_BY = "simulate"

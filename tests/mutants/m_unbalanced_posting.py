@@ -3,9 +3,13 @@
 RULE = 13
 FILE = "qianzhi/ledger/sheet.py"
 OLD = """\
-        self._move(leg.debit, -leg.amount_fen)
+            moved[debit] = moved.get(debit, 0) - amount_fen
+            moved[credit] = moved.get(credit, 0) + amount_fen
+            transfers.append(Transfer(reference, code, debit, credit, amount_fen, posted_us))
 """
 NEW = """\
-        self._move(leg.debit, -leg.amount_fen - 1)
+            moved[debit] = moved.get(debit, 0) - amount_fen - 1
+            moved[credit] = moved.get(credit, 0) + amount_fen
+            transfers.append(Transfer(reference, code, debit, credit, amount_fen, posted_us))
 """
 NOTICED_BY = "tests/ledger/test_sheet.py::test_whatever_comes_the_books_balance"
