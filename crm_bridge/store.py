@@ -26,7 +26,7 @@ from qianzhi.billing import store as billing_store
 from qianzhi.billing.desk import Loaded
 from qianzhi.domain.requests import Key
 from qianzhi.ledger import store as ledger_store
-from qianzhi.ledger.store import inserting, listed, typed, unnested, write
+from qianzhi.ledger.store import inserting, listed, of_dates, typed, unnested, write
 from qianzhi.runtime.crash import crashpoint
 
 
@@ -111,7 +111,7 @@ STATEMENTS = {
             f"""SELECT {", ".join("j." + name for name in Row._fields)} FROM unnest(CAST(:keys0 AS text[]),
             CAST(:keys1 AS bigint[]), CAST(:keys2 AS text[])) w (space, business_date, serial) JOIN journal j
             ON j.space = w.space AND j.business_date = w.business_date AND j.serial = w.serial
-            """  # noqa: S608
+            /* of j.business_date */"""  # noqa: S608
         ),
         # The keys come sorted: two batches that claim the same ones wait for each other, never in a circle.
         add_rows=text(
@@ -121,7 +121,7 @@ STATEMENTS = {
             f"""UPDATE journal j SET state = w.state, reversal_order = w.reversal_order, reversal_reply =
             w.reversal_reply, reversed_us = w.reversed_us FROM {unnested(_REVERSED)} w
             ({", ".join(_REVERSED)}) WHERE j.space = w.space AND j.business_date = w.business_date AND
-            j.serial = w.serial AND j.state = 1"""  # noqa: S608
+            j.serial = w.serial AND j.state = 1 /* of j.business_date */"""  # noqa: S608
         ),
         load_totals=text(
             """SELECT t.bank_number, t.business_date, CAST(sum(t.approved_count) AS bigint),
@@ -207,8 +207,10 @@ class Transaction:
         fences = hold_fences(connection, wanted.spaces, wanted.closes) if wanted.spaces else {}
         hold_serials(connection, wanted.serials)
         rows = load_rows(connection, wanted.keys)
-        orders = [row.order_serial for row in rows if row.order_serial and row.key in wanted.reversals]
-        standings = billing_store.load_standings(connection, orders) if orders else []
+        undone = [row for row in rows if row.order_serial and row.key in wanted.reversals]
+        orders = [row.order_serial or "" for row in undone]
+        dates = [row.business_date for row in undone]
+        standings = billing_store.load_standings(connection, orders, dates) if orders else []
         subscribers = billing_store.load_subscribers(connection, wanted.phones) if wanted.phones else []
         breaks = load_breaks(connection, break_keys(wanted, fences), wanted.closes, fences)
         named = house_of(wanted, breaks)
@@ -241,7 +243,8 @@ class Transaction:
             return False
         if write(self._connection, sql.add_rows, _dicts(inserts)) < len(inserts):
             return False
-        if write(self._connection, sql.mark_reversed, _dicts(reversals)) < len(reversals):
+        mark = of_dates(self._connection, sql.mark_reversed, (row.business_date for row in reversals))
+        if write(self._connection, mark, _dicts(reversals)) < len(reversals):
             return False
         if totals:
             added = [
@@ -284,9 +287,10 @@ def hold_serials(connection: Connection, serials: Iterable[tuple[str, str]]) -> 
 
 def load_rows(connection: Connection, keys: Iterable[Key]) -> list[Row]:
     """Return the journal's rows of these keys, as far as they exist."""
-    given = listed(connection, "keys", keys, 3)
-    rows = connection.execute(STATEMENTS[connection.dialect.name].load_rows, given)
-    return list(map(row_of, rows))
+    asked = list(keys)
+    given = listed(connection, "keys", asked, 3)
+    load = of_dates(connection, STATEMENTS[connection.dialect.name].load_rows, (key.date for key in asked))
+    return list(map(row_of, connection.execute(load, given)))
 
 
 def load_totals(connection: Connection, days: Iterable[Day]) -> list[tuple[Day, Totals]]:

@@ -137,7 +137,7 @@ class Desk:
         if shortage:
             legs.insert(0, Leg(standing.arrears, standing.account, shortage, Code.SHORTAGE))
         serial = next(self._serials)
-        self._post(serial, legs)
+        self._post(serial, legs, key.date)
         for write_off in standing.write_offs:
             bill = self._bills[write_off.bill]
             invariant(bill.paid_by == original, "a bill is reopened only by the order that paid it")
@@ -207,7 +207,7 @@ class Desk:
         serial = next(self._serials)
         for bill in paid:
             legs += self._bill_legs(bill, subscriber.account)
-        self._post(serial, legs)
+        self._post(serial, legs, job.key.date)
         write_offs = [WriteOff(serial, bill.serial, bill.principal_fen, bill.late_fee_fen) for bill in paid]
         for write_off in write_offs:
             self._bills[write_off.bill] = self._bills[write_off.bill]._replace(paid_by=serial)
@@ -254,8 +254,8 @@ class Desk:
             legs.append(Leg(account, fees, bill.late_fee_fen, Code.LATE_FEE))
         return legs
 
-    def _post(self, serial: str, legs: list[Leg]) -> None:
-        posted = self._sheet.post(serial, legs, self._now)
+    def _post(self, serial: str, legs: list[Leg], date: int = 0) -> None:
+        posted = self._sheet.post(serial, legs, self._now, date)
         invariant(posted is Posted.DONE, f"the ledger refused what billing had checked: {posted.name}")
 
     def _balance_fen(self, account: int, arrears: int) -> int:

@@ -14,7 +14,7 @@ from qianzhi.billing.books import PhoneState, Subscriber
 from qianzhi.billing.desk import Changes
 from qianzhi.billing.orders import Order, Standing, WriteOff, order_serial
 from qianzhi.ledger.invariant import invariant
-from qianzhi.ledger.store import inserting, listed, load_transfers, typed, unnested, write
+from qianzhi.ledger.store import inserting, listed, load_transfers, of_dates, typed, unnested, write
 
 
 class Statements(NamedTuple):
@@ -108,7 +108,8 @@ STATEMENTS = {
         ),
         load_orders=text(
             """SELECT o.serial, o.phone, o.book, k.account, k.arrears, o.amount_fen FROM billing_orders o
-            JOIN billing_books k ON k.id = o.book WHERE o.serial = ANY (CAST(:orders AS text[]))"""
+            JOIN billing_books k ON k.id = o.book WHERE o.serial = ANY (CAST(:orders AS text[]))
+            /* of o.business_date */"""
         ),
         load_write_offs=text(
             """SELECT v.order_serial, v.bill, v.principal_fen, v.late_fee_fen FROM billing_write_offs v
@@ -153,14 +154,19 @@ def load_bills(connection: Connection, books: Iterable[int], serials: Iterable[s
     return [MonthBill(*row) for row in connection.execute(sql(connection).load_bills, given)]
 
 
-def load_standings(connection: Connection, orders: Sequence[str]) -> list[Standing]:
-    """Load what a reversal of these work orders needs: their transfers and write-offs."""
+def load_standings(
+    connection: Connection, orders: Sequence[str], dates: Sequence[int] = ()
+) -> list[Standing]:
+    """Load what a reversal of these work orders needs: their transfers and write-offs.
+
+    `dates` are the business dates of their keys.
+    """
     given = listed(connection, "orders", orders)
-    rows = connection.execute(sql(connection).load_orders, given).all()
+    rows = connection.execute(of_dates(connection, sql(connection).load_orders, dates), given).all()
     write_offs: dict[str, list[WriteOff]] = {}
     for row in connection.execute(sql(connection).load_write_offs, given):
         write_offs.setdefault(row[0], []).append(WriteOff(*row))
-    legs = load_transfers(connection, orders)
+    legs = load_transfers(connection, orders, dates)
     return [
         Standing(
             row[0],

@@ -69,13 +69,16 @@ class Sheet:
         """Carry out one command, wholly or not at all."""
         return _DO[type(command)](self, command, now)
 
-    def post(self, reference: str, legs: Sequence[Leg], now: Now) -> Outcome:
-        """Make all transfers of `legs` or none; only where they end counts against the accounts' floors."""
+    def post(self, reference: str, legs: Sequence[Leg], now: Now, date: int = 0) -> Outcome:
+        """Make all transfers of `legs` or none; only where they end counts against the accounts' floors.
+
+        `date` is their accounting date, 0 of what never leaves the books.
+        """
         refusal = self._refusal(legs)
         if refusal is not Outcome.DONE:
             return refusal
         for leg in legs:
-            self._transfer(reference, leg, now)
+            self._transfer(reference, leg, now, date=date)
         return Outcome.DONE
 
     def changes(self) -> Changes:
@@ -104,11 +107,13 @@ class Sheet:
         floor = self._accounts[account].floor_fen
         return floor is not None and fen < 0 and self.free_fen(account) + fen < floor
 
-    def _transfer(self, reference: str, leg: Leg, now: Now, pending: str | None = None) -> None:
+    def _transfer(
+        self, reference: str, leg: Leg, now: Now, pending: str | None = None, date: int = 0
+    ) -> None:
         self._move(leg.debit, -leg.amount_fen)
         self._move(leg.credit, leg.amount_fen)
         self._changes.transfers.append(
-            Transfer(reference, leg.code, leg.debit, leg.credit, leg.amount_fen, now.wall_us, pending)
+            Transfer(reference, leg.code, leg.debit, leg.credit, leg.amount_fen, now.wall_us, pending, date)
         )
 
     def _reserve(self, command: Reserve, now: Now) -> Outcome:
