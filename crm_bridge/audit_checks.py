@@ -30,9 +30,16 @@ def _summed(condition: str, amount: str) -> str:
     return f"sum(CASE WHEN {condition} THEN {amount} ELSE 0 END)"
 
 
-_MOVED = """SELECT account, sum(fen) AS fen FROM (
-    SELECT credit AS account, amount_fen AS fen FROM ledger_transfers
-    UNION ALL SELECT debit, -amount_fen FROM ledger_transfers) moves GROUP BY account"""
+# The newest date whose opening balances are written; what is of no key has date 0 and is always there.
+_OPENED = "(SELECT coalesce(max(business_date), 0) FROM ledger_opening_days)"
+_SINCE = f"(business_date > {_OPENED} OR business_date < 1)"
+_DETACHED = "(SELECT coalesce(max(business_date), 0) FROM ledger_opening_days WHERE detached_us > 0)"
+_NEWEST = """SELECT o.account, o.balance_fen AS fen FROM ledger_openings o WHERE o.business_date = (SELECT
+    max(n.business_date) FROM ledger_openings n WHERE n.account = o.account AND n.business_date <= {0})"""
+_MOVED = f"""SELECT account, sum(fen) AS fen FROM ({_NEWEST.format(_OPENED)}
+    UNION ALL SELECT credit, amount_fen FROM ledger_transfers WHERE {_SINCE}
+    UNION ALL SELECT debit, -amount_fen FROM ledger_transfers WHERE {_SINCE}) moves GROUP BY account"""
+_CLOSED = f"t.business_date > {_DETACHED} AND t.business_date <= {_OPENED}"  # with its rows still there
 _OPEN_PENDINGS = """SELECT p.debit, sum(p.amount_fen) AS fen FROM ledger_pendings p
     LEFT JOIN ledger_settlements s ON s.pending = p.serial WHERE s.pending IS NULL GROUP BY p.debit"""
 _KEY = "j.space || '/' || j.business_date || '/' || j.serial"
@@ -49,6 +56,20 @@ _LEDGER = {
     "balance": f"""SELECT a.id, 'balance ' || a.balance_fen || ', transfers ' || coalesce(m.fen, 0)
         FROM ledger_accounts a LEFT JOIN ({_MOVED}) m ON m.account = a.id
         WHERE a.balance_fen <> coalesce(m.fen, 0)""",
+    "opening": f"""SELECT account, 'opening less the one before and entries since: ' || sum(fen) FROM (
+        {_NEWEST.format(_OPENED)} UNION ALL SELECT account, -fen FROM ({_NEWEST.format(_DETACHED)}) before
+        UNION ALL SELECT t.credit, -t.amount_fen FROM ledger_transfers t WHERE {_CLOSED}
+        UNION ALL SELECT t.debit, t.amount_fen FROM ledger_transfers t WHERE {_CLOSED}) sides
+        GROUP BY account HAVING sum(fen) <> 0""",
+    "opening-chain": """SELECT account || ' ' || business_date, 'opening ' || balance_fen || ', ' || before
+        || ' before, moved ' || moved_fen FROM (SELECT account, business_date, balance_fen, moved_fen,
+        lag(balance_fen) OVER (PARTITION BY account ORDER BY business_date) AS before
+        FROM ledger_openings) chain WHERE balance_fen <> before + moved_fen""",
+    "opening-total": f"""SELECT 'all', 'the newest opening balances sum to ' || t.fen
+        FROM (SELECT sum(fen) AS fen FROM ({_NEWEST.format(_OPENED)}) newest) t WHERE t.fen <> 0""",
+    "accounting-date": """SELECT t.id, 'of ' || t.business_date || ', its order of ' || o.business_date
+        FROM ledger_transfers t JOIN billing_orders o ON o.serial = t.reference
+        WHERE t.business_date <> o.business_date""",
     "reserved": f"""SELECT a.id, 'reserved ' || a.reserved_fen || ', open reservations ' || coalesce(p.fen, 0)
         FROM ledger_accounts a LEFT JOIN ({_OPEN_PENDINGS}) p ON p.debit = a.id
         WHERE a.reserved_fen <> coalesce(p.fen, 0)""",
@@ -89,6 +110,10 @@ _ORDERS_OF_KEYS = """SELECT space, business_date, key_serial, count(*) AS n, max
 _SIDE = f"CASE WHEN a.kind IN ('{BOOK}', '{ARREARS}') THEN 'the book' ELSE a.kind || a.owner END"
 _MOVES = """t.amount_fen * (CASE WHEN t.credit = a.id THEN 1 ELSE 0 END
     - CASE WHEN t.debit = a.id THEN 1 ELSE 0 END)"""
+# Each reversed order with its reversal, once under either's reference.
+_PAIRS = """SELECT r.reverses AS original, r.serial AS undoing, r.serial AS reference FROM billing_orders r
+    WHERE r.reverses IS NOT NULL UNION ALL SELECT o.serial, r.serial, o.serial FROM billing_orders r
+    JOIN billing_orders o ON o.serial = r.reverses"""
 
 _ORDERS = {
     "order": f"""SELECT {_KEY}, coalesce(o.n, 0) || ' work orders, named ' || coalesce(j.order_serial, '-')
@@ -112,19 +137,16 @@ _ORDERS = {
         FROM billing_orders o JOIN billing_books k ON k.id = o.book
         LEFT JOIN ledger_transfers t ON t.reference = o.serial AND t.code = {Code.CREDIT:d} AND t.credit =
         k.account AND t.debit IN (SELECT id FROM ledger_accounts WHERE kind = '{CLEARING}' AND owner =
-        o.bank_number) WHERE o.reverses IS NULL GROUP BY o.serial
+        o.bank_number) WHERE o.reverses IS NULL GROUP BY o.serial, o.amount_fen
         HAVING count(t.id) <> 1 OR sum(t.amount_fen) <> o.amount_fen""",
     "foreign-account": f"""SELECT t.id, 'order ' || o.serial || ' moves the account of another book'
         FROM billing_orders o JOIN billing_books k ON k.id = o.book JOIN ledger_transfers t ON t.reference =
         o.serial JOIN ledger_accounts a ON a.id IN (t.debit, t.credit)
         WHERE a.kind IN ('{BOOK}', '{ARREARS}') AND a.id NOT IN (k.account, k.arrears)""",
-    "net-of-reversed": f"""SELECT o.serial, 'with its reversal ' || r.serial || ', ' || {_SIDE} || ' keeps '
-        || sum({_MOVES})
-        FROM billing_orders r JOIN billing_orders o ON o.serial = r.reverses
-        JOIN ledger_transfers t ON t.reference IN (o.serial, r.serial)
+    "net-of-reversed": f"""SELECT p.original, 'with its reversal ' || p.undoing || ', ' || {_SIDE}
+        || ' keeps ' || sum({_MOVES}) FROM ({_PAIRS}) p JOIN ledger_transfers t ON t.reference = p.reference
         JOIN ledger_accounts a ON a.id IN (t.debit, t.credit)
-        GROUP BY o.serial, r.serial, {_SIDE}
-        HAVING sum({_MOVES}) <> 0""",
+        GROUP BY p.original, p.undoing, {_SIDE} HAVING sum({_MOVES}) <> 0""",
     "repeated-key": """SELECT space || '/' || business_date || '/' || key_serial, count(*) || ' work orders'
         FROM billing_orders WHERE reverses IS NULL GROUP BY space, business_date, key_serial HAVING count(*)
         > 1""",
@@ -134,19 +156,20 @@ _ORDERS = {
 }
 
 # What must be the same for every business date and bank number: two sides, each as columns of four sums.
-_TOLD = """SELECT business_date, bank_number, sum(approved_count) AS n, sum(approved_fen) AS fen,
+_TOLD = f"""SELECT business_date, bank_number, sum(approved_count) AS n, sum(approved_fen) AS fen,
     sum(reversed_count) AS undone, sum(reversed_fen) AS undone_fen FROM journal_totals
-    GROUP BY business_date, bank_number"""
+    WHERE business_date > {_DETACHED} GROUP BY business_date, bank_number"""
 _WRITTEN = f"""SELECT business_date, bank_number, count(*) AS n, sum(amount_fen) AS fen,
     {_counted(f"state = {State.REVERSED:d}")} AS undone,
     {_summed(f"state = {State.REVERSED:d}", "amount_fen")} AS undone_fen
-    FROM journal WHERE state IN ({_ORDERED}) GROUP BY business_date, bank_number"""
+    FROM journal WHERE state IN ({_ORDERED}) AND business_date > {_DETACHED}
+    GROUP BY business_date, bank_number"""
 _IS_CREDIT, _IS_UNDO = f"t.code = {Code.CREDIT:d}", f"t.code <> {Code.CREDIT:d}"
 _POSTED = f"""SELECT o.business_date, o.bank_number, {_counted(_IS_CREDIT)} AS n,
     {_summed(_IS_CREDIT, "t.amount_fen")} AS fen, {_counted(_IS_UNDO)} AS undone,
     {_summed(_IS_UNDO, "t.amount_fen")} AS undone_fen FROM billing_orders o
     JOIN ledger_transfers t ON t.reference = o.serial AND t.code IN ({Code.CREDIT:d}, {UNDO + Code.CREDIT:d})
-    GROUP BY o.business_date, o.bank_number"""
+    WHERE o.business_date > {_DETACHED} GROUP BY o.business_date, o.bank_number"""
 
 
 def _same_sums(other: str) -> str:
@@ -161,8 +184,10 @@ def _same_sums(other: str) -> str:
 
 _TOTALS = {"totals": _same_sums(_WRITTEN), "totals-posted": _same_sums(_POSTED)}
 
+# Write-offs and bills stay when the order that made them leaves with its date.
 _PAID = """SELECT v.bill, count(*) AS n, min(v.order_serial) AS paid_by FROM billing_write_offs v
-    LEFT JOIN billing_orders r ON r.reverses = v.order_serial WHERE r.serial IS NULL GROUP BY v.bill"""
+    JOIN billing_orders k ON k.serial = v.order_serial LEFT JOIN billing_orders r
+    ON r.reverses = v.order_serial WHERE r.serial IS NULL GROUP BY v.bill"""
 _IS_PRINCIPAL, _IS_FEE = f"t.code = {Code.PRINCIPAL:d}", f"t.code = {Code.LATE_FEE:d}"
 _WRITTEN_OFF = """SELECT order_serial, sum(principal_fen) AS principal, sum(late_fee_fen) AS fee
     FROM billing_write_offs GROUP BY order_serial"""
@@ -172,7 +197,8 @@ _BILLS = {
     0)
         || ' times, by ' || coalesce(p.paid_by, '-')
         FROM billing_bills b LEFT JOIN ({_PAID}) p ON p.bill = b.serial
-        WHERE coalesce(p.n, 0) > 1 OR b.paid_by IS DISTINCT FROM p.paid_by""",
+        WHERE coalesce(p.n, 0) > 1 OR (b.paid_by IS DISTINCT FROM p.paid_by AND NOT (p.paid_by IS NULL
+        AND {_DETACHED} > 0 AND NOT EXISTS (SELECT 1 FROM billing_orders o WHERE o.serial = b.paid_by)))""",
     "write-off": """SELECT v.order_serial || ' ' || v.bill, 'principal ' || v.principal_fen || ' of ' ||
     b.principal_fen
         FROM billing_write_offs v JOIN billing_bills b ON b.serial = v.bill JOIN billing_orders o
@@ -248,6 +274,32 @@ _HOUSE = {
         FROM journal_breaks b JOIN journal_fences f ON {_FENCE.format("b")}
         WHERE b.opened_us < f.closed_us - {_LATE_US} AND ({_OPEN} OR b.changed_us > f.closed_us + {_LATE_US})
         """,
+}
+
+# What SQLite's foreign keys hold, and PostgreSQL's are not asked to in every recharge: (row, what it names).
+REFERENCES = {
+    "ledger_transfers/debit": """SELECT t.id, 'account ' || t.debit FROM ledger_transfers t
+        LEFT JOIN ledger_accounts a ON a.id = t.debit WHERE a.id IS NULL""",
+    "ledger_transfers/credit": """SELECT t.id, 'account ' || t.credit FROM ledger_transfers t
+        LEFT JOIN ledger_accounts a ON a.id = t.credit WHERE a.id IS NULL""",
+    "ledger_transfers/pending": """SELECT t.id, 'reservation ' || t.pending FROM ledger_transfers t
+        LEFT JOIN ledger_pendings p ON p.serial = t.pending WHERE t.pending IS NOT NULL
+        AND p.serial IS NULL""",
+    "billing_orders/book": """SELECT o.serial, 'book ' || o.book FROM billing_orders o
+        LEFT JOIN billing_books k ON k.id = o.book WHERE k.id IS NULL""",
+    "billing_orders/reverses": """SELECT o.serial, 'order ' || o.reverses FROM billing_orders o
+        LEFT JOIN billing_orders r ON r.serial = o.reverses AND r.business_date = o.business_date
+        WHERE o.reverses IS NOT NULL AND r.serial IS NULL""",
+    "billing_write_offs/bill": """SELECT v.order_serial || ' ' || v.bill, 'bill ' || v.bill
+        FROM billing_write_offs v LEFT JOIN billing_bills b ON b.serial = v.bill WHERE b.serial IS NULL""",
+    "billing_write_offs/order": f"""SELECT v.order_serial || ' ' || v.bill, 'order ' || v.order_serial
+        FROM billing_write_offs v LEFT JOIN billing_orders o ON o.serial = v.order_serial
+        WHERE o.serial IS NULL AND {_DETACHED} = 0""",
+    "billing_bills/paid_by": f"""SELECT b.serial, 'order ' || b.paid_by FROM billing_bills b
+        LEFT JOIN billing_orders o ON o.serial = b.paid_by WHERE b.paid_by IS NOT NULL
+        AND o.serial IS NULL AND {_DETACHED} = 0""",
+    "billing_orders/twice": """SELECT serial, count(*) || ' times' FROM billing_orders GROUP BY serial
+        HAVING count(*) > 1""",
 }
 
 CHECKS: dict[str, str] = _LEDGER | _ORDERS | _TOTALS | _BILLS | _HOUSE

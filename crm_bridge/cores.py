@@ -4,6 +4,7 @@ Apart from the daemon, which asks every core alike; what a remote one needs is l
 """
 
 from collections.abc import Mapping
+from datetime import tzinfo
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -31,9 +32,19 @@ class Cores:
         self._gateways: list[Core] = []
         self._remote: RemoteCore | None = None
 
+    @property
+    def zone(self) -> tzinfo:
+        """In which business dates begin at midnight."""
+        return zone_of(self._site)
+
+    def keep_after(self, date: int) -> None:
+        """Refuse keys of this date and before it as too old: their rows may be gone."""
+        for gateway in self._gateways:
+            gateway.keep_after(date)
+
     def open(self) -> list[Core]:
         """Return a gateway for each writer; a remote core is asked for its terms.  Raises DaemonError."""
-        settings, zone = self._settings, zone_of(self._site)
+        settings, zone = self._settings, self.zone
         self._remote = _remote_core(self._site, self._bridge, settings, self._reactor)
         for lane in range(settings.writers):
             if self._remote is not None:

@@ -52,6 +52,9 @@ class Core(Protocol):
     def quarantine(self, request: Request, now: Now) -> Reply:
         """Block the key of a request that fails even alone."""
 
+    def keep_after(self, date: int) -> None:
+        """Refuse keys of this date and before it as too old: their rows may be gone."""
+
     def take_alarms(self) -> list[Alarm]:
         """Return the alarms raised since the last call."""
 
@@ -89,6 +92,10 @@ class Gateway:
         """Return what a repeat of each key would be told now; a key without a row is missing."""
         known = [key for key in keys if key_refusal(key) is None]
         return {row.key: repeat_of(row) for row in self._store.rows(known)}
+
+    def keep_after(self, date: int) -> None:
+        """Refuse keys of this date and before it as too old."""
+        self._steps.keep_after(date)
 
     def take_alarms(self) -> list[Alarm]:
         """Return the alarms of committed lists since the last call."""

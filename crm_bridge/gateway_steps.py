@@ -79,6 +79,10 @@ class SteppedGateway:
                 return replies[0]
         raise RaceError(f"{RACES_MAX} times others claimed the key to be blocked")
 
+    def keep_after(self, date: int) -> None:
+        """Refuse keys of this date and before it as too old: their rows may be gone."""
+        self._rules = self._rules._replace(terms=self._rules.terms._replace(kept_after=date))
+
     def take_alarms(self) -> list[Alarm]:
         """Return the alarms of committed lists since the last call."""
         alarms, self._alarms = self._alarms, []

@@ -36,6 +36,8 @@ from qianzhi.runtime.effects import Alarm
 from qianzhi.runtime.now import Now
 
 HOUSE_KINDS = frozenset({Kind.CLOSE, Kind.BREAK, Kind.MEND})
+# What is answered whatever its date: no key of a row is named, or an open break of an old one is ended.
+_ANY_DATE = KEYLESS_KINDS | {Kind.CLOSE, Kind.MEND}
 HOUR_US = 3_600_000_000
 
 
@@ -46,6 +48,7 @@ class Terms(NamedTuple):
     keep_days: int
     repeat_hours: int
     fence_minutes: int = 0
+    kept_after: int = 0  # of this date and before it rows may be gone, whatever keep_days says by now
 
 
 class Counter(Protocol):
@@ -120,6 +123,8 @@ class Journal:
         replies = []
         for request in requests:
             refused = refusal(request)
+            if refused is None and request.kind not in _ANY_DATE and self._too_old(request.date):
+                refused = Result.TOO_OLD  # its row may be there still, and is about to go: the same for all
             replies.append(Reply(refused) if refused is not None else _DECIDE[request.kind](self, request))
         return replies
 
@@ -134,10 +139,10 @@ class Journal:
             return Reply(refused)
         if request.kind in KEYLESS_KINDS or request.kind in HOUSE_KINDS:
             return Reply(Result.QUARANTINED)
+        if self._too_old(request.date):
+            return Reply(Result.TOO_OLD)  # it may stand, its row being kept no more
         asking = request.kind in (Kind.STATUS, Kind.REVERSAL, Kind.VOID)
         row = self._row_of_original(request) if asking else self._row_of_credit(request)
-        if row is None and self._too_old(request.date):
-            return Reply(Result.TOO_OLD)  # it may stand, its row being kept no more
         if row is None and self._fences.closed(request.space, request.date):
             pass  # a closed date takes no key, and needs no block
         elif row is None:
@@ -325,11 +330,7 @@ class Journal:
         kept.  So is that of a closed date of ours, for the next copy may be given another date.
         """
         ahead = self._calendar.days_ahead(request.date)
-        if ahead is None or ahead > self._terms.keep_days:
-            return Reply(Result.BAD_DATE)
-        if ahead < -self._terms.keep_days:
-            return Reply(Result.TOO_OLD)
-        if ahead < -1:
+        if ahead is None or ahead > self._terms.keep_days or ahead < -1:
             return Reply(Result.BAD_DATE)
         if self._fences.closed(request.space, request.date):
             closed = Reply(Result.DATE_CLOSED)
@@ -338,7 +339,7 @@ class Journal:
 
     def _too_old(self, date: int) -> bool:
         ahead = self._calendar.days_ahead(date)
-        return ahead is not None and ahead < -self._terms.keep_days
+        return ahead is not None and (ahead < -self._terms.keep_days or date <= self._terms.kept_after)
 
     def _settle_unseen(self, request: Request) -> Reply:
         """Answer a query or reversal of a key that was never seen: asking settles, by a tombstone (rule 4).
@@ -346,8 +347,6 @@ class Journal:
         A closed date takes no tombstone, because it takes no original either; where the date is ours, its
         late original may be given another one, which is open.
         """
-        if self._too_old(request.date):
-            return Reply(Result.TOO_OLD)
         ahead = self._calendar.days_ahead(request.date)
         reply = Reply(Result.NOT_FOUND, settled_us=self._now.wall_us)
         shut = self._fences.closed(*request.key[:2]) and not request.date_ours

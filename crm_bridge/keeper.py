@@ -14,6 +14,7 @@ from crm_bridge.database.store import Probe
 from crm_bridge.gateway_errors import Trouble
 from crm_bridge.gateway_lock import held
 from crm_bridge.migrations.schema import migrate, require_schema, schema_current
+from crm_bridge.retained.store import kept_after
 from crm_bridge.watch import Standing, Watch
 from qianzhi.runtime import clock
 from qianzhi.runtime.log import end_process, get_logger
@@ -53,6 +54,7 @@ class Keeper:
         self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._run, name="keeper", daemon=True)
         self._watch = Watch(shown(url), clock.now().wall_us)
+        self.kept_after = 0  # of this date and before it rows may be gone; known once the database is open
 
     @property
     def standing(self) -> Standing:
@@ -116,6 +118,7 @@ class Keeper:
         elif not schema_current(self._url):
             self._log.info("bringing the core's database to this version's schema")
             migrate(self._url)
+        self.kept_after = kept_after(self._url)
 
     def _become(self, trouble: Trouble | None, detail: str) -> None:
         """Change, and say so once: the same trouble in other words is no change."""

@@ -36,6 +36,7 @@ from qianzhi.ledger.store import (
     listed,
     loading_accounts,
     locking_accounts,
+    of_dates,
     together,
     typed,
     unnested,
@@ -127,7 +128,7 @@ STATEMENTS = {
             f"""SELECT {", ".join("j." + name for name in Row._fields)} FROM unnest(CAST(:keys0 AS text[]),
             CAST(:keys1 AS bigint[]), CAST(:keys2 AS text[])) w (space, business_date, serial) JOIN journal j
             ON j.space = w.space AND j.business_date = w.business_date AND j.serial = w.serial
-            """  # noqa: S608
+            /* of j.business_date */"""  # noqa: S608
         ),
         # The keys come sorted: two batches that claim the same ones wait for each other, never in a circle.
         add_rows=text(
@@ -137,7 +138,7 @@ STATEMENTS = {
             f"""UPDATE journal j SET state = w.state, reversal_order = w.reversal_order, reversal_reply =
             w.reversal_reply, reversed_us = w.reversed_us FROM {unnested(_REVERSED)} w
             ({", ".join(_REVERSED)}) WHERE j.space = w.space AND j.business_date = w.business_date AND
-            j.serial = w.serial AND j.state = 1"""  # noqa: S608
+            j.serial = w.serial AND j.state = 1 /* of j.business_date */"""  # noqa: S608
         ),
         load_totals=text(
             """SELECT t.bank_number, t.business_date, CAST(sum(t.approved_count) AS bigint),
@@ -225,8 +226,10 @@ class Transaction:
         fences: dict[str, int] = first.get("fences", {})
         rows: list[Row] = first.get("rows", [])
         subscribers: list[Subscriber] = first.get("subscribers", [])
-        orders = [row.order_serial for row in rows if row.order_serial and row.key in wanted.reversals]
-        standings = billing_store.load_standings(connection, orders) if orders else []
+        undone = [row for row in rows if row.order_serial and row.key in wanted.reversals]
+        orders = [row.order_serial or "" for row in undone]
+        dates = [row.business_date for row in undone]
+        standings = billing_store.load_standings(connection, orders, dates) if orders else []
         breaks = load_breaks(connection, break_keys(wanted, fences), wanted.closes, fences)
         house: dict[Name, int] = first.get("house", {})
         missing = [name for name in house_of(wanted, breaks) if name not in house]
@@ -292,6 +295,7 @@ class Transaction:
         inserts, reversals, totals = changes.journal[:3]
         self._writes = any(changes.journal)
         added = [(day.date, *sums, day.bank_number, part) for day, sums in totals]
+        mark = of_dates(connection, sql.mark_reversed, (row.business_date for row in reversals))
         # An answer from kept rows waits for the standby as their own commit did, or should have.
         touches = self._answers_from_rows and not self._writes and sql.touch is not None
         saved = together(
@@ -299,7 +303,7 @@ class Transaction:
             {
                 **saving_house(connection, changes.journal),
                 "inserts": writing_rows(connection, sql.add_rows, Row._fields, inserts),
-                "reversals": writing_rows(connection, sql.mark_reversed, Row._fields, reversals),
+                "reversals": writing_rows(connection, mark, Row._fields, reversals),
                 "totals": writing_rows(connection, sql.add_totals, tuple(_TOTALS), added),
                 **billing_store.saving(connection, changes.billing),
                 **ledger_store.saving(connection, changes.ledger),
@@ -349,8 +353,10 @@ def load_rows(connection: Speaks, keys: Iterable[Key]) -> list[Row]:
 
 def loading_rows(connection: Speaks, keys: Iterable[Key]) -> Ask:
     """Ask for the journal's rows of these keys, as far as they exist."""
-    given = listed(connection, "keys", keys, 3)
-    return Ask(STATEMENTS[connection.dialect.name].load_rows, given, lambda rows: list(map(row_of, rows)))
+    asked = list(keys)
+    given = listed(connection, "keys", asked, 3)
+    load = of_dates(connection, STATEMENTS[connection.dialect.name].load_rows, (key.date for key in asked))
+    return Ask(load, given, lambda rows: list(map(row_of, rows)))
 
 
 def loading_totals(connection: Speaks, days: Iterable[Day]) -> Ask:

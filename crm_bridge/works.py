@@ -9,6 +9,7 @@ from typing import Any
 from crm_bridge.bridge import Batch, Work
 from crm_bridge.cores import Cores
 from crm_bridge.keeper import Keeper
+from crm_bridge.retainer import Retainer
 from crm_bridge.settings import CoreSettings
 from crm_bridge.watch import Standing
 from crm_bridge.writer import Writer
@@ -26,6 +27,7 @@ class Works:
         self._cores = cores
         self._files = DriverFiles(settings.database)
         self._keeper = Keeper(settings.database, tell)
+        self._retainer = Retainer(settings.database, settings.keep_days, cores.zone)
         self._writers: list[Writer] = []
         self._begun = False
 
@@ -52,8 +54,10 @@ class Works:
         """Let the writers begin, as soon as the database has once been ready."""
         if self.ready and not self._begun:
             self._begun = True
+            self._cores.keep_after(self._keeper.kept_after)
             for writer in self._writers:
                 writer.start()
+            self._retainer.start()
 
     def give(self, number: int, works: Sequence[Work]) -> None:
         """Hand a list to a writer; what comes before the database is open waits for it."""
@@ -76,6 +80,7 @@ class Works:
 
     def stop(self) -> None:
         """End writers, core and watch, and let the database go."""
+        self._retainer.stop()
         for writer in self._writers:
             writer.stop()
         self._cores.stop()

@@ -24,6 +24,7 @@ from crm_bridge.direct.columns import Encoder, column, encoder
 # Parameters as the statements write them, most of them cast to their type.
 _PARAMETER = re.compile(r"CAST\(:(\w+)\s+AS\s+(\w+)(\[\])?\)|(?<![:\w]):(\w+)")
 _GOOD = (pq.ExecStatus.TUPLES_OK, pq.ExecStatus.COMMAND_OK)
+PLANS_MAX = 200  # statements of a connection, before it is made anew
 _BEGIN, _COMMIT, _ROLLBACK = text("BEGIN"), text("COMMIT"), text("ROLLBACK")
 
 Asked = tuple[TextClause, Mapping[str, Any]]
@@ -152,6 +153,9 @@ class Session:
         self.driver_connection = connection
 
     def _end(self) -> None:
+        if len(self._plans) > PLANS_MAX:  # a new day's dates stand in the text of some statements
+            self.invalidate()
+            self._plans.clear()
         connection = self.driver_connection
         if connection is not None and connection.pgconn.status != pq.ConnStatus.OK:
             self.invalidate()

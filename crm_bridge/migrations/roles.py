@@ -1,6 +1,6 @@
 """Who may do what in PostgreSQL: an owner that changes the schema, and three roles that cannot.
 
-    qianzhi_owner    owns the database, its schemas and tables; migrations only
+    qianzhi_owner    owns the database, its schemas and tables; migrations, and days that are dropped
     qianzhi_app      the bridges: journal, ledger and billing; what is history it can add to and nothing else
     qianzhi_front    the schema `state` alone: session rows and heartbeats
     qianzhi_auditor  reads everything, writes nothing
@@ -11,6 +11,8 @@ Grants are made for the roles that exist, so that a database without them can be
 from collections.abc import Iterator, Mapping, Sequence
 
 from sqlalchemy import Connection, text
+
+from crm_bridge.migrations.days import APP_FUNCTIONS
 
 OWNER, APP, FRONT, AUDITOR = ROLES = ("qianzhi_owner", "qianzhi_app", "qianzhi_front", "qianzhi_auditor")
 STATE_SCHEMA = "state"
@@ -32,7 +34,8 @@ _APP_UPDATES = {
 }
 # What may go once it has ended; triggers keep the rest.
 _APP_DELETES = ("journal_claims", "saf_entries", "saf_charges")
-_READ_ONLY = ("alembic_version",)
+# What the owner's functions write for them, and they only read.
+_READ_ONLY = ("alembic_version", "ledger_history", "ledger_openings", "ledger_opening_days")
 
 
 def grant(connection: Connection) -> None:
@@ -53,17 +56,23 @@ def grant(connection: Connection) -> None:
             f"REVOKE SELECT ON operators FROM {AUDITOR}",  # noqa: S608 - no query
             f"GRANT SELECT (name, state, made_us, failures, locked_until_us) ON operators TO {AUDITOR}",
         ]
+    if APP in there and "ledger_openings" in tables:
+        statements += [f"GRANT EXECUTE ON FUNCTION {name} TO {APP}" for name in APP_FUNCTIONS]
     for statement in statements:
         connection.execute(text(statement))
 
 
 def _tables(connection: Connection) -> dict[str, list[str]]:
-    """Return what tables there are, each with its columns; an older schema lacks some."""
+    """Return what tables there are, each with its columns; an older schema lacks some.
+
+    The parts of a table are not among them: who uses them by their table needs no rights on them.
+    """
     rows = connection.execute(
         text(
             "SELECT t.tablename, c.column_name FROM pg_tables t JOIN information_schema.columns c "
             "ON c.table_schema = t.schemaname AND c.table_name = t.tablename "
-            "WHERE t.schemaname = 'public' ORDER BY t.tablename, c.ordinal_position"
+            "JOIN pg_class k ON k.relname = t.tablename AND k.relnamespace = CAST('public' AS regnamespace) "
+            "WHERE t.schemaname = 'public' AND NOT k.relispartition ORDER BY t.tablename, c.ordinal_position"
         )
     )
     found: dict[str, list[str]] = {}

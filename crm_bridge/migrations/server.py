@@ -12,6 +12,7 @@ from psycopg.sql import SQL, Identifier, Literal
 from sqlalchemy import Connection, text
 
 from crm_bridge.database.store import connect, open_engine, translated
+from crm_bridge.migrations.days import OLD_SCHEMA
 from crm_bridge.migrations.roles import AUDITOR, FRONT, OWNER, ROLES, STATE_SCHEMA
 from qianzhi.runtime import clock
 from qianzhi.runtime.now import SECOND_US
@@ -72,6 +73,9 @@ def _make_schemas(admin: str) -> None:
         server.execute(SQL("ALTER SCHEMA public OWNER TO {}").format(owner))
         server.execute(SQL("REVOKE CREATE ON SCHEMA public FROM PUBLIC"))
         server.execute(SQL("CREATE SCHEMA IF NOT EXISTS {} AUTHORIZATION {}").format(schema, owner))
+        server.execute(
+            SQL("CREATE SCHEMA IF NOT EXISTS {} AUTHORIZATION {}").format(Identifier(OLD_SCHEMA), owner)
+        )
         server.execute(
             SQL("GRANT USAGE ON SCHEMA {} TO {}, {}").format(schema, Identifier(FRONT), Identifier(AUDITOR))
         )

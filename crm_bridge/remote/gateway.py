@@ -188,6 +188,10 @@ class RemoteGateway:
             transaction.commit()
         return True
 
+    def keep_after(self, date: int) -> None:
+        """Refuse keys of this date and before it as too old."""
+        self._terms = self._terms._replace(kept_after=date)
+
     def take_alarms(self) -> list[Alarm]:
         """Return the alarms raised since the last call."""
         alarms, self._alarms = self._alarms + self._core.take_alarms(), []

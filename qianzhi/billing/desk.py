@@ -138,7 +138,7 @@ class Desk:
         if shortage:
             legs.insert(0, Leg(standing.arrears, standing.account, shortage, Code.SHORTAGE))
         serial = next(self._serials)
-        self._post(serial, legs)
+        self._post(serial, legs, key.date)
         for write_off in standing.write_offs:
             bill = self._bills[write_off.bill]
             invariant(bill.paid_by == original, "a bill is reopened only by the order that paid it")
@@ -211,7 +211,7 @@ class Desk:
         serial = next(self._serials)
         for bill in paid:
             legs += self._bill_legs(bill, subscriber.account)
-        self._post(serial, legs)
+        self._post(serial, legs, job.key.date)
         kind, key, phone, amount_fen, bank_number, _ = job
         order = Order(serial, kind, key, phone, subscriber.book, amount_fen, bank_number, self._now.wall_us)
         self._changes.orders.append(order)
@@ -252,8 +252,8 @@ class Desk:
             legs.append(Leg(account, fees, bill.late_fee_fen, Code.LATE_FEE))
         return legs
 
-    def _post(self, serial: str, legs: list[Leg]) -> None:
-        posted = self._sheet.post(serial, legs, self._now)
+    def _post(self, serial: str, legs: list[Leg], date: int = 0) -> None:
+        posted = self._sheet.post(serial, legs, self._now, date)
         invariant(posted is Posted.DONE, f"the ledger refused what billing had checked: {posted.name}")
 
     def _balance_fen(self, account: int, arrears: int) -> int:

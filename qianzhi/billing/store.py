@@ -20,6 +20,7 @@ from qianzhi.ledger.store import (
     inserting,
     listed,
     loading_transfers,
+    of_dates,
     together,
     typed,
     unnested,
@@ -125,7 +126,8 @@ STATEMENTS = {
         ),
         load_orders=text(
             """SELECT o.serial, o.phone, o.book, k.account, k.arrears, o.amount_fen FROM billing_orders o
-            JOIN billing_books k ON k.id = o.book WHERE o.serial = ANY (CAST(:orders AS text[]))"""
+            JOIN billing_books k ON k.id = o.book WHERE o.serial = ANY (CAST(:orders AS text[]))
+            /* of o.business_date */"""
         ),
         load_write_offs=text(
             """SELECT v.order_serial, v.bill, v.principal_fen, v.late_fee_fen FROM billing_write_offs v
@@ -185,13 +187,18 @@ def loading_bills(connection: Connection, books: Iterable[int], serials: Iterabl
     return Ask(sql(connection).load_bills, given, _bills)
 
 
-def load_standings(connection: Connection, orders: Sequence[str]) -> list[Standing]:
-    """Load what a reversal of these work orders needs: their transfers and write-offs."""
+def load_standings(
+    connection: Connection, orders: Sequence[str], dates: Sequence[int] = ()
+) -> list[Standing]:
+    """Load what a reversal of these work orders needs: their transfers and write-offs.
+
+    `dates` are the business dates of their keys.
+    """
     given = listed(connection, "orders", orders)
     asked = {
-        "orders": Ask(sql(connection).load_orders, given, list),
+        "orders": Ask(of_dates(connection, sql(connection).load_orders, dates), given, list),
         "write_offs": Ask(sql(connection).load_write_offs, given, list),
-        "legs": loading_transfers(connection, orders),
+        "legs": loading_transfers(connection, orders, dates),
     }
     found = together(connection, asked)
     write_offs: dict[str, list[WriteOff]] = {}

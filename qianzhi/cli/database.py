@@ -71,7 +71,7 @@ def init_command(chosen: "Chosen", admin: str) -> None:
     from crm_bridge.migrations.server import as_owner, make_ready, own
     from qianzhi.runtime.urls import database_of, is_postgres, with_database
 
-    site, core = _core(chosen)
+    site, core = core_of_owner(chosen)
     if not is_postgres(core.database):
         _migrate(core.database)
         return
@@ -80,7 +80,7 @@ def init_command(chosen: "Chosen", admin: str) -> None:
             USAGE, "roles and databases are made by the superuser", "give its URL with --admin"
         )
     name = database_of(core.database)
-    with _reachable():
+    with reachable():
         for done in make_ready(admin, name, _passwords(site, core)):
             say(done)
         owner = core.database if core.owner_password else as_owner(admin, name)
@@ -92,9 +92,9 @@ def init_command(chosen: "Chosen", admin: str) -> None:
 
 def migrate_command(chosen: "Chosen", admin: str) -> None:
     """Bring the schema up to this version's."""
-    site, core = _core(chosen)
-    with _reachable():
-        owner = _owner(core, admin)
+    site, core = core_of_owner(chosen)
+    with reachable():
+        owner = owner_url(core, admin)
         _migrate(owner)
         _prepare_state(site, owner, admin)
 
@@ -107,9 +107,9 @@ def downgrade_command(chosen: "Chosen", revision: str, admin: str) -> None:
 
     if revision not in (*KNOWN, "base"):
         raise CommandError(USAGE, f"there is no revision {revision}", f"known: {', '.join(KNOWN)}, base")
-    _, core = _core(chosen)
-    with _reachable(), held(core.database):
-        url = _owner(core, admin)
+    _, core = core_of_owner(chosen)
+    with reachable(), held(core.database):
+        url = owner_url(core, admin)
         before = schema_revision(url)
         if before is None:
             raise CommandError(UNREACHABLE, f"{shown(url)} holds no core", NOT_YET)
@@ -122,11 +122,11 @@ def status_command(chosen: "Chosen", as_json: bool) -> None:
     from crm_bridge.migrations.schema import HEAD, schema_problem, schema_revision
     from qianzhi.runtime.urls import hosts_of, is_postgres, shown, with_hosts
 
-    _, core = _core(chosen)
+    _, core = core_of_owner(chosen)
     servers: dict[str, Server | str] = {}
     if is_postgres(core.database):
         servers = {host: _look(with_hosts(core.database, host)) for host in hosts_of(core.database)}
-    with _reachable():
+    with reachable():
         found = schema_revision(core.database)
     said = "is this version's" if found == HEAD else schema_problem(found)
     if as_json:
@@ -164,14 +164,14 @@ def _look(url: str) -> "Server | str":
         return str(error)
 
 
-def _core(chosen: "Chosen") -> "tuple[Site, CoreSettings]":
+def core_of_owner(chosen: "Chosen") -> "tuple[Site, CoreSettings]":
     """Return the site and its core, with the owner's URL where the site has a password for it."""
     from qianzhi.cli.looking import core_of
 
     return core_of(chosen, "owner")
 
 
-def _owner(core: "CoreSettings", admin: str) -> str:
+def owner_url(core: "CoreSettings", admin: str) -> str:
     """Return the URL under which the schema may be changed."""
     from crm_bridge.migrations.server import as_owner
     from qianzhi.runtime.urls import database_of, is_postgres
@@ -192,7 +192,7 @@ def _migrate(url: str) -> None:
     from crm_bridge.migrations.schema import HEAD, migrate, schema_revision
     from qianzhi.runtime.urls import is_postgres, shown
 
-    with _reachable(), held(url):
+    with reachable(), held(url):
         before = None if not is_postgres(url) else schema_revision(url)
         migrate(url)
         after = schema_revision(url)
@@ -231,7 +231,7 @@ def _passwords(site: "Site", core: "CoreSettings") -> dict[str, str]:
 
 
 @contextmanager
-def _reachable() -> "Iterator[None]":
+def reachable() -> "Iterator[None]":
     """Turn what a database refuses into a plain failure."""
     from crm_bridge.gateway_errors import LockedError, SchemaError, StoreError
     from crm_bridge.migrations.server import ServerError

@@ -25,6 +25,7 @@ from qianzhi.cli.output import (
     show_problems,
 )
 from qianzhi.cli.profile_commands import profile_app
+from qianzhi.cli.retention import retention_app
 from qianzhi.cli.simulating import simulate_app
 from qianzhi.cli.simulating_networks import simulate_network  # noqa: F401 - adds its commands
 from qianzhi.cli.wording import counted
@@ -45,6 +46,7 @@ app.add_typer(supervisor_app, name="supervisor", rich_help_panel="Running")
 haproxy_app = typer.Typer(help="What the banks' balancer is given.", no_args_is_help=True)
 app.add_typer(haproxy_app, name="haproxy", rich_help_panel="Running")
 app.add_typer(database_app, name="database", rich_help_panel="Core")
+app.add_typer(retention_app, name="retention", rich_help_panel="Core")
 app.add_typer(broker_app, name="broker", rich_help_panel="Running")
 app.add_typer(simulate_app, name="simulate", rich_help_panel="Trying it")
 app.add_typer(money_app)

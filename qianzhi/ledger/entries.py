@@ -39,7 +39,10 @@ class Leg(NamedTuple):
 
 
 class Transfer(NamedTuple):
-    """One row of history; `pending` is the serial of the reservation that it was posted from, if any."""
+    """One row of history; `pending` is the serial of the reservation that it was posted from, if any.
+
+    `business_date` is the accounting date, with which the row leaves the books one day; 0 stays for ever.
+    """
 
     reference: str
     code: int
@@ -48,6 +51,7 @@ class Transfer(NamedTuple):
     amount_fen: int
     posted_us: int
     pending: str | None = None
+    business_date: int = 0
 
 
 class Pending(NamedTuple):

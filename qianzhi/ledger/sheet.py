@@ -71,8 +71,11 @@ class Sheet:
         """Carry out one command, wholly or not at all."""
         return _DO[type(command)](self, command, now)
 
-    def post(self, reference: str, legs: Sequence[Leg], now: Now) -> Outcome:
-        """Make all transfers of `legs` or none; only where they end counts against the accounts' floors."""
+    def post(self, reference: str, legs: Sequence[Leg], now: Now, date: int = 0) -> Outcome:
+        """Make all transfers of `legs` or none; only where they end counts against the accounts' floors.
+
+        `date` is their accounting date, 0 of what never leaves the books.
+        """
         refusal = self._refusal(legs)
         if refusal is not Outcome.DONE:
             return refusal
@@ -80,7 +83,7 @@ class Sheet:
         for debit, credit, amount_fen, code in legs:
             moved[debit] = moved.get(debit, 0) - amount_fen
             moved[credit] = moved.get(credit, 0) + amount_fen
-            transfers.append(Transfer(reference, code, debit, credit, amount_fen, posted_us))
+            transfers.append(Transfer(reference, code, debit, credit, amount_fen, posted_us, None, date))
         return Outcome.DONE
 
     def changes(self) -> Changes:

@@ -4,7 +4,9 @@ Takes the caller's connection and never commits.  What differs between databases
 a list reaches SQLite as JSON text and PostgreSQL as one array per column.
 """
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple, Protocol
 
 import msgspec
@@ -12,6 +14,8 @@ from sqlalchemy import TextClause, text
 
 from qianzhi.ledger.entries import Account, Changes, Leg, Name, Pending, Settlement, Transfer
 from qianzhi.ledger.invariant import invariant
+
+DATES_MAX = 8  # that a statement names: each combination of them is a plan of its own
 
 
 class Connection(Protocol):
@@ -95,7 +99,7 @@ def typed(ints: str, texts: str = "") -> dict[str, str]:
 
 _ACCOUNTS = """SELECT a.id, a.balance_fen, a.reserved_fen, a.floor_fen FROM json_each(:ids) w CROSS JOIN
     ledger_accounts a ON a.id = w.value"""
-_TRANSFER = typed("code debit credit amount_fen posted_us", "reference pending")
+_TRANSFER = typed("code debit credit amount_fen posted_us business_date", "reference pending")
 _RESERVED = typed("debit credit amount_fen code reserved_us expires_us", "serial")
 _SETTLED = typed("ending amount_fen settled_us", "pending")
 _RESERVATION = Pending._fields[:7]  # how it ends stands in rows of its own
@@ -124,8 +128,9 @@ STATEMENTS = {
             """
         ),
         add_transfers=text(
-            """INSERT INTO ledger_transfers (reference, code, debit, credit, amount_fen, posted_us, pending)
-            VALUES (:reference, :code, :debit, :credit, :amount_fen, :posted_us, :pending)"""
+            """INSERT INTO ledger_transfers (reference, code, debit, credit, amount_fen, posted_us, pending,
+            business_date) VALUES (:reference, :code, :debit, :credit, :amount_fen, :posted_us, :pending,
+            :business_date)"""
         ),
         add_pendings=text(
             """INSERT INTO ledger_pendings (serial, debit, credit, amount_fen, code, reserved_us, expires_us)
@@ -169,7 +174,7 @@ STATEMENTS = {
         ),
         load_transfers=text(
             """SELECT t.reference, t.debit, t.credit, t.amount_fen, t.code FROM ledger_transfers t
-            WHERE t.reference = ANY (CAST(:references AS text[])) ORDER BY t.id"""
+            WHERE t.reference = ANY (CAST(:references AS text[])) /* of t.business_date */ ORDER BY t.id"""
         ),
         add_transfers=text(inserting("ledger_transfers", _TRANSFER)),
         add_pendings=text(inserting("ledger_pendings", _RESERVED)),
@@ -244,16 +249,21 @@ def due_pendings(connection: Connection, wall_us: int, rows_max: int) -> list[Pe
     return [_pending(row) for row in rows]
 
 
-def load_transfers(connection: Connection, references: Iterable[str]) -> dict[str, list[Leg]]:
-    """Return the transfers made under each reference, in the order in which they were made."""
-    found: dict[str, list[Leg]] = _one(connection, loading_transfers(connection, references))
+def load_transfers(
+    connection: Connection, references: Iterable[str], dates: Iterable[int] = ()
+) -> dict[str, list[Leg]]:
+    """Return the transfers made under each reference, in the order in which they were made.
+
+    `dates` are all accounting dates that they may have, where these are known.
+    """
+    found: dict[str, list[Leg]] = _one(connection, loading_transfers(connection, references, dates))
     return found
 
 
-def loading_transfers(connection: Connection, references: Iterable[str]) -> Ask:
-    """Ask for the transfers made under each reference, in the order in which they were made."""
+def loading_transfers(connection: Connection, references: Iterable[str], dates: Iterable[int] = ()) -> Ask:
+    """Ask for the transfers made under each reference, as `load_transfers`."""
     given = listed(connection, "references", references)
-    return Ask(_sql(connection).load_transfers, given, _legs)
+    return Ask(of_dates(connection, _sql(connection).load_transfers, dates), given, _legs)
 
 
 def save(connection: Connection, changes: Changes) -> None:
@@ -292,6 +302,25 @@ def listed(connection: Connection, name: str, values: Iterable[Any], width: int 
     if width == 1:
         return {name: rows}
     return {f"{name}{column}": [row[column] for row in rows] for column in range(width)}
+
+
+def of_dates(connection: Connection, statement: TextClause, dates: Iterable[int]) -> TextClause:
+    """Return a statement that looks at these business dates alone, as far as that saves anything.
+
+    On PostgreSQL the tables are parted by date, and a plan that is kept opens every part that the text of
+    the statement does not rule out: 200 days, where one has the row.  So the dates stand in the text itself,
+    at the place that names their column.
+    """
+    named = tuple(sorted(set(dates)))
+    if connection.dialect.name == "sqlite" or not 0 < len(named) <= DATES_MAX:
+        return statement
+    return _dated(statement.text, named)
+
+
+@lru_cache(256)
+def _dated(sql: str, dates: tuple[int, ...]) -> TextClause:
+    wanted = ", ".join(str(int(date)) for date in dates)
+    return text(re.sub(r"/\* of (\S+) \*/", rf"AND \1 IN ({wanted})", sql))
 
 
 def write(connection: Connection, statement: TextClause, rows: Sequence[Mapping[str, Any]]) -> int:

@@ -63,6 +63,7 @@ GAUGES: dict[str, Metric] = {
     "qianzhi_in_flight": Metric("Requests waiting for an answer.", ("bank",)),
     "qianzhi_waiting": Metric("Requests waiting for a writer.", ("writer",)),
     "qianzhi_core_ready": Metric("1 while the bridge's database can be used."),
+    "qianzhi_rows_without_part": Metric("Rows of the core whose date has no part of its own."),
     "qianzhi_peers_up": Metric("Link peers that are ready.", ("role",)),
     "qianzhi_remote_open": Metric("1 while requests are forwarded to the remote core.", ()),
     "qianzhi_remote_overdue": Metric("Outcomes of the remote core that stay unknown.", ()),

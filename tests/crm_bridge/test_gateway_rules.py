@@ -255,6 +255,21 @@ def test_dates_far_from_today(run, ask, journal_url):
     assert results(run(ask(RECHARGE, "1", EMPTY, 5_000, date=20261119), hours=24)) == ["BAD_DATE"]
 
 
+def test_a_key_that_is_kept_no_more_is_too_old_whatever_its_row_says(run, core, ask, account, noon):
+    """Its row may still be there, or be gone: the answer is the same for all, and nothing moves."""
+    money, unseen = ask(RECHARGE, "1", EMPTY, 5_000), ask(STATUS, "2")
+    asked = [money, ask(STATUS, "1"), ask(REVERSAL, "1"), ask(Kind.VOID, "1", own_serial="9"), unseen]
+    asked += [ask(BLOCK, "3"), ask(Kind.BREAK, "1", reason="manual")]
+    assert results(run(money)) == ["APPROVED"]
+    assert results(run(money, ask(STATUS, "1"), hours=200 * 24)) == ["APPROVED"] * 2
+    assert results(run(*asked, hours=201 * 24)) == ["TOO_OLD"] * len(asked)
+    late = noon.after(201 * 24 * 3_600_000_000)
+    assert {core.quarantine(one, late).result.name for one in asked[:-1]} == {"TOO_OLD"}
+    core.keep_after(20261117)  # the rows of today are gone, although keep_days has been raised since
+    assert results(run(*asked)) == ["TOO_OLD"] * len(asked)
+    assert account(EMPTY).balance_fen == 5_000
+
+
 def test_our_own_dates_are_searched_beside_the_day(run, ask, account):
     late = ask(RECHARGE, "1", EMPTY, 5_000, date_ours=True)
     assert results(run(late, hours=11.9)) == ["APPROVED"]
