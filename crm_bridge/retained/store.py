@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import DBAPIError
 
-from crm_bridge.database.store import Connection, fetch, open_engine, reading, translated
+from crm_bridge.database.store import Connection, compare_clocks, fetch, open_engine, reading, translated
 from crm_bridge.gateway_errors import StoreError
 from crm_bridge.house.store import load_due
 from crm_bridge.journal_breaks import BreakState
@@ -86,6 +86,7 @@ def run_round(url: str, today: int, keep_days: int, now: Now, rows_max: int) -> 
         with _refusing(), engine.connect() as lock:
             if is_postgres(url) and not lock.execute(text(f"SELECT {_ROUND}")).scalar():
                 return Round()
+            compare_clocks(lock)  # by a clock that is ahead, a date would go too soon
             lock.rollback()  # the lock is the session's
             on_server = _Server(engine, today, keep_days)
             return (

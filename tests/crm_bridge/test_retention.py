@@ -6,6 +6,7 @@ import psycopg
 import pytest
 
 from crm_bridge.audit import audit_books
+from crm_bridge.database import store
 from crm_bridge.database.store import connect, fetch, reading, writing
 from crm_bridge.gateway import Gateway
 from crm_bridge.gateway_errors import RetryableError
@@ -244,6 +245,18 @@ def test_no_day_goes_that_is_young_or_not_the_oldest(server):
             session.execute(f"SELECT qianzhi_detach_day({last[0]})")
         with pytest.raises(psycopg.errors.RaiseException, match="no partition"):
             session.execute("SELECT qianzhi_make_day(20991231, 0)")
+
+
+def test_a_bridge_whose_clock_is_ahead_lets_no_date_go(server, monkeypatch):
+    server.ask(0, asked(Kind.RECHARGE, "1", RICH, 1_000))
+    server.close_through(220, 3)
+    right = clock.now
+    ahead = right()._replace(wall_us=right().wall_us + 220 * 24 * HOUR_US)
+    monkeypatch.setattr(store.clock, "now", lambda: ahead)
+    with pytest.raises(RetryableError, match="database's"):
+        server.round(220)
+    monkeypatch.setattr(store.clock, "now", right)
+    assert (look(server.url, server.day(0)).opened, old_parts(server.url)) == (0, [])
 
 
 def test_one_round_at_a_time(server):

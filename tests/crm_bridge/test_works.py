@@ -1,6 +1,7 @@
 """A bridge's writers over a database whose keeper has something against them."""
 
 import threading
+from datetime import UTC
 from types import SimpleNamespace
 from typing import Any
 
@@ -32,13 +33,15 @@ def test_a_bridge_whose_clock_is_wrong_hands_nothing_to_its_core(
     url = postgres.new_database()
     migrate(url)
     asked: list[Any] = []
+    kept: list[int] = []
 
     def execute(requests: list[Request], *_: Any) -> list[Reply]:
         asked.extend(requests)
         return [Reply(Result.APPROVED) for _ in requests]
 
     core: Any = SimpleNamespace(execute=execute, take_alarms=list)
-    cores: Any = SimpleNamespace(open=lambda: [core], stop=lambda: None, status=dict)
+    cores: Any = SimpleNamespace(open=lambda: [core], stop=lambda: None, status=dict, zone=UTC)
+    cores.keep_after = kept.append
     wrong, done = threading.Event(), threading.Event()
     batches: list[Batch] = []
 
