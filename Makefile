@@ -43,10 +43,11 @@ FUZZ_KEEP ?=
 FRAMES ?= 100000
 BANKS ?=
 
-# Of the benchmark: rounds, seconds for each run, and what is run.
+# Of the benchmarks: rounds, seconds for each run, what is run, and what each tool understands besides (--help).
 BENCH_ROUNDS ?= 5
 BENCH_SECONDS ?= 4
-BENCH ?= end-to-end,relay,latency
+BENCH ?= end-to-end,relay,queue,latency,codec
+BENCH_MORE ?=
 
 # Seeds of the simulator, and the first of them.
 SEEDS ?= 200
@@ -106,7 +107,7 @@ fuzz: $(VENV)/.fuzz  ## break the parsers with made-up bytes: FUZZ_SECONDS=20 FU
 fuzz-ports: $(VENV)/.run  ## mutated frames on the live ports of every bank and of link: FRAMES=100000 SEED=1 BANKS="icbc psbc"
 	@exec $(BIN)/python tests/fuzz/ports_run.py --frames "$(FRAMES)" --seed "$(SEED)" $(BANKS)
 
-bench: $(VENV)/.dev  ## the product beside its yardsticks, interleaved (about 5 minutes): BENCH_ROUNDS=5 BENCH_SECONDS=4 BENCH=end-to-end,relay,latency
+bench: $(VENV)/.dev  ## the product beside its yardsticks, interleaved (about 10 minutes): BENCH_ROUNDS=5 BENCH_SECONDS=4 BENCH=end-to-end,queue
 	@exec $(BIN)/python benchmarks/speed/bench.py --rounds "$(BENCH_ROUNDS)" --seconds "$(BENCH_SECONDS)" --only "$(BENCH)"
 
 simulate: $(VENV)/.run  ## the whole system in one process, from seeds, with everything going wrong: SEEDS=200 FIRST=1
