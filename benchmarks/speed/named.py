@@ -23,6 +23,13 @@ NAMED = {
     "queue": (BENCH, ["--only", "queue"], "over RabbitMQ, against RabbitMQ's raw request and reply"),
     "latency": (BENCH, ["--only", "latency"], "one in flight, and at half of the peak throughput"),
     "codec": (BENCH, ["--only", "codec"], "reading and writing card messages, against pyiso8583"),
+    "overload": ("overload.py", [], "twice and five times the capacity; banks that flood or do not read"),
+    "growth": (
+        "growth.py",
+        [],
+        "against connections, banks, accounts, journal rows and writers (hours; --quick)",
+    ),
+    "check-speed": ("check_speed.py", [], "instructions of the hot parts against recorded ones"),
 }
 
 

@@ -39,7 +39,7 @@ SETTINGS = (
     "shared_buffers = 256MB",
     "max_wal_size = 4GB",
     "checkpoint_timeout = 30min",
-    "max_connections = 60",
+    "max_connections = 200",
 )
 
 COPY = """

@@ -29,6 +29,7 @@ class Bench:
         self.results: dict[str, Any] = {}
         self.said: dict[str, str] = {}  # of scenarios, for the last line
         self.approved = 0
+        self.one_phone = False  # all recharges are of the same one
         self.stamp = f"{int(time.time()) % 1_000_000:06d}"
 
     def ask(self, connections: int, window: int, series: Series, rate: float = 0.0) -> Run:
@@ -56,7 +57,7 @@ class Bench:
         """
         expected = rate or self.rates.get(kind, 200.0 if kind == (1, 1) else 1_000.0)
         count = max(REQUESTS_MIN, int(expected * self.seconds))
-        frames, first = bank.fresh(count)
+        frames, first = bank.fresh(count, one_phone=self.one_phone)
         before = self.product.cpu()
         run = work(frames, first)
         spent = self.product.cpu()

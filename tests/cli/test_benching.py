@@ -19,7 +19,7 @@ def test_the_list_names_each_benchmark() -> None:
     found = bench("--list")
     assert found.returncode == 0
     names = [line.split()[0] for line in found.stdout.splitlines()]
-    assert {"all", "end-to-end", "relay", "queue", "latency", "codec"} <= set(names)
+    assert {"all", "end-to-end", "relay", "queue", "latency", "codec", "overload", "growth"} <= set(names)
 
 
 def test_a_name_that_is_none_is_refused_with_those_there_are() -> None:
