@@ -149,7 +149,7 @@ def recovered(run: Run, codes: dict[int, str], approved: str, flood: int, second
 def journal(product: Product, bank: Bank) -> int:
     """Return how many approved keys the journal has of a bank."""
     space = bank.profile.space
-    question = f"SELECT count(*) FROM journal WHERE space = '{space}' AND state = 1"  # noqa: S608  our own name
+    question = f"SELECT count(*) FROM journal WHERE space = '{space}' AND state = 1"  # noqa: S608
     return int(product.sql(question))
 
 
