@@ -1,10 +1,11 @@
 """The product beside its yardsticks, interleaved in one run, on this machine in these minutes.
 
     python bench.py [--rounds 5] [--seconds 4] [--only end-to-end,relay,queue,latency,codec]
+    python bench.py --only embedded       the product on SQLite, for its figures alone
 
 Every answer's code, MAC and serial is checked, the journal is counted and the books are audited.  What is
 claimed are ratios; absolute figures stand beside the machine that made them.  build/bench/ has bench.json and
-table.md afterwards.
+table.md afterwards, of a part of it bench-PART.json and table-PART.md.
 """
 
 import argparse
@@ -18,6 +19,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 sys.path.insert(0, str(Path(__file__).parent))
 
 import codec_bench
+from layouts import ALONE
 from load import RESULTS
 from machine import brief, machine
 from product import Product
@@ -50,6 +52,16 @@ def on_the_product(
     return rows, found, [*said, "books balanced"]
 
 
+def write(results: dict[str, Any], table: str, names: list[str]) -> None:
+    """Write figures and table: bench.json and table.md of a whole run, else under the names of its parts."""
+    part = "" if {*SCENARIOS, CODEC} <= set(names) else "-" + "-".join(names)
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(results, indent=1, ensure_ascii=False)
+    (RESULTS / f"bench{part}.json").write_text(text, encoding="utf-8")
+    (RESULTS / f"table{part}.md").write_text(table, encoding="utf-8")
+    tell(f"build/bench/table{part}.md and bench{part}.json have all of it")
+
+
 def main() -> None:
     """Run the scenarios and print their figures."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
@@ -58,11 +70,9 @@ def main() -> None:
     parser.add_argument("--only", default=",".join([*SCENARIOS, CODEC]))
     given = parser.parse_args()
     names = given.only.split(",")
-    unknown = sorted(set(names) - {*SCENARIOS, CODEC})
-    if unknown:
-        parser.error(
-            f"there is no benchmark {', '.join(unknown)}; there are {', '.join([*SCENARIOS, CODEC])}"
-        )
+    known = [*SCENARIOS, CODEC, *ALONE]
+    if set(names) - set(known):
+        parser.error(f"there are the benchmarks {', '.join(known)}")
     about, began = machine(), time.monotonic()
     tell(brief(about))
     rows: list[Row] = []
@@ -77,14 +87,14 @@ def main() -> None:
     if served:
         more, found, said = on_the_product(served, given)
         rows, results = more + rows, results | found
-    results["rows"] = [row.plain() for row in rows]
-    RESULTS.mkdir(parents=True, exist_ok=True)
-    (RESULTS / "bench.json").write_text(json.dumps(results, indent=1, ensure_ascii=False), encoding="utf-8")
-    (RESULTS / "table.md").write_text(markdown(rows, about), encoding="utf-8")
+    for name in names:
+        if name in ALONE:
+            tell(name)
+            results |= ALONE[name](given.rounds, given.seconds)
+    write(results | {"rows": [row.plain() for row in rows]}, markdown(rows, about), names)
     missed = sum(not row.met for row in rows)
     tell(f"{len(rows) - missed} of {len(rows)} goals reached in {time.monotonic() - began:.0f} s")
-    tell("build/bench/table.md and bench.json have all of it")
-    tell("bench: " + ", ".join(said or ["codec alone"]))
+    tell("bench: " + ", ".join(said or names))
 
 
 if __name__ == "__main__":

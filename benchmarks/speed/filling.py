@@ -22,6 +22,7 @@ FIRST_ACCOUNT = 1_000_000_000  # beyond all that the platform numbers itself
 FIRST_ORDER = 10_000_000_000
 CHUNK = 500_000
 AMOUNT_FEN = 100
+PLACE = "Q" * 12  # of a work order's serial in a kept reply
 SPACE = "history"  # whose serials nobody else uses
 TABLES = (
     "ledger_accounts billing_customers billing_books billing_phones journal billing_orders ledger_transfers"
@@ -49,8 +50,10 @@ CREATE TEMPORARY TABLE made AS SELECT k, (k * 7919) % {people} AS n, 'H' || lpad
 UPDATE made SET n = n - 1 WHERE n % {every} = {every} - 1;
 INSERT INTO journal (space, business_date, serial, kind, content, state, result, reply, order_serial, phone,
   amount_fen, bank, bank_number, bill, received_us, decided_us, part)
-  SELECT '{space}', {date}, serial, {kind}, decode(md5(serial), 'hex'), 1, {result}, '\\x{reply}'::bytea,
-  order_serial, ({phone} + n)::text, {amount}, '{bank}', '{number}', '', {now}, {now}, '{space}' FROM made;
+  SELECT '{space}', {date}, serial, {kind}, substring(sha256(convert_to(concat_ws(chr(31), {kind},
+  {phone} + n, {amount}, '{number}', ''), 'UTF8')) FROM 1 FOR 16), 1, {result},
+  '\\x{head}'::bytea || convert_to(order_serial, 'UTF8') || '\\x{tail}'::bytea, order_serial,
+  ({phone} + n)::text, {amount}, '{bank}', '{number}', '', {now}, {now}, '{space}' FROM made;
 INSERT INTO billing_orders (serial, kind, space, business_date, key_serial, phone, book, amount_fen,
   bank_number, posted_us)
   SELECT order_serial, {kind}, '{space}', {date}, serial, ({phone} + n)::text, n + 1, {amount}, '{number}',
@@ -81,13 +84,17 @@ class Filling:
         self._product = product
         self.accounts = self.rows = 0
         now = clock.now()
+        kept = Reply(
+            Result.APPROVED, order=PLACE, amount_fen=AMOUNT_FEN, balance_fen=12_345, settled_us=now.wall_us
+        )
+        head, _, tail = msgspec.msgpack.encode(kept).partition(PLACE.encode())
         self._words = {
             "account": FIRST_ACCOUNT, "order": FIRST_ORDER, "phone": FIRST_PHONE, "every": CLOSED_EVERY,
             "book": BOOK, "arrears": ARREARS, "clearing": CLEARING, "now": now.wall_us, "space": SPACE,
             "open": int(PhoneState.OPEN), "closed": int(PhoneState.CLOSED), "kind": int(Kind.RECHARGE),
             "result": int(Result.APPROVED), "code": int(Code.CREDIT), "amount": AMOUNT_FEN, "bank": BANK,
             "number": NUMBER, "date": business_date(now.wall_us, zone_of(site)),
-            "reply": msgspec.msgpack.encode(Reply(Result.APPROVED)).hex(),
+            "head": head.hex(), "tail": tail.hex(),
         }  # fmt: skip
 
     def grow_accounts(self, total: int) -> None:

@@ -23,6 +23,7 @@ NAMED = {
     "queue": (BENCH, ["--only", "queue"], "over RabbitMQ, against RabbitMQ's raw request and reply"),
     "latency": (BENCH, ["--only", "latency"], "one in flight, and at half of the peak throughput"),
     "codec": (BENCH, ["--only", "codec"], "reading and writing card messages, against pyiso8583"),
+    "embedded": (BENCH, ["--only", "embedded"], "the product on SQLite, its figures alone"),
     "overload": ("overload.py", [], "twice and five times the capacity; banks that flood or do not read"),
     "growth": (
         "growth.py",

@@ -22,7 +22,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[2]))
 sys.path.insert(0, str(Path(__file__).parent))
 
-from bank import Bank
+from bank import SERIALS, Bank
 from load import RESULTS, Run, at_part, drive
 from machine import brief, machine
 from neighbours import Neighbours
@@ -86,6 +86,7 @@ def capacity(product: Product, bank: Bank, seconds: float) -> float:
 def overload(product: Product, bank: Bank, rate: float, factor: int, seconds: float) -> Overload:
     """Offer so many times the capacity for a while, then half of it; return what came of it."""
     high, low = rate * factor, rate * AFTER
+    seconds = min(seconds, (SERIALS - low * AFTER_SECONDS) / high)  # one business date has no more
     flood, calm = int(high * seconds), int(low * AFTER_SECONDS)
     frames, first = bank.fresh(flood + calm)
     deadline_ms = bank.profile.limits.reply_seconds * 1000
@@ -157,7 +158,7 @@ def neighbours(
     product: Product, banks: list[Bank], rate: float, rounds: int, seconds: float
 ) -> dict[str, Any]:
     """Return the others' p99 beside one that floods, and beside one that does not read, against controls."""
-    house = Neighbours(banks, rate, seconds)
+    house = Neighbours(banks[::-1], rate, seconds)  # the last one has all its serials yet
     found: dict[str, Any] = {}
     for name, work, control in (
         ("flooding", house.flooded, house.flood_control),
@@ -178,7 +179,7 @@ def measure(given: argparse.Namespace) -> tuple[dict[str, Any], list[str]]:
     try:
         product.start()
         banks = [Bank(product, name) for name in product.banks]
-        rate = capacity(product, banks[0], given.seconds)
+        rate = capacity(product, banks[0], min(3.0, given.seconds))
         tell(f"capacity {rate:.0f} a second")
         faults, loads = [], []
         for factor in FACTORS:

@@ -165,6 +165,7 @@ class Product:
             text = "".join(one for one in tables if not one.startswith(("[broker]", f"[banks.{QUEUE_BANK}]")))
         for name, port in self._ports.items():
             text = text.replace("{" + name + "}", str(port))
+        text = self._layout(text)
         for name in self.banks[1:]:
             port, metrics = free_ports(2)
             text += COPY.format(name=name, port=port, metrics=metrics)
@@ -176,6 +177,10 @@ class Product:
         (self.config / "banks").mkdir()
         for at, bank in enumerate([*self.banks, *([QUEUE_BANK] if self._queue else [])]):
             self._write_bank(bank, at, in_flight)
+
+    def _layout(self, text: str) -> str:
+        """Return the site's text as another layout has it."""
+        return text
 
     def _write_bank(self, bank: str, at: int, in_flight: int) -> None:
         source = bank if bank in (BANK, QUEUE_BANK) else BANK

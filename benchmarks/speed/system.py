@@ -22,9 +22,9 @@ def tell(line: str) -> None:
 class Bench:
     """The product under measurement."""
 
-    def __init__(self, product: Product, rounds: int, seconds: float) -> None:
+    def __init__(self, product: Product, rounds: int, seconds: float, bank: Bank | None = None) -> None:
         self.product, self.rounds, self.seconds = product, rounds, seconds
-        self.bank = Bank(product)
+        self.bank = bank or Bank(product)
         self.rates: dict[object, float] = {}  # as seen so far, to size the next run
         self.results: dict[str, Any] = {}
         self.said: dict[str, str] = {}  # of scenarios, for the last line
