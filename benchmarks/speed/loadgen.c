@@ -87,9 +87,11 @@ static void put(Line *line, const char *data, size_t size) {
     line->out_size += size;
 }
 
+static long lost; /* connections that the other side closed */
+
 static void lose(Line *line) {
     if (line->closed) return;
-    fprintf(stderr, "the other side closed a connection\n");
+    lost++;
     epoll_ctl(epoll, EPOLL_CTL_DEL, line->fd, NULL);
     line->closed = 1;
 }
@@ -386,6 +388,7 @@ int main(int count, char **words) {
     connect_all(words[2], atoi(words[3]));
     read_plan(words[9]);
     drive(plan.rates[0], atol(words[10]));
+    if (lost) fprintf(stderr, "the other side closed %ld of %d connections\n", lost, run.connections);
     fclose(run.answers);
     FILE *times = fopen(words[6], "wb");
     if (!times) die(words[6]);

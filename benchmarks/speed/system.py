@@ -38,7 +38,8 @@ class Bench:
 
         def work(frames: Path, first: int) -> Run:
             how = {"connections": connections, "window": window, "rate": rate, "first_serial": first}
-            return drive(address, frames, **how)
+            wait_ms = max(15_000, 6 * connections)  # all of them are taken before the first is answered
+            return drive(address, frames, wait_ms=wait_ms, **how)
 
         return self.measure(self.bank, work, (connections, window), series, rate)
 
