@@ -43,10 +43,11 @@ FUZZ_KEEP ?=
 FRAMES ?= 100000
 BANKS ?=
 
-# Of the benchmark: rounds, seconds for each run, and what is run.
+# Of the benchmarks: rounds, seconds for each run, what is run, and what each tool understands besides (--help).
 BENCH_ROUNDS ?= 5
 BENCH_SECONDS ?= 4
-BENCH ?= end-to-end,relay,latency
+BENCH ?= end-to-end,relay,queue,latency,codec
+BENCH_MORE ?=
 
 # Seeds of the simulator, and the first of them.
 SEEDS ?= 200
@@ -60,12 +61,12 @@ CODE := qianzhi frontends bankmq socket_pool interface_layer crm_bridge simulato
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup run demo test test-ibmmq check bench chaos faults fuzz fuzz-ports simulate mutants lock clean
+.PHONY: help setup run demo test test-ibmmq check bench bench-overload bench-growth check-speed chaos faults fuzz fuzz-ports simulate mutants lock clean
 
 help:  ## show this list
 	@echo "usage: make TARGET [PYTHON=python3.11]"
 	@echo
-	@sed -n 's/^\([a-z-]*\):.*  ## \(.*\)/  \1@\2/p' $(MAKEFILE_LIST) | awk -F@ '{printf "%-12s %s\n", $$1, $$2}'
+	@sed -n 's/^\([a-z-]*\):.*  ## \(.*\)/  \1@\2/p' $(MAKEFILE_LIST) | awk -F@ '{printf "%-14s %s\n", $$1, $$2}'
 
 setup: $(VENV)/.dev  ## make .venv/ with everything that run, test and check need
 
@@ -106,8 +107,17 @@ fuzz: $(VENV)/.fuzz  ## break the parsers with made-up bytes: FUZZ_SECONDS=20 FU
 fuzz-ports: $(VENV)/.run  ## mutated frames on the live ports of every bank and of link: FRAMES=100000 SEED=1 BANKS="icbc psbc"
 	@exec $(BIN)/python tests/fuzz/ports_run.py --frames "$(FRAMES)" --seed "$(SEED)" $(BANKS)
 
-bench: $(VENV)/.dev  ## the product beside its yardsticks, interleaved (about 5 minutes): BENCH_ROUNDS=5 BENCH_SECONDS=4 BENCH=end-to-end,relay,latency
+bench: $(VENV)/.dev  ## the product beside its yardsticks, interleaved (about 10 minutes): BENCH_ROUNDS=5 BENCH_SECONDS=4 BENCH=end-to-end,queue
 	@exec $(BIN)/python benchmarks/speed/bench.py --rounds "$(BENCH_ROUNDS)" --seconds "$(BENCH_SECONDS)" --only "$(BENCH)"
+
+bench-overload: $(VENV)/.dev  ## twice and five times the capacity, a flooding and a stuck bank (about 5 minutes); exit 1 when it does not hold
+	@exec $(BIN)/python benchmarks/speed/overload.py $(BENCH_MORE)
+
+bench-growth: $(VENV)/.dev  ## against connections, banks, accounts, journal rows and writers, with plots (an hour or two): BENCH_MORE=--quick
+	@exec $(BIN)/python benchmarks/speed/growth.py $(BENCH_MORE)
+
+check-speed: $(VENV)/.dev  ## instructions of the hot parts against recorded ones, by valgrind (2 minutes): BENCH_MORE=--record
+	@exec $(BIN)/python benchmarks/speed/check_speed.py $(BENCH_MORE)
 
 simulate: $(VENV)/.run  ## the whole system in one process, from seeds, with everything going wrong: SEEDS=200 FIRST=1
 	@exec $(BIN)/qianzhi simulate --seeds "$(SEEDS)" --first "$(FIRST)"

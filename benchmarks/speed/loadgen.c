@@ -7,8 +7,9 @@
  *       Sends the frames of a file, request i on connection i % CONNECTIONS, and matches answers by the six
  *       digits of their serial, which is FIRST + i.
  *       RATE > 0: request i is due at start + i/RATE, whatever has been answered, and its latency counts from
- *       when it was due: nothing is omitted when the other side stalls.  RATE = 0: each connection keeps
- *       WINDOW requests under way, and latency counts from the write.
+ *       when it was due: nothing is omitted when the other side stalls.  RATE:SECONDS,RATE:SECONDS,… is a
+ *       schedule of several rates one after the other, the last of which goes on.  RATE = 0: each connection
+ *       keeps WINDOW requests under way, or all of them together -WINDOW, and latency counts from the write.
  *       Frames of another message type are not answers and are passed over.  Ends when all are answered, or
  *       WAIT_MS after the last was sent.
  *
@@ -43,6 +44,7 @@ enum { HEAD = 4, BODY_MAX = 9999, BUFFER = 1 << 18, EVENTS = 1024 };
 typedef struct {
     int fd;
     int writable_wanted;
+    int closed;    /* by the other side: what was to go out on it stays unanswered */
     long next;     /* the next request that this connection sends */
     long under_way;
     size_t in_size, out_size, out_done, out_room;
@@ -85,11 +87,21 @@ static void put(Line *line, const char *data, size_t size) {
     line->out_size += size;
 }
 
+static long lost; /* connections that the other side closed */
+
+static void lose(Line *line) {
+    if (line->closed) return;
+    lost++;
+    epoll_ctl(epoll, EPOLL_CTL_DEL, line->fd, NULL);
+    line->closed = 1;
+}
+
 static void flush_line(Line *line) {
+    if (line->closed) return;
     while (line->out_done < line->out_size) {
         ssize_t sent = send(line->fd, line->out + line->out_done, line->out_size - line->out_done, MSG_NOSIGNAL);
         if (sent < 0 && errno == EINTR) continue;
-        if (sent < 0 && errno != EAGAIN) die("send");
+        if (sent < 0 && errno != EAGAIN) { lose(line); return; }
         if (sent < 0) break;
         line->out_done += (size_t)sent;
     }
@@ -171,6 +183,39 @@ static int echo(int port) {
 
 /* --- drive --- */
 
+enum { PHASES = 16 };
+
+static struct {
+    double rates[PHASES], lasts[PHASES]; /* requests a second, and for how many seconds */
+    int phases, phase;
+    double phase_began;                  /* in seconds from the start */
+    long phase_first;                    /* the first request of the phase */
+} plan;
+
+/* Read RATE or RATE:SECONDS,RATE:SECONDS,… */
+static void read_plan(const char *text) {
+    while (plan.phases < PHASES) {
+        char *end;
+        plan.rates[plan.phases] = strtod(text, &end);
+        plan.lasts[plan.phases] = *end == ':' ? strtod(end + 1, &end) : 1e9;
+        plan.phases++;
+        if (*end != ',') break;
+        text = end + 1;
+    }
+}
+
+/* When request i is due; asked for in the order of the requests. */
+static int64_t due_of(long i) {
+    double at = (double)(i - plan.phase_first) / plan.rates[plan.phase];
+    while (at >= plan.lasts[plan.phase] && plan.phase + 1 < plan.phases) {
+        plan.phase_began += plan.lasts[plan.phase];
+        plan.phase_first = i;
+        plan.phase++;
+        at = 0;
+    }
+    return (int64_t)((plan.phase_began + at) * 1e9);
+}
+
 static struct {
     const char *frames;
     size_t *starts; /* count + 1 of them */
@@ -215,12 +260,12 @@ static void send_next(Line *line, int64_t due) {
 }
 
 /* Send everything whose time has come; return nanoseconds until the next, 0 where none is left. */
-static int64_t send_due(double rate) {
+static int64_t send_due(void) {
     static long next; /* in the order of the schedule, which goes round the connections */
     int64_t now = now_ns() - run.start;
     int64_t due = 0;
     long began = next;
-    while (next < run.count && (due = (int64_t)((double)next * 1e9 / rate)) <= now) {
+    while (next < run.count && (due = due_of(next)) <= now) {
         Line *line = &run.lines[next++ % run.connections];
         send_next(line, due);
     }
@@ -235,7 +280,17 @@ static int64_t send_due(double rate) {
     return next < run.count ? due - now : 0;
 }
 
+/* Keep so many requests under way in all, in turn on all connections. */
+static void fill_all(void) {
+    long began = run.sent;
+    while (run.sent - run.answered < -run.window && run.sent < run.count)
+        send_next(&run.lines[run.sent % run.connections], now_ns() - run.start);
+    for (long i = began; i < run.sent && i < began + run.connections; i++)
+        flush_line(&run.lines[i % run.connections]);
+}
+
 static void fill(Line *line) {
+    if (line->closed) return;
     while (line->under_way < run.window && line->next < run.count) send_next(line, now_ns() - run.start);
     flush_line(line);
 }
@@ -262,8 +317,10 @@ static void load(const char *path) {
 static void connect_all(const char *host, int port) {
     struct sockaddr_in address = { .sin_family = AF_INET, .sin_port = htons((uint16_t)port) };
     if (!inet_aton(host, &address.sin_addr)) { fprintf(stderr, "%s is no address\n", host); exit(1); }
+    struct timespec breath = { 0, 10000000 }; /* a listener's queue is short, and a lost SYN costs a second */
     run.lines = calloc((size_t)run.connections, sizeof *run.lines);
     for (int i = 0; i < run.connections; i++) {
+        if (i && i % 25 == 0) nanosleep(&breath, NULL);
         int fd = socket(AF_INET, SOCK_STREAM, 0);
         if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof address)) die("connect");
         run.lines[i].next = i;
@@ -275,12 +332,13 @@ static void drive(double rate, long wait_ms) {
     static struct epoll_event events[EVENTS];
     int64_t quiet_since = 0;
     run.start = now_ns();
-    if (rate <= 0)
+    if (rate <= 0 && run.window < 0) fill_all();
+    else if (rate <= 0)
         for (int i = 0; i < run.connections; i++) fill(&run.lines[i]);
     while (run.answered < run.count) {
         int64_t wait = wait_ms * 1000000;
         if (rate > 0 && run.sent < run.count) {
-            wait = send_due(rate);
+            wait = send_due();
             if (wait < 0) wait = 0;
         }
         if (run.sent == run.count || rate <= 0) {
@@ -296,13 +354,13 @@ static void drive(double rate, long wait_ms) {
         for (int i = 0; i < count; i++) {
             Line *line = events[i].data.ptr;
             if ((events[i].events & ~(uint32_t)EPOLLOUT) && !take(line, on_answer)) {
-                fprintf(stderr, "the other side closed a connection\n");
-                epoll_ctl(epoll, EPOLL_CTL_DEL, line->fd, NULL);
+                lose(line);
                 continue;
             }
-            if (rate > 0) flush_line(line);
+            if (rate > 0 || run.window < 0) flush_line(line);
             else fill(line);
         }
+        if (rate <= 0 && run.window < 0) fill_all();
     }
 }
 
@@ -328,7 +386,9 @@ int main(int count, char **words) {
     run.serial_at = atoi(words[13]);
     run.first = atol(words[14]);
     connect_all(words[2], atoi(words[3]));
-    drive(atof(words[9]), atol(words[10]));
+    read_plan(words[9]);
+    drive(plan.rates[0], atol(words[10]));
+    if (lost) fprintf(stderr, "the other side closed %ld of %d connections\n", lost, run.connections);
     fclose(run.answers);
     FILE *times = fopen(words[6], "wb");
     if (!times) die(words[6]);

@@ -8,6 +8,7 @@ import contextlib
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -77,7 +78,9 @@ class Naive:
             command = [sys.executable, str(NAIVE / str(words[0])), *map(str, words[1:])]
             self._spawned.append(subprocess.Popen(command))
         self.name = name
-        time.sleep(2)
+        for port in (core, interface, self.port):
+            wait_for_port(port)
+        time.sleep(0.5)  # by then each has dialled the next
 
     def run(self, frames: Path, connections: int, window: int, first: int) -> tuple[Run, float]:
         """Drive it once; return the run and µs of CPU for each recharge, database included."""
@@ -93,6 +96,16 @@ class Naive:
         for process in self._spawned:
             process.terminate()
             process.wait(10)
+
+
+def wait_for_port(port: int) -> None:
+    """Wait until somebody listens on a port of this machine; raises SystemExit."""
+    for _ in range(600):
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.05)
+    raise SystemExit(f"nobody listens on port {port}")
 
 
 class Pgbench:
@@ -163,7 +176,7 @@ class Relay:
         if self._echo.stdout is not None:
             self._echo.stdout.readline()
         self._haproxy = self._spawn([program("haproxy"), "-f", str(folder / "haproxy.cfg"), "-db"])
-        time.sleep(0.5)
+        wait_for_port(self.port)
 
     def run(self, frames: Path, connections: int, window: int, first: int) -> tuple[Run, float]:
         """Relay the frames; return the run and HAProxy's own µs of CPU for each message."""
@@ -173,6 +186,7 @@ class Relay:
             answer_type="0200",
         )  # fmt: skip
         run.answers.unlink()
+        run.answers.parent.rmdir()
         return run, (cpu_seconds([self._haproxy.pid]) - before) / run.answered * 1e6
 
     def close(self) -> None:

@@ -282,6 +282,24 @@ def traffic(
     traffic_command(chosen(context), banks or [], rate, seconds, seed, as_json)
 
 
+@app.command(
+    rich_help_panel="Trying it",
+    context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
+)
+def bench(
+    context: typer.Context,
+    name: Annotated[
+        str,
+        typer.Argument(metavar="[NAME]", help="Which one; what follows is given to it.", show_default=False),
+    ] = "",
+    show: Annotated[bool, typer.Option("--list", help="Show the names.")] = False,
+) -> None:
+    """Run a benchmark of the source tree by its name, as `make bench` runs them all."""
+    from qianzhi.cli.benching import bench_command
+
+    sys.exit(bench_command(["--list"] if show or not name else [name, *context.args]))
+
+
 @app.command(rich_help_panel="Looking")
 def account(context: typer.Context, phone: Phone, as_json: Json = False) -> None:
     """Show a phone's customer, books, bills and latest work orders."""
