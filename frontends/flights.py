@@ -7,7 +7,6 @@ identified by its key alone, because the same key with other content goes to the
 
 import heapq
 from collections.abc import Hashable
-from dataclasses import dataclass, field
 from enum import Enum
 from typing import NamedTuple
 
@@ -64,26 +63,39 @@ class Stage(Enum):
     BLOCKING = 3  # to be refused, once the core has blocked its key
 
 
-@dataclass(slots=True, eq=False)
 class Flight:
     """One request in flight; `deadline_us` (monotonic) is when its budget is spent.
 
     `sent_us` (monotonic) is when it was begun: what is answered may be as old as that.
     """
 
-    ticket: int
-    request: Request
-    trace: str
-    deadline_us: int
-    arrivals: list[Arrival]
-    sent_us: int
-    stage: Stage = Stage.FORWARDED
-    refusal: Result = Result.UNKNOWN
-    hold_us: int = HOLD_FIRST_US
-    key: Key = field(init=False)
+    __slots__ = (
+        "arrivals", "content", "deadline_us", "hold_us", "key", "key_text", "refusal", "request", "sent_us",
+        "stage", "ticket", "trace",
+    )  # fmt: skip
 
-    def __post_init__(self) -> None:
-        self.key = self.request.key
+    def __init__(
+        self,
+        ticket: int,
+        request: Request,
+        trace: str,
+        deadline_us: int,
+        arrivals: list[Arrival],
+        sent_us: int,
+        content: Content,
+    ) -> None:
+        self.ticket = ticket
+        self.request = request
+        self.trace = trace
+        self.deadline_us = deadline_us
+        self.arrivals = arrivals
+        self.sent_us = sent_us
+        self.content = content  # and the key as text: asked for at each step, so made once
+        self.key = request.key
+        self.key_text = self.key.text
+        self.stage = Stage.FORWARDED
+        self.refusal = Result.UNKNOWN
+        self.hold_us = HOLD_FIRST_US
 
     @property
     def priority(self) -> bool:
@@ -113,6 +125,8 @@ class Flights:
         self._money: dict[Key, list[Flight]] = {}
         self._held: list[tuple[int, int]] = []
         self._held_ordinary: set[int] = set()
+        self._asked: Request | None = None  # the last one looked for, which is mostly the next to be opened
+        self._content: Content | None = None
         self.waiting = 0
 
     def __len__(self) -> int:
@@ -145,7 +159,8 @@ class Flights:
 
     def same(self, request: Request) -> Flight | None:
         """Return the flight with the same content, if it is under way."""
-        return self._by_content.get(content_of(request))
+        self._asked, self._content = request, content_of(request)
+        return self._by_content.get(self._content)
 
     def money_under_way(self, request: Request) -> bool:
         """Say whether the original of a status query is in flight here; a date of ours may be a day off."""
@@ -157,13 +172,17 @@ class Flights:
         """Start a flight for its first arrival, sent when that came unless `sent_us` says otherwise."""
         self._tickets += 1
         began_us = arrival.came_us if sent_us is None else sent_us
-        flight = Flight(self._tickets, request, trace, deadline_us, [arrival], began_us)
+        content = self._content
+        if content is None or request is not self._asked:
+            content = content_of(request)
+        self._asked = self._content = None
+        flight = Flight(self._tickets, request, trace, deadline_us, [arrival], began_us, content)
         self._by_ticket[flight.ticket] = flight
-        self._by_content[content_of(flight.request)] = flight
-        if flight.request.kind in MONEY_KINDS:
+        self._by_content[content] = flight
+        if request.kind in MONEY_KINDS:
             self._money.setdefault(flight.key, []).append(flight)
-        elif flight.request.kind is Kind.REVERSAL:
-            self._close_to_repeats(flight.request)
+        elif request.kind is Kind.REVERSAL:
+            self._close_to_repeats(request)
         self._wait(arrival, flight)
         return flight
 
@@ -181,9 +200,8 @@ class Flights:
                 self._forget_content(flight)
 
     def _forget_content(self, flight: Flight) -> None:
-        content = content_of(flight.request)
-        if self._by_content.get(content) is flight:
-            del self._by_content[content]
+        if self._by_content.get(flight.content) is flight:
+            del self._by_content[flight.content]
 
     def _wait(self, arrival: Arrival, flight: Flight) -> None:
         self._by_source.setdefault(arrival.source, set()).add(flight.ticket)

@@ -4,7 +4,6 @@ A source is a socket's number or a queue's delivery tag; a core never knows whic
 call wants done and lays it out so that a record always stands before the bytes that it is the record of.
 """
 
-from collections import Counter
 from collections.abc import Hashable
 from typing import Any, NamedTuple
 
@@ -46,7 +45,7 @@ class Outbox:
         self._backout: list[tuple[Hashable, str]] = []
         self._alarms: Effects = []
         self._after: Effects = []
-        self._counts: Counter[tuple[str, tuple[str, ...]]] = Counter()
+        self._counts: dict[tuple[str, tuple[str, ...]], int] = {}
 
     def record(self, row: Event) -> None:
         """Write this row before anything is sent."""
@@ -75,7 +74,8 @@ class Outbox:
 
     def count(self, name: str, *labels: str, n: int = 1) -> None:
         """Add to a counter."""
-        self._counts[name, labels] += n
+        counted = name, labels
+        self._counts[counted] = self._counts.get(counted, 0) + n
 
     def alarm(self, name: str, **fields: Any) -> None:
         """Raise an alarm; nothing secret may stand in `fields`."""

@@ -13,12 +13,12 @@ from datetime import UTC, tzinfo
 from enum import Enum
 from typing import Any, NamedTuple
 
+from frontends.mapping_made import make_constants, make_echo, make_finder, make_giver
 from frontends.mapping_parts import RESULT_TEXT, Bills, Content, Refusal, Transaction
 from frontends.mapping_rows import (
     Chooser,
     Message,
     Row,
-    copy_of,
     getter,
     putter,
     row_of,
@@ -27,8 +27,8 @@ from frontends.mapping_rows import (
 )
 from frontends.mapping_tables import MappingTables, When
 from frontends.results import Results
-from frontends.transforms import SECOND_US, FieldError, Moment, moment_of_second
-from qianzhi.domain.requests import MONEY_KINDS, Key, Kind, Reply, Request
+from frontends.transforms import SECOND_US, FieldError, moment_of_second
+from qianzhi.domain.requests import MONEY_KINDS, Bill, Key, Kind, Reply, Request
 from qianzhi.domain.results import Result
 from qianzhi.runtime.now import Now
 
@@ -75,14 +75,25 @@ class Mapping:
         self._reject = [(getter(path), value) for path, value in tables.match.rejected.items()]
         self._match = [row_of("", text) for text in tables.match.keys]
         self._chooser = Chooser(_names(tables))
+        self._find = make_finder(self._chooser)
         self._by_name = {f"{REQUEST}{transaction.name}": transaction for transaction in self._transactions}
         self._result = (getter(tables.reply.result), putter(tables.reply.result))
         echoes = [path for path in tables.reply.echo if path not in tables.reply.copy]
-        self._echoes = [path for path in echoes if "." not in path]
-        self._deep_echoes = [(getter(path), putter(path)) for path in echoes if "." in path]
-        self._copies = [(row_of("", text), putter(path)) for path, text in tables.reply.copy.items()]
-        self._constants = [(putter(path), value) for path, value in tables.reply.set.items()]
+        self._echo = make_echo(
+            [path for path in echoes if "." not in path],
+            [path for path in echoes if "." in path],
+            [(row_of("", text), path) for path, text in tables.reply.copy.items()],
+        )
+        self._constants = make_constants(list(tables.reply.set.items()))
         self._bills = Bills(tables.bills) if tables.bills else None
+        given = {"numbered": WITH_NUMBERS, "text_of": results.text_of, "listed": self._listed}
+        self._give = {
+            transaction.name: (
+                make_giver(transaction.give, source_of, given),
+                make_giver(transaction.words, source_of, given),
+            )
+            for transaction in self._transactions
+        }
         self._stamps = [
             row_of("now", f"{path}|{split_row(text)[1]}") for path, text in tables.request.stamp.items()
         ]
@@ -96,7 +107,7 @@ class Mapping:
         for get, accepted in self._reject:
             if get(message) not in (None, accepted):
                 return Sort.REJECTED
-        name = self._chooser.find(message)
+        name = self._find(message)
         if name == ANSWER:
             return Sort.ANSWER
         return Sort.MANAGEMENT if name.startswith(MANAGEMENT) else Sort.REQUEST
@@ -110,18 +121,18 @@ class Mapping:
         if self.sort_of(answer) is Sort.ANSWER:
             return True
         type_of = self._chooser.type_of
-        if self._chooser.find(answer) or type_of(answer) == type_of(message):
+        if self._find(answer) or type_of(answer) == type_of(message):
             return False
         return bool(type_of(self.reply_message(answer, None, reply, now)) == type_of(answer))
 
     def management_of(self, message: Message) -> str:
         """Return the name under [management] that this message is, empty for none."""
-        name = self._chooser.find(message)
+        name = self._find(message)
         return name.removeprefix(MANAGEMENT) if name.startswith(MANAGEMENT) else ""
 
     def transaction_of(self, message: Message) -> str:
         """Return the name under [transactions] that this message is, empty for none."""
-        name = self._chooser.find(message)
+        name = self._find(message)
         return name.removeprefix(REQUEST) if name.startswith(REQUEST) else ""
 
     def match_key(self, message: Message) -> tuple[str, ...]:
@@ -139,7 +150,7 @@ class Mapping:
 
         `date_of_ours` is the business date of what carries none; 0 means the local date.
         """
-        transaction = self._by_name.get(self._chooser.find(message))
+        transaction = self._by_name.get(self._find(message))
         if transaction is None:
             return Refusal(Result.UNSUPPORTED, "", "a transaction of this profile")
         moment = moment_of_second(now.wall_us // SECOND_US, self.zone)
@@ -182,15 +193,17 @@ class Mapping:
     def reply_message(self, message: Message, request: Request | None, reply: Reply, now: Now) -> Message:
         """Return the answer to `message`; `request` is None where the message never became one."""
         moment = moment_of_second(now.wall_us // SECOND_US, self.zone)
-        answer = self._echo(message, moment)
-        transaction = self._by_name.get(self._chooser.find(message))
+        answer: Message = {}
+        self._echo(message, answer, moment)
+        transaction = self._by_name.get(self._find(message))
         known = transaction if request is not None else None
-        for put, constant in known.answer if known else self._constants:
-            put(answer, constant)
+        put = known.answer if known else self._constants
+        put(answer)
         self._result[1](answer, self.results.code_of(reply.result))
-        # Of a message that never became a request only the code's meaning can be told.
-        for row in known.give if known else transaction.words if transaction else ():
-            row.write(answer, self._source(row.field, request, reply), moment)
+        if transaction is not None:
+            # Of a message that never became a request only the code's meaning can be told.
+            give = self._give[transaction.name][0 if known else 1]
+            give(answer, request, reply, moment)
         if self._bills and known and known.kind is Kind.OWED and reply.result is Result.APPROVED:
             self._bills.write(answer, reply.bills, moment)
         return answer
@@ -199,35 +212,11 @@ class Mapping:
         """Return the answer to a management message, or to one that never became a request."""
         return self.reply_message(message, None, Reply(result), now)
 
-    def _echo(self, message: Message, moment: Moment) -> Message:
-        answer: Message = {}
-        for name in self._echoes:
-            if name in message:
-                answer[name] = copy_of(message[name])
-        for get, put in self._deep_echoes:
-            value = get(message)
-            if value is not None:
-                put(answer, copy_of(value))
-        for row, put in self._copies:
-            value = row.get(message)
-            if value is not None:
-                put(answer, row.transform.write(value, moment, None))
-        return answer
-
-    def _source(self, name: str, request: Request | None, reply: Reply) -> Any:
-        """Return what a give row is to write, None when it has no meaning here."""
-        if name == "now":
-            return name
-        if name == RESULT_TEXT:
-            return self.results.text_of(reply.result)
-        if name.startswith("request."):
-            return getattr(request, name.partition(".")[2])
-        if name in REPLY_NUMBERS and reply.result not in WITH_NUMBERS:
+    def _listed(self, reply: Reply) -> tuple[Bill, ...] | None:
+        """Return the bills that an answer lists, None where it lists none."""
+        if self._bills is None or reply.result is not Result.APPROVED:
             return None
-        if name == "bills":
-            listed = self._bills and reply.result is Result.APPROVED
-            return self._bills.listed(reply.bills) if self._bills and listed else None
-        return getattr(reply, name)
+        return self._bills.listed(reply.bills)
 
     # The bank's side.
 
@@ -329,6 +318,23 @@ def _names(tables: MappingTables) -> list[tuple[str, When]]:
     names = [(f"{REQUEST}{name}", rows.when) for name, rows in tables.transactions.items()]
     names += [(f"{MANAGEMENT}{name}", rows.when) for name, rows in tables.management.items()]
     return [*names, (ANSWER, tables.match.answer)]
+
+
+def source_of(name: str) -> str:
+    """Return the expression of what a give row is to write, None when it has no meaning here."""
+    if name == "now":
+        return repr(name)
+    if name == RESULT_TEXT:
+        return "text_of(reply.result)"
+    field = name.removeprefix("request.")
+    if not field.isidentifier():
+        raise ValueError(f"{name!r} is no field of a request or a reply")
+    if field != name:
+        return f"request.{field}"
+    if name == "bills":
+        return "listed(reply)"
+    numbered = " if reply.result in numbered else None" if name in REPLY_NUMBERS else ""
+    return f"reply.{name}{numbered}"
 
 
 def _rows_to_read_back(transactions: list[Transaction]) -> list[Row]:

@@ -5,6 +5,7 @@ Pure, and used by `mapping` alone, which puts them together.
 
 from typing import Any, NamedTuple
 
+from frontends.mapping_made import make_constants, make_taker
 from frontends.mapping_rows import Message, Row, SerialRow, getter, putter, row_of, split_row, written
 from frontends.mapping_tables import BillsTable, MappingTables, TransactionTable
 from frontends.transforms import FieldError, Moment
@@ -57,6 +58,7 @@ class Transaction:
         self.date = row_of("date", str(take.pop("date"))) if "date" in take else None
         self.rows = [row_of(field, str(text)) for field, text in take.items()]
         self._readers: list[Row | SerialRow] = [self.serial, *([self.date] if self.date else []), *self.rows]
+        self._take = make_taker([one_row(row) for row in self._readers])
         read = {
             row.path: row.field for row in self._readers if isinstance(row, SerialRow) or row.transform.read
         }
@@ -69,7 +71,7 @@ class Transaction:
         self.give = [_give_row(path, text) for path, text in {**tables.reply.give, **rows.give}.items()]
         self.words = [row for row in self.give if row.field == RESULT_TEXT]
         constants = {**tables.reply.set, **rows.answer}
-        self.answer = [(putter(path), value) for path, value in constants.items()]
+        self.answer = make_constants(list(constants.items()))
         said = {**tables.request.set, **written(rows.when), **rows.set}
         self.said = [(putter(path), value) for path, value in said.items()]
 
@@ -80,15 +82,8 @@ class Transaction:
     def read(self, message: Message, moment: Moment) -> tuple[dict[str, Any], Refusal | None]:
         """Return the values that could be read, and the first reason to refuse the message, if any."""
         values: dict[str, Any] = {}
-        fault: Refusal | None = None
-        for row in self._readers:
-            try:
-                value = row.read(message, moment)
-            except FieldError as error:
-                fault = fault or Refusal(error.result, row.path, error.expected)
-                continue
-            if value is not None:
-                values[row.field] = value
+        unread = self._take(message, moment, values)
+        fault = Refusal(unread[1].result, unread[0], unread[1].expected) if unread is not None else None
         if fault is None:
             missing = self._missing(message, values)
             fault = Refusal(Result.FORMAT, missing, "a value here") if missing else None
@@ -151,6 +146,13 @@ class Bills:
                 break
             found.append(Bill(**values))
         return tuple(found)
+
+
+def one_row(row: Row | SerialRow) -> Row | SerialRow:
+    """Return what reads a serial that is one row of digits like any other row."""
+    if isinstance(row, SerialRow) and len(row.rows) == 1 and row.rows[0].transform.plain == "digits":
+        return row.rows[0]
+    return row
 
 
 def _give_row(path: str, text: str) -> Row:

@@ -42,17 +42,26 @@ class Row(NamedTuple):
             self.put(message, written)
 
 
+class Said(NamedTuple):
+    """What a message says at one path; None among the values stands for a blank or absent one."""
+
+    get: Get
+    values: tuple[str | None, ...]
+    is_open: bool
+    path: str
+
+
 class Matcher(NamedTuple):
     """What a message says to be something: at every path one of these values, or anything where it is `open`.
 
     None stands for a blank or absent value.
     """
 
-    rows: tuple[tuple[Get, tuple[str | None, ...], bool], ...]
+    rows: tuple[Said, ...]
 
     def fits(self, message: Message) -> bool:
         """Tell whether the message says all of it."""
-        for get, values, is_open in self.rows:
+        for get, values, is_open, _ in self.rows:
             value = get(message)
             if value not in values and (not is_open or value is None):
                 return False
@@ -69,23 +78,24 @@ class Chooser:
         """`whens` exclude each other (`mapping_checks`)."""
         shared = Counter(path for _, when in whens for path in when if ANYTHING not in values_of(when[path]))
         path = min(shared, key=lambda path: (-shared[path], path), default="")
-        self.type_of = self._get = getter(path)
-        self._by_value: dict[str | None, list[tuple[str, Matcher]]] = {}
-        self._others: list[tuple[str, Matcher]] = []
+        self.path = path
+        self.type_of = getter(path)
+        self.by_value: dict[str | None, list[tuple[str, Matcher]]] = {}
+        self.others: list[tuple[str, Matcher]] = []
         for name, when in whens:
             wanted = values_of(when.get(path, []))
             rest = matcher_of({step: values for step, values in when.items() if step != path})
             if not wanted or ANYTHING in wanted:
-                self._others.append((name, matcher_of(when)))
+                self.others.append((name, matcher_of(when)))
                 continue
             for value in wanted:
-                self._by_value.setdefault(value or None, []).append((name, rest))
+                self.by_value.setdefault(value or None, []).append((name, rest))
 
     def find(self, message: Message) -> str:
         """Return the name that fits, empty for none."""
-        value = self._get(message)
-        found = self._by_value.get(value, []) if value is None or value.__class__ is str else []
-        for candidates in (found, self._others):
+        value = self.type_of(message)
+        found = self.by_value.get(value, []) if value is None or value.__class__ is str else []
+        for candidates in (found, self.others):
             for name, matcher in candidates:
                 if matcher.fits(message):
                     return name
@@ -110,7 +120,7 @@ def matcher_of(when: When) -> Matcher:
     for path, wanted in when.items():
         values = values_of(wanted)
         exact = tuple(value or None for value in values if value != ANYTHING)
-        rows.append((getter(path), exact, ANYTHING in values))
+        rows.append(Said(getter(path), exact, ANYTHING in values, path))
     return Matcher(tuple(rows))
 
 

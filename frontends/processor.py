@@ -24,7 +24,7 @@ from frontends.outward_none import Way
 from frontends.processor_gate import Gate
 from frontends.processor_line import LineMessages
 from frontends.processor_outcomes import Outcomes, Turn
-from frontends.replies import Replies, kind_name
+from frontends.replies import KIND_NAMES, RESULT_NAMES, Replies, kind_name
 from frontends.seal import Seal
 from frontends.session import Session
 from frontends.session_rows import Saved
@@ -36,6 +36,7 @@ from qianzhi.link.messages import Answer, Envelope
 from qianzhi.runtime.effects import Effects, Pause
 from qianzhi.runtime.now import Now
 from qianzhi.wire.errors import MacError, RemoteProtocolError
+from qianzhi.wire.mackey import MacKey
 
 if TYPE_CHECKING:
     from frontends.profile import Profile  # it reads files; its shape alone is used here
@@ -62,10 +63,8 @@ class Processor:
         self._queued = profile.transport.redelivers
         self._line = LineMessages(profile, session, seal, self._replies, self._held, self._trace)
         self._outward = outward
-        self._trace_prefix = trace_prefix
-        self._traces = 0
-        self._paused = False
-        self._draining = False
+        self._trace_prefix, self._traces = trace_prefix, 0
+        self._paused = self._draining = False
 
     # What a shell needs to know
 
@@ -260,7 +259,6 @@ class Processor:
     def _ask(self, frame: Frame, message: Message, turn: Turn, look: Look) -> None:
         """Judge a message that asks for something, in the order: signed on, MAC, content."""
         session, now = self._session, turn.now
-        arrival = Arrival(frame.source, message, None, None, now.mono_us)
         fault = Result.NOT_SIGNED_ON
         if session.admits:
             try:
@@ -268,20 +266,24 @@ class Processor:
             except MacError:
                 fault = Result.BAD_MAC
             else:
-                return self._ask_proved(frame, arrival._replace(mac_key=mac_key), turn)
+                return self._ask_proved(frame, message, mac_key, turn)
         why = self._held.judge(frame, fault, look, now, turn.out)
         if why is not None:
+            arrival = Arrival(frame.source, message, None, None, now.mono_us)
             self._refuse_message(frame, arrival, Refusal(why, "", ""), turn)
         return session.on_bad_mac(frame.source, now, turn.out) if why is Result.BAD_MAC else None
 
-    def _ask_proved(self, frame: Frame, arrival: Arrival, turn: Turn) -> None:
+    def _ask_proved(self, frame: Frame, message: Message, mac_key: MacKey | None, turn: Turn) -> None:
         """Judge the content of a message that is the bank's."""
-        if arrival.mac_key is not None:
-            self._session.on_good_mac(arrival.mac_key, turn.now, turn.out)
-        date = self._session.business_date(turn.now)
-        asked = self._profile.mapping.request_of(arrival.message, turn.now, date)
+        now = turn.now
+        if mac_key is not None:
+            self._session.on_good_mac(mac_key, now, turn.out)
+        asked = self._profile.mapping.request_of(message, now, self._session.business_date(now))
         if not isinstance(asked, Refusal):
-            return self._admit(frame, arrival._replace(request=asked), asked, turn)
+            return self._admit(
+                frame, Arrival(frame.source, message, asked, mac_key, now.mono_us), asked, turn
+            )
+        arrival = Arrival(frame.source, message, None, mac_key, now.mono_us)
         if self._profile.blocks_first(asked):
             return self._block_message(frame, arrival, asked, turn)
         return self._refuse_message(frame, arrival, asked, turn)
@@ -289,10 +291,10 @@ class Processor:
     def _refuse_message(self, frame: Frame, arrival: Arrival, refusal: Refusal, turn: Turn) -> None:
         """Refuse a message that never became a request; nothing of it was forwarded."""
         key = refusal.key.text if refusal.key is not None else ""
-        kind = refusal.kind.name.lower() if refusal.kind is not None else "none"
+        kind = KIND_NAMES[refusal.kind] if refusal.kind is not None else "none"
         trace, wall_us = self._trace(), turn.now.wall_us
         self._replies.record_in(frame, kind, key, trace, turn.now, turn.out)
-        turn.out.note(refusal.result.name.lower(), wall_us, key=key, trace=trace, field=refusal.field)
+        turn.out.note(RESULT_NAMES[refusal.result], wall_us, key=key, trace=trace, field=refusal.field)
         self._replies.tell(arrival, Reply(refusal.result), key, trace, turn.now, turn.out)
 
     def _block_message(self, frame: Frame, arrival: Arrival, refusal: Refusal, turn: Turn) -> None:
@@ -358,11 +360,10 @@ class Processor:
     def _join(self, flight: Flight, arrival: Arrival, turn: Turn) -> None:
         """Let a repeat wait for the answer that is under way (rule 3)."""
         if len(flight.arrivals) >= JOINED_MAX:
-            key, trace = flight.key.text, flight.trace
-            self._replies.say_nothing(arrival.source, "repeats", key, trace, turn.now, turn.out)
-            return
+            source, key, trace = arrival.source, flight.key_text, flight.trace
+            return self._replies.say_nothing(source, "repeats", key, trace, turn.now, turn.out)
         turn.out.count("qianzhi_repeats_joined_total", self._bank)
-        self._flights.join(flight, arrival)
+        return self._flights.join(flight, arrival)
 
     # Small things
 

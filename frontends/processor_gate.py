@@ -24,6 +24,7 @@ class Gate:
         self._rate = share(profile.limits.rate_per_second, profile.instances)
         self._credit_us = SECOND_US  # in microseconds of a second's worth, so that nothing is rounded away
         self._counted_us = 0
+        self._looked = -1, ""  # at which second, and what was found
 
     def refusal(self, now: Now) -> Result | None:
         """Count one request; return CLOSED_HOURS or BUSY when it is not to pass now."""
@@ -38,7 +39,13 @@ class Gate:
 
     def closed(self, now: Now) -> str:
         """Return why money and queries are refused as closed at this moment, empty when they are not."""
-        local = moment_of_second(now.wall_us // SECOND_US, self._zone).local.replace(tzinfo=None)
+        second = now.wall_us // SECOND_US
+        if self._looked[0] != second:
+            self._looked = second, self._closed_at(second)
+        return self._looked[1]
+
+    def _closed_at(self, second: int) -> str:
+        local = moment_of_second(second, self._zone).local.replace(tzinfo=None)
         for window in self._windows:
             if window.holds(local):
                 reason = f", {window.reason}" if window.reason else ""

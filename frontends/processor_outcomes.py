@@ -150,7 +150,7 @@ class Outcomes:
         try:
             reply = _decode_reply(outcome.body)
         except UNREADABLE:
-            turn.out.alarm("reply_unreadable", key=flight.key.text, peer=outcome.peer)
+            turn.out.alarm("reply_unreadable", key=flight.key_text, peer=outcome.peer)
             reply = Reply(Result.UNKNOWN)
         if reply.result is Result.UNKNOWN:
             self._unknown(flight, turn)
@@ -173,7 +173,7 @@ class Outcomes:
             self._end(flight, reply, turn)
 
     def _note(self, flight: Flight, result: Result, turn: Turn) -> None:
-        turn.out.note(result.name.lower(), turn.now.wall_us, key=flight.key.text, trace=flight.trace)
+        turn.out.note(result.name.lower(), turn.now.wall_us, key=flight.key_text, trace=flight.trace)
 
     def _unknown(self, flight: Flight, turn: Turn) -> None:
         self._replies.unknown(flight, turn.now, turn.out)
@@ -215,14 +215,15 @@ class Outcomes:
 
 def job_of(flight: Flight, request: Request) -> Job:
     """Return the hop's job for a flight; `request` is what is sent of it."""
+    kind = request.kind
     return Job(
-        ticket=flight.ticket,
-        to=request.bank_number,
-        kind=int(request.kind),
-        lane=zlib.crc32((request.phone or request.serial).encode()),
-        deadline_us=flight.deadline_us,
-        priority=int(request.kind in PRIORITY_KINDS),
-        trace=flight.trace,
-        key=flight.key.text,
-        body=_encode(request),
+        flight.ticket,
+        request.bank_number,
+        int(kind),
+        zlib.crc32((request.phone or request.serial).encode()),
+        flight.deadline_us,
+        int(kind in PRIORITY_KINDS),
+        flight.trace,
+        flight.key_text,
+        _encode(request),
     )

@@ -11,7 +11,7 @@ from frontends.flights import Arrival, Flight
 from frontends.front import Frame, Outbox
 from frontends.mapping_rows import Message, getter, putter, split_row
 from frontends.seal import Seal
-from qianzhi.domain.requests import Reply, Request
+from qianzhi.domain.requests import Kind, Reply, Request
 from qianzhi.domain.results import Result
 from qianzhi.runtime.effects import Event
 from qianzhi.runtime.now import Now
@@ -22,6 +22,8 @@ from qianzhi.wire.errors import EncodeError, RemoteProtocolError
 if TYPE_CHECKING:
     from frontends.profile import Profile  # it reads files; its shape alone is used here
 
+KIND_NAMES = {kind: kind.name.lower() for kind in Kind}  # as labels; an enum makes its names anew each time
+RESULT_NAMES = {result: result.name.lower() for result in Result}
 REQUESTS = "qianzhi_requests_total"
 BAD_FRAMES = "qianzhi_bad_frames_total"
 NOT_REJECTED = header.NOT_REJECTED.encode("ascii")
@@ -63,7 +65,7 @@ class Replies:
 
     def answer(self, flight: Flight, reply: Reply, now: Now, out: Outbox) -> None:
         """Tell everybody who waits for this flight, each in its own connection, fields and key."""
-        key = flight.key.text
+        key = flight.key_text
         for arrival in flight.arrivals:
             self.tell(arrival, reply, key, flight.trace, now, out, forwarded=True)
         if not flight.arrivals:
@@ -96,17 +98,17 @@ class Replies:
             out.alarm("answer_unwritable", key=key, field=where)
             return self.say_nothing(arrival.source, "answer_unwritable", key, trace, now, out)
         took_us = now.mono_us - arrival.came_us
-        kind = kind_name(arrival.request)
+        kind, result = kind_name(arrival.request), RESULT_NAMES[reply.result]
         data = {
             "code": self._profile.results.code_of(reply.result),
-            "result": reply.result.name.lower(),
+            "result": result,
             "frame": self._codec.mask(frame, decoded=True),
             "conn": str(arrival.source),
             "us": took_us,
         }
         out.record(Event(now.wall_us, "out", key, trace, data))
         out.send(arrival.source, frame)
-        out.count(REQUESTS, self._bank, kind, reply.result.name.lower())
+        out.count(REQUESTS, self._bank, kind, result)
         self._times.setdefault(kind, []).append(took_us)
         return None
 
@@ -117,7 +119,7 @@ class Replies:
             return
         for arrival in flight.arrivals:
             out.count(REQUESTS, self._bank, kind_name(arrival.request), "unknown")
-            self.say_nothing(arrival.source, "unknown", flight.key.text, flight.trace, now, out)
+            self.say_nothing(arrival.source, "unknown", flight.key_text, flight.trace, now, out)
 
     def say_nothing(self, source: Hashable, why: str, key: str, trace: str, now: Now, out: Outbox) -> None:
         """Record a silence; a queue's delivery (rule 9) or a short connection is finished by it."""
@@ -216,4 +218,4 @@ def _paths_told_to_anybody(profile: "Profile") -> list[str]:
 
 def kind_name(request: Request | None) -> str:
     """Return a request's kind as a metric's label."""
-    return request.kind.name.lower() if request is not None else "none"
+    return KIND_NAMES[request.kind] if request is not None else "none"

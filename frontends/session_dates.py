@@ -51,6 +51,7 @@ class BusinessDates:
         self._zone = zone
         self._noticed = noticed
         self._missed = 0  # the date for which an alarm told that no notice came
+        self._second, self._now = -1, (0, 0)  # the last second asked about, and its local date and minute
         self._told = bool(noticed)  # whether a notice was ever waited for: the first day needs none
         self.deadline: int | None = 0 if self.by_notice else None
 
@@ -98,8 +99,11 @@ class BusinessDates:
 
     def _local(self, now: Now) -> tuple[int, int]:
         """Return the local date and how many of its minutes have passed."""
-        local = local_datetime(now.wall_us, self._zone)
-        return as_number(local.date()), local.hour * 60 + local.minute
+        second = now.wall_us // SECOND_US
+        if second != self._second:
+            local = local_datetime(now.wall_us, self._zone)
+            self._second, self._now = second, (as_number(local.date()), local.hour * 60 + local.minute)
+        return self._now
 
 
 def _days_off(minute: int, cutover: int) -> int:

@@ -92,6 +92,8 @@ class LineKeys:
     def candidates(self, now: Now) -> list[MacKey]:
         """Return current and pending, and those that pass away within their grace."""
         keys, until_us, now_us = self._keys, self._until_us, now.mono_us
+        if len(keys) == 1 and "current" in keys:
+            return [keys["current"]]
         lasting = LASTING | {"superseded"} if "pending" in keys else LASTING
         return [
             keys[slot]

@@ -6,7 +6,7 @@ Pure; nothing here knows a message, a bank or a clock.
 from collections.abc import Callable
 from datetime import datetime, tzinfo
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from qianzhi.domain.dates import as_number, local_datetime
 from qianzhi.domain.results import Result
@@ -45,12 +45,14 @@ class Transform(NamedTuple):
     """`read` takes a wire value, `write` makes one; `width` is how many characters at most are written, or 0.
 
     `read` is None where the wire value says less than the domain's; `write` gives None where a value has no
-    form.
+    form.  `plain` says what `read` makes of the commonest form: `digits` of that width as they are, or a
+    `number` of at most so many digits.
     """
 
     read: Read | None
     write: Write
     width: int = 0
+    plain: Literal["", "digits", "number"] = ""
 
 
 def is_digits(text: str) -> bool:

@@ -50,7 +50,7 @@ def _digits(argument: str) -> Transform:
             raise FieldError(f"{width} digits")
         return text
 
-    return Transform(read, lambda value, _, __: str(value), width)
+    return Transform(read, lambda value, _, __: str(value), width, "digits")
 
 
 def _word(argument: str) -> Transform:
@@ -74,7 +74,7 @@ def _fen(argument: str) -> Transform:
             raise FieldError(f"an amount in fen of up to {width} digits", _amount_result(text))
         return int(text)
 
-    return Transform(read, lambda value, _, __: _whole(value, width), width)
+    return Transform(read, lambda value, _, __: _whole(value, width), width, "number")
 
 
 def _fen_bare(argument: str) -> Transform:
@@ -85,7 +85,7 @@ def _fen_bare(argument: str) -> Transform:
     def write(value: int, _: Moment, __: Any) -> str | None:
         return _bare(value, width) if value >= 0 else None
 
-    return Transform(read, write, width)
+    return Transform(read, write, width, "number")
 
 
 def _yuan(argument: str) -> Transform:
@@ -121,13 +121,13 @@ def _number(argument: str) -> Transform:
             raise FieldError(f"a number of up to {width} digits")
         return int(text)
 
-    return Transform(read, lambda value, _, __: _whole(value, width), width)
+    return Transform(read, lambda value, _, __: _whole(value, width), width, "number")
 
 
 def _number_bare(argument: str) -> Transform:
     """A number without leading zeros."""
     width = width_of(argument)
-    return Transform(_number(argument).read, lambda value, _, __: _bare(value, width), width)
+    return Transform(_number(argument).read, lambda value, _, __: _bare(value, width), width, "number")
 
 
 def _count(argument: str) -> Transform:

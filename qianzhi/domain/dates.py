@@ -6,6 +6,7 @@ closes at a set time of the next day.
 """
 
 from datetime import UTC, date, datetime, timedelta, tzinfo
+from functools import lru_cache
 
 AHEAD_DAYS_MAX = 30  # a month and day further ahead than this is last year's
 
@@ -30,6 +31,7 @@ def as_date(number: int) -> date:
     return date(number // 10_000, number // 100 % 100, number % 100)
 
 
+@lru_cache(maxsize=512)  # a line's messages are mostly of one day
 def date_of(mmdd: str, today: int) -> int:
     """Return the latest date with this month and day that is at most AHEAD_DAYS_MAX days after `today`.
 
@@ -56,6 +58,7 @@ def days_between(first: int, second: int) -> int:
     return (as_date(second) - as_date(first)).days
 
 
+@lru_cache(maxsize=512)
 def shift(number: int, days: int) -> int:
     """Return the date `days` later."""
     return as_number(as_date(number) + timedelta(days=days))

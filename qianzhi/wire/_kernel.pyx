@@ -342,3 +342,48 @@ cdef class Gatherer:
         finally:
             if out is not short:
                 PyMem_Free(out)
+
+
+# DES by the functions of libcrypto, whose addresses `des` has found; nothing of the cipher is made here.
+ctypedef void (*EcbCall)(const unsigned char *, unsigned char *, void *, int) noexcept nogil
+ctypedef unsigned int (*SumCall)(
+    const unsigned char *, unsigned char *, long, void *, const unsigned char *
+) noexcept nogil
+ctypedef void (*KeyCall)(const unsigned char *, void *) noexcept nogil
+
+
+cdef class LibcryptoCipher:
+    """Single DES by the system's libcrypto; see `des.LibcryptoCipher`, which does the same through ctypes."""
+
+    cdef unsigned int[32] schedule
+    cdef EcbCall ecb
+    cdef SumCall sum
+
+    def __cinit__(self, size_t set_key, size_t ecb, size_t sum, bytes key not None):
+        if PyBytes_GET_SIZE(key) != 8 or not (set_key and ecb and sum):
+            raise ValueError("a key of eight bytes and three functions")
+        self.ecb, self.sum = <EcbCall>ecb, <SumCall>sum
+        (<KeyCall>set_key)(<const unsigned char *>PyBytes_AS_STRING(key), self.schedule)
+
+    cdef bytes _block(self, bytes block, int forth):
+        cdef unsigned char[8] out
+        if PyBytes_GET_SIZE(block) != 8:
+            raise ValueError("one block of eight bytes")
+        self.ecb(<const unsigned char *>PyBytes_AS_STRING(block), out, self.schedule, forth)
+        return PyBytes_FromStringAndSize(<char *>out, 8)
+
+    def encrypt(self, bytes block not None):
+        return self._block(block, 1)
+
+    def decrypt(self, bytes block not None):
+        return self._block(block, 0)
+
+    def chain(self, bytes data not None):
+        cdef unsigned char[8] out
+        cdef unsigned char[8] zero
+        cdef Py_ssize_t size = PyBytes_GET_SIZE(data)
+        if size == 0 or size % 8:
+            raise ValueError("whole blocks of eight bytes")
+        memset(zero, 0, 8)
+        self.sum(<const unsigned char *>PyBytes_AS_STRING(data), out, size, self.schedule, zero)
+        return PyBytes_FromStringAndSize(<char *>out, 8)

@@ -1,7 +1,8 @@
 """DES and two-key 3DES arithmetic, from maintained libraries: the system's libcrypto, else pycryptodome.
 
-libcrypto is called through ctypes (its DES interface is deprecated but stable and several times faster for
-short messages); where it is absent or does not reproduce a published value, pycryptodome does the same work.
+libcrypto is called through ctypes, or by the compiled kernel at the addresses that ctypes has found: its DES
+interface is deprecated but stable and several times faster for short messages.  Where it is absent or does
+not reproduce a published value, pycryptodome does the same work.
 Nothing here knows keys' purposes or formats.
 """
 
@@ -10,6 +11,8 @@ import ctypes.util
 from collections.abc import Callable
 from functools import partial
 from typing import Protocol
+
+from qianzhi.wire.kernel import compiled_cipher
 
 BLOCK_BYTES = 8
 _ZERO = bytes(BLOCK_BYTES)
@@ -111,7 +114,13 @@ def make_cipher_maker() -> MakeCipher:
     library = load_libcrypto()
     if library is None:
         return PycryptoCipher
-    return lambda key: LibcryptoCipher(library, key)
+    made = compiled_cipher()
+    if made is None:
+        return lambda key: LibcryptoCipher(library, key)
+    functions = (library.DES_set_key_unchecked, library.DES_ecb_encrypt, library.DES_cbc_cksum)
+    addresses = [ctypes.cast(function, ctypes.c_void_p).value for function in functions]
+    cipher: MakeCipher = partial(made, *addresses)
+    return cipher
 
 
 make_cipher = make_cipher_maker()

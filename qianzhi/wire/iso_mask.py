@@ -6,7 +6,7 @@ bodies that decode; the helpers at the end are for telling whether one does, and
 """
 
 from qianzhi.wire.errors import RemoteProtocolError
-from qianzhi.wire.items import Bounds, Item, Span, mask_bytes
+from qianzhi.wire.items import Bounds, Item, Span, mask_bytes, star_item
 
 # (bytes to jump over first, the field's bounds, the field when something in it is sensitive)
 Step = tuple[int, Bounds, Item | None]
@@ -45,23 +45,8 @@ def _mask_steps(steps: list[Step], body: bytes, at: int, masked: bytearray) -> i
     end = len(body)
     for jump, bounds, item in steps:
         start = at + jump
-        begin, at = bounds(body, start, end)
-        if item is None:
-            continue
-        if item.about.sensitive:
-            masked[begin:at] = mask_bytes(body[begin:at], item.about.sensitive, item.charset)
-        else:
-            _mask_inside(item, body, start, end, masked)
+        at = bounds(body, start, end)[1] if item is None else star_item(item, body, start, end, masked)
     return at
-
-
-def _mask_inside(item: Item, body: bytes, start: int, end: int, masked: bytearray) -> None:
-    spans: list[Span] = []
-    item.walk(body, start, end, spans)
-    for span in spans:
-        if span.sensitive:
-            chunk = body[span.start : span.stop]
-            masked[span.start : span.stop] = mask_bytes(chunk, span.sensitive, span.charset)
 
 
 def read_or_starred(item: Item, body: bytes, start: int, end: int) -> int:

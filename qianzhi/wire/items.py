@@ -111,6 +111,7 @@ class Item:
     children: tuple["Item", ...] = field(default=())
     hides: bool = False
     quick: Quick | None = None
+    star: Callable[[bytes, int, int, bytearray], None] | None = None  # of a composite, as in its `Layout`
 
     def everything(self) -> list["Item"]:
         """Return this item and all below it."""
@@ -190,6 +191,35 @@ def mask_bytes(data: bytes, kind: str, charset: str | None) -> bytes:
     if not charset or not data.isascii():
         return b"*" * len(data)
     return _mask_text(data.decode("ascii"), kind).encode("ascii")
+
+
+def star_item(item: Item, body: bytes, start: int, end: int, masked: bytearray) -> int:
+    """Star in a copy of the body what is sensitive of one field; return where it ends.
+
+    Raises RemoteProtocolError where it does not fit.
+    """
+    about = item.about
+    if about.sensitive or item.star is not None:
+        begin, stop = item.bounds(body, start, end)
+        if about.sensitive:
+            masked[begin:stop] = mask_bytes(body[begin:stop], about.sensitive, item.charset)
+        elif item.star is not None:
+            item.star(body, begin, stop, masked)
+        return stop
+    if not item.children and not item.hides:
+        return item.bounds(body, start, end)[1]
+    spans: list[Span] = []
+    stop = item.walk(body, start, end, spans)
+    star_spans(spans, body, masked)
+    return stop
+
+
+def star_spans(spans: list[Span], body: bytes, masked: bytearray) -> None:
+    """Star in a copy of the body what these spans say to be sensitive."""
+    for span in spans:
+        if span.sensitive:
+            chunk = body[span.start : span.stop]
+            masked[span.start : span.stop] = mask_bytes(chunk, span.sensitive, span.charset)
 
 
 def view(body: bytes, span: Span) -> FieldView:

@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from types import ModuleType
+from typing import Any
 
 from qianzhi.wire import iso_plan, mac_plan
 from qianzhi.wire.items import Item
@@ -27,6 +28,12 @@ def _extension() -> ModuleType | None:
 
 _compiled = _extension()
 FORM = "pure" if _compiled is None else "compiled"
+
+
+def compiled_cipher() -> Callable[..., Any] | None:
+    """Return what makes single DES of three functions of libcrypto and a key, None in pure Python."""
+    return None if _compiled is None else getattr(_compiled, "LibcryptoCipher", None)
+
 
 make_reader: Callable[[Sequence[Item]], iso_plan.Read] = (
     iso_plan.make_reader if _compiled is None else _compiled.Reader

@@ -132,9 +132,11 @@ def fields_of(spec: MacSpec, message: Message) -> list[str]:
 
 def carries_mac(spec: MacSpec, message: Message) -> bool:
     """Tell whether such a message carries a MAC at all."""
-    if spec.covers == "fields":
-        return bool(fields_of(spec, message))
-    return _list_of(spec, message) != []
+    return _carries(spec, _list_of(spec, message))
+
+
+def _carries(spec: MacSpec, paths: list[str] | None) -> bool:
+    return bool(paths) if spec.covers == "fields" else paths != []
 
 
 def _list_of(spec: MacSpec, message: Message) -> list[str] | None:
@@ -150,10 +152,13 @@ def mac_input(spec: MacSpec, message: Message, codec: Codec, body: bytes = b"") 
     `body` is the message as it came, which counts where bytes are covered; without it the message is encoded
     with a blank MAC.  Raises EncodeError when that cannot be done; for a decoded message that never happens.
     """
+    return _covered(spec, _list_of(spec, message) or [], message, codec, body)
+
+
+def _covered(spec: MacSpec, paths: list[str], message: Message, codec: Codec, body: bytes) -> bytes:
     if spec.covers != "fields":
         body = body or codec.encode(_blanked(spec, message, codec))
         return b"".join([codec.covered(body, spec.field, side) for side in SIDES[spec.covers]])
-    paths = fields_of(spec, message)
     gather = _gatherer(spec, paths, codec)
     if gather is not None:
         return gather(message)
@@ -218,8 +223,10 @@ def make_mac(spec: MacSpec, message: Message, codec: Codec, key: MacKey) -> None
 
     A message whose list is empty is left alone.
     """
-    if carries_mac(spec, message):
-        _put(spec, message, codec, compute_mac(spec, message, codec, key))
+    paths = _list_of(spec, message)
+    if _carries(spec, paths):
+        data = _covered(spec, paths or [], message, codec, b"")
+        _put(spec, message, codec, _written(spec, key, data))
 
 
 def _put(spec: MacSpec, message: Message, codec: Codec, value: bytes) -> None:
@@ -235,7 +242,8 @@ def verify_mac(
     `body` is the message as it came.  None when such a message needs no MAC.  Raises MacError when the MAC is
     absent or wrong under all keys.  Compares in constant time; hex in the other case is no right MAC.
     """
-    if not carries_mac(spec, message):
+    paths = _list_of(spec, message)
+    if not _carries(spec, paths):
         return None
     found = get_path(message, spec.field)
     if isinstance(found, str):
@@ -245,7 +253,7 @@ def verify_mac(
     if not keys and spec.key_place != "none":
         raise MacError("there is no key to check the MAC with")
     try:
-        data = mac_input(spec, message, codec, body)
+        data = _covered(spec, paths or [], message, codec, body)
     except EncodeError as error:
         raise MacError("the message has no bytes that its MAC could cover") from error
     for key in keys or [NO_KEY]:

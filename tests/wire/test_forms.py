@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from qianzhi.wire import iso_plan, kernel, mac_plan
 from qianzhi.wire.codec import load_codec
 from qianzhi.wire.errors import EncodeError, RemoteProtocolError
-from qianzhi.wire.items import Quick
+from qianzhi.wire.items import Quick, star_item, star_spans
 from qianzhi.wire.mac_plan import Covered, Joining
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -110,6 +110,24 @@ def test_all_forms_read_the_same_and_say_the_same_of_what_is_wrong(bank, form, w
     body = damaged(body, at, how)
     by_closures = reading(iso_plan.field_by_field(items), body, at)
     assert reading(FORMS[form][0](items), body, at) == by_closures
+
+
+@pytest.mark.parametrize("bank", BANKS)
+@settings(max_examples=150, deadline=None)
+@given(which=st.integers(0, 10_000), how=damages)
+def test_what_is_starred_at_a_stroke_is_what_the_spans_show(bank, which, how):
+    messages = messages_of(bank)
+    items, at, body = messages[which % len(messages)]
+    body = damaged(body, at, how)
+    for item in items:
+        spans, by_spans, at_a_stroke = [], bytearray(body), bytearray(body)
+        walked = outcome(item.walk, body, at, len(body), spans)
+        assert outcome(star_item, item, body, at, len(body), at_a_stroke) == walked
+        if walked[0] == "refused":
+            return  # and whoever masks hides the whole body
+        star_spans(spans, body, by_spans)
+        assert at_a_stroke == by_spans
+        at = walked[1]
 
 
 values = st.one_of(
