@@ -1,4 +1,4 @@
-"""`qianzhi seed`, `audit-books`, `account` and `retention` on a core that does not run: what they say, how they end."""
+"""`seed`, `audit-books`, `account`, `retention` on a core that does not run: what they say, how they end."""
 
 import json
 import shutil
