@@ -1,4 +1,4 @@
-"""`qianzhi seed`, `audit-books` and `account` on a core that does not run: what they say, how they end."""
+"""`seed`, `audit-books`, `account`, `retention` on a core that does not run: what they say, how they end."""
 
 import json
 import shutil
@@ -37,3 +37,13 @@ def test_a_seeded_core_proves_its_books_until_somebody_touches_them(tmp_path: Pa
     assert "broken" in found.stderr
     assert qianzhi(tmp_path, "account", "13800000029").returncode == 0
     assert qianzhi(tmp_path, "account", "19900000000").returncode == 1
+
+
+def test_retention_says_what_is_kept_and_drops_nothing_on_sqlite(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "config", tmp_path / "config")
+    assert qianzhi(tmp_path, "seed", "--subscribers", "5").returncode == 0
+    shown = qianzhi(tmp_path, "retention", "show")
+    assert "(200 days); older ones are refused as too old" in shown.stdout, shown.stderr
+    assert "nothing to do" in qianzhi(tmp_path, "retention", "run").stdout
+    refused = qianzhi(tmp_path, "retention", "drop", "20260101", "--yes")
+    assert (refused.returncode, "nothing is ever detached" in refused.stderr) == (2, True)
