@@ -25,6 +25,7 @@ from qianzhi.saf.keeping import Errand
 from qianzhi.saf.rows import CORE
 
 ROUTED = "qianzhi_routed_total"
+_RESULTS = tuple(status.name.lower() for status in sorted(Status))  # by its value
 
 
 class Dispatcher:
@@ -135,12 +136,18 @@ class Dispatcher:
             return []
         answers: list[Answer] = []
         jobs: dict[str, list[Job]] = {}
+        closed = self.closed  # nobody comes or goes meanwhile
+        share = self._shares.of(asker.bank) if asker.hello.role == "front" else None
         for envelope in items:
-            target, share, refusal = self._admit(asker, envelope, now)
+            target = self._target(asker, envelope)
+            refusal = self._refusal(asker, envelope, target, share, closed, now)
             if refusal is not None:
                 answers.append(Answer(envelope.id, refusal))
-            else:
-                jobs.setdefault(target, []).append(job_of(asker, envelope, share, now))
+                continue
+            of_target = jobs.get(target)
+            if of_target is None:
+                of_target = jobs[target] = []
+            of_target.append(job_of(asker, envelope, share, now))
         effects: Effects = []
         for target, list_of_target in jobs.items():
             hop = self._inward if target == BRIDGES else self._outward[target]
@@ -229,25 +236,23 @@ class Dispatcher:
     def _role(self, peer: str) -> str:
         return "bridge" if peer in self._bridges else "front"
 
-    def _admit(self, asker: Asker, envelope: Envelope, now: Now) -> tuple[str, Share | None, Status | None]:
-        """Return where a request goes and whose share it uses, or the status with which it is refused."""
+    def _refusal(
+        self, asker: Asker, envelope: Envelope, target: str, share: Share | None, closed: bool, now: Now
+    ) -> Status | None:
+        """Return the status with which a request is refused; one that is not has its place in the share."""
         priority = envelope.priority > 0
-        target = self._target(asker, envelope)
         if not target:
             return self._refuse(asker, Status.NO_ROUTE, "no_route")
-        if self.closed and not priority and (self._draining or target == BRIDGES):
+        if closed and not priority and (self._draining or target == BRIDGES):
             return self._refuse(asker, Status.DRAINING, "draining" if self._draining else "no_bridge")
-        if asker.hello.role != "front":
-            return target, None, None
-        share = self._shares.of(asker.bank)
+        if share is None:
+            return None
         reason = self._shares.admit(share, priority, now)
-        if reason:
-            return self._refuse(asker, Status.BUSY, f"busy_{reason}")
-        return target, share, None
+        return self._refuse(asker, Status.BUSY, f"busy_{reason}") if reason else None
 
-    def _refuse(self, asker: Asker, status: Status, reason: str) -> tuple[str, None, Status]:
+    def _refuse(self, asker: Asker, status: Status, reason: str) -> Status:
         _add(self._refused, (asker.bank, reason))
-        return "", None, status
+        return status
 
     def _target(self, asker: Asker, envelope: Envelope) -> str:
         """Return `bridges`, a bank that is known here, or nothing.
@@ -256,11 +261,11 @@ class Dispatcher:
         """
         if asker.hello.role == "bridge":
             return envelope.to if envelope.to in self._outward else ""
-        if envelope.to not in asker.numbers:
-            return ""
         key = (envelope.to, envelope.kind)
         target = asker.targets.get(key)
         if target is None:
+            if envelope.to not in asker.numbers:
+                return ""
             target = route(self._routes, envelope.to, envelope.kind)
             if target != "nowhere":
                 asker.targets[key] = target
@@ -281,16 +286,18 @@ class Dispatcher:
                 self._shares.release(share)
             if outcome.attempts:
                 rows.append(row_of(ticket, outcome, now))
-            result = outcome.status.name.lower()
+            result = _RESULTS[outcome.status]
             if errand is not None:
                 self._house.append((errand, outcome))
             elif self._askers.get(asker.hello.name) is not asker:
                 result = "asker_gone"
             else:
-                answers.setdefault(asker.hello.name, []).append(
-                    Answer(envelope.id, outcome.status, outcome.body)
-                )
-            _add(counts, (asker.bank, result))
+                name = asker.hello.name
+                if name not in answers:
+                    answers[name] = []
+                answers[name].append(Answer(envelope.id, outcome.status, outcome.body))
+            counted = (asker.bank, result)
+            counts[counted] = counts.get(counted, 0) + 1
         effects: Effects = [Record(rows)] if rows else []
         effects += [Send(("peer", peer), items) for peer, items in answers.items()]
         for (bank, result), n in counts.items():

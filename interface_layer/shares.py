@@ -16,12 +16,14 @@ TOKEN = SECOND_US  # one request, in the unit of the bucket: what a rate of 1 pe
 class Share:
     """One bank's counters at this node."""
 
-    __slots__ = ("_limits", "_tokens", "_tokens_us", "bank", "in_flight")
+    __slots__ = ("_limits", "_normal", "_tokens", "_tokens_us", "bank", "in_flight")
 
     def __init__(self, bank: str, limits: BankLimits) -> None:
         self.bank = bank
         self.in_flight = 0
         self._limits = limits
+        most = limits.in_flight
+        self._normal = most - max(1, most // 10) if most > 1 else most  # without the priority's tenth
         self._tokens = limits.burst * TOKEN
         self._tokens_us: int | None = None
 
@@ -32,10 +34,7 @@ class Share:
 
     def has_place(self, priority: bool) -> bool:
         """Whether one more is within the in-flight limit, of which a tenth is kept for priority."""
-        limit = self._limits.in_flight
-        if not priority and limit > 1:
-            limit -= max(1, limit // 10)
-        return self.in_flight < limit
+        return self.in_flight < (self._limits.in_flight if priority else self._normal)
 
     def take_token(self, now: Now) -> bool:
         """Take one request out of the rate's bucket, or say that it is empty."""

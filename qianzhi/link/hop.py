@@ -128,9 +128,12 @@ class Hop:
     def deadline(self) -> int | None:
         """When `on_time` is due next, in monotonic microseconds."""
         heap = self._deadlines
-        while heap and heap[0][2].done:
+        if not self._live:
+            heap.clear()  # all are done
+            return None
+        while heap[0][2].done:
             heappop(heap)
-        return heap[0][0] if heap else None
+        return heap[0][0]
 
     def holds(self, peer: str, envelope: int) -> bool:
         """Whether this id is outstanding with that peer here."""
@@ -150,19 +153,25 @@ class Hop:
         )  # nobody comes or goes meanwhile
         silent = self._silent(able[0], now)
         trials = [peer for peer in silent if not peer.works and now.mono_us - peer.tried_us >= TRIAL_US]
+        spent_us = now.mono_us + BUDGET_US_MIN
+        body_bytes_max = self._limits.body_bytes_max if self._list else -1
         for job in items:
             priority = job.priority > 0
-            if job.deadline_us - now.mono_us < BUDGET_US_MIN:
+            if job.deadline_us < spent_us:
                 self._refuse(job, Status.EXPIRED)
-            elif not self._list or len(job.body) > self._limits.body_bytes_max:
+                continue
+            if len(job.body) > body_bytes_max:
                 self._refuse(job, Status.NO_ROUTE)
-            elif (peer := self._trial(trials, priority, now) or least_of(able[priority], priority)) is None:
+                continue
+            peer = self._trial(trials, priority, now) if trials else None
+            peer = peer or least_of(able[priority], priority)
+            if peer is None:
                 self._refuse(job, Status.BUSY)
-            else:
-                work = _Work(job)
-                self._live += 1
-                heappush(self._deadlines, (job.deadline_us, next(self._numbers), work))
-                self._send(work, peer, now, batches)
+                continue
+            work = _Work(job)
+            self._live += 1
+            heappush(self._deadlines, (job.deadline_us, next(self._numbers), work))
+            self._send(work, peer, now, batches)
         return _sends(batches) + _notes(silent)
 
     def on_peer_up(self, peer: str, now: Now, window: int = 0) -> Effects:
@@ -260,28 +269,28 @@ class Hop:
     def _send(self, work: _Work, peer: Peer, now: Now, batches: dict[str, list[Envelope]]) -> None:
         job = work.job
         number = next(self._ids)
-        peer.asked(now)
+        batch = batches.get(peer.name)
+        if batch is None:
+            batch = batches[peer.name] = []
+            peer.asked(now)  # once for a list, before it holds any of it
         peer.works[number] = work
         work.peer, work.number = peer.name, number
         work.sends += 1
         peer.passed += STRIDE // peer.weight
-        envelope = Envelope(
-            number,
-            job.attempt + work.sends - 1,
-            job.to,
-            job.kind,
-            job.lane,
-            (work.deadline_us - now.mono_us) // 1_000,
-            job.priority,
-            job.trace,
-            job.body,
-            job.key,
+        batch.append(
+            Envelope(
+                number,
+                job.attempt + work.sends - 1,
+                job.to,
+                job.kind,
+                job.lane,
+                (work.deadline_us - now.mono_us) // 1_000,
+                job.priority,
+                job.trace,
+                job.body,
+                job.key,
+            )
         )
-        batch = batches.get(peer.name)
-        if batch is None:
-            batches[peer.name] = [envelope]
-        else:
-            batch.append(envelope)
 
     def _send_elsewhere(self, work: _Work, now: Now, batches: dict[str, list[Envelope]]) -> bool:
         """Send what a draining peer did not take to another one, where there is room and time."""

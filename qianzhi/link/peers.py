@@ -120,6 +120,10 @@ def able_of(peers: Sequence[Peer], priority: bool, now: Now) -> list[Peer]:
 
 def least_of(able: list[Peer], priority: bool) -> Peer | None:
     """Return the one of them with the least outstanding for its weight that has a place."""
+    if len(able) == 1:
+        alone = able[0]
+        window = alone.window if priority else alone.window_normal
+        return alone if len(alone.works) < window else None
     best: Peer | None = None
     least = 0
     for peer in able:

@@ -4,7 +4,7 @@
 One registry per process.  `MetricsServer` shows it on the daemon's own port, and nothing else.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -23,6 +23,10 @@ _histograms = {
     name: Histogram(name, m.help, m.labels, buckets=m.buckets, registry=REGISTRY)
     for name, m in HISTOGRAMS.items()
 }
+# What feeds each child that has been used, by its name and labels: finding it anew costs more than feeding.
+_adds: dict[tuple[str, ...], Callable[[float], None]] = {}
+_sets: dict[tuple[str, ...], Callable[[float], None]] = {}
+_observes: dict[tuple[str, ...], Callable[[float], None]] = {}
 _LABELLED = frozenset(name for name, m in (COUNTERS | GAUGES | HISTOGRAMS).items() if m.labels)
 
 
@@ -32,19 +36,27 @@ class UndeclaredMetricError(KeyError):
 
 def count(name: str, labels: Sequence[str] = (), n: int = 1) -> None:
     """Add `n` to a counter; `labels` are the values in the declared order.  Raises UndeclaredMetricError."""
-    _child(_counters, name, labels).inc(n)
+    add = _adds.get((name, *labels))
+    if add is None:
+        add = _adds[(name, *labels)] = _child(_counters, name, labels).inc
+    add(n)
 
 
 def gauge(name: str, labels: Sequence[str], value: float) -> None:
     """Set a gauge.  Raises UndeclaredMetricError."""
-    _child(_gauges, name, labels).set(value)
+    put = _sets.get((name, *labels))
+    if put is None:
+        put = _sets[(name, *labels)] = _child(_gauges, name, labels).set
+    put(value)
 
 
 def observe(name: str, labels: Sequence[str], values: Iterable[float]) -> None:
     """Add the values of one list to a histogram.  Raises UndeclaredMetricError."""
-    child = _child(_histograms, name, labels)
+    take = _observes.get((name, *labels))
+    if take is None:
+        take = _observes[(name, *labels)] = _child(_histograms, name, labels).observe
     for value in values:
-        child.observe(value)
+        take(value)
 
 
 def value(name: str, labels: Sequence[str] = ()) -> float:

@@ -76,7 +76,8 @@ class Interpreter:
                 unwritten = True
                 self._alarm_unwritable(str(error))
             else:
-                self._unwritable = self._unwritable and kind is not Record
+                if kind is Record:
+                    self._unwritable = False
         self._set_timer()
 
     def alarm(self, alarm: Alarm) -> None:
@@ -96,7 +97,7 @@ class Interpreter:
 
     def stop(self) -> None:
         """Forget the timer."""
-        if self._timer is not None and self._timer.active():
+        if self._timer is not None:
             self._timer.cancel()
         self._timer = None
 
@@ -106,7 +107,7 @@ class Interpreter:
         deadline = self._core.deadline
         if deadline is None:
             return
-        if self._timer is not None and self._timer.active():
+        if self._timer is not None:  # it is forgotten as it fires
             if self._timer_us <= deadline:
                 return
             self._timer.cancel()
