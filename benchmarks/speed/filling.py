@@ -58,9 +58,9 @@ INSERT INTO billing_orders (serial, kind, space, business_date, key_serial, phon
   bank_number, posted_us)
   SELECT order_serial, {kind}, '{space}', {date}, serial, ({phone} + n)::text, n + 1, {amount}, '{number}',
   {now} FROM made;
-INSERT INTO ledger_transfers (reference, code, debit, credit, amount_fen, posted_us)
+INSERT INTO ledger_transfers (reference, code, debit, credit, amount_fen, posted_us, business_date)
   SELECT order_serial, {code}, (SELECT id FROM ledger_accounts WHERE kind = '{clearing}' AND
-  owner = '{number}' AND part = '{space}'), {account} + 2 * n, {amount}, {now} FROM made;
+  owner = '{number}' AND part = '{space}'), {account} + 2 * n, {amount}, {now}, {date} FROM made;
 UPDATE ledger_accounts a SET balance_fen = balance_fen + {amount} * m.times
   FROM (SELECT n, count(*) AS times FROM made GROUP BY n) m WHERE a.id = {account} + 2 * m.n;
 UPDATE ledger_accounts SET balance_fen = balance_fen - {amount} * (SELECT count(*) FROM made)
@@ -111,10 +111,14 @@ class Filling:
         self._settle()
 
     def levels(self, index: str) -> int | None:
-        """Return how many levels an index has below its root, None where that cannot be asked."""
+        """Return how many levels an index has below its root, or the deepest of its parts; None where that
+        cannot be asked.
+        """
+        sql = f"""SELECT max((bt_metap(CAST(relid AS text))).level) FROM pg_partition_tree('{index}')
+            WHERE isleaf"""  # noqa: S608
         try:
             self._product.sql("CREATE EXTENSION IF NOT EXISTS pageinspect")
-            return int(self._product.sql(f"SELECT level FROM bt_metap('{index}')"))  # noqa: S608
+            return int(self._product.sql(sql))
         except (RuntimeError, ValueError):
             return None
 
