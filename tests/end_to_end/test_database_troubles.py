@@ -15,6 +15,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from crm_bridge.migrations.schema import HEAD
 from simulators.free_ports import free_ports
 from simulators.servers.packages import postgres_programs
 from simulators.servers.postgres import Postgres, as_user, run_as
@@ -154,7 +155,7 @@ def test_a_migration_that_is_missing_and_one_that_is_too_new(place: Place) -> No
     assert code == 0, said
     place.start(BRIDGE)
     state = "the database has not the schema that is needed"
-    with place.troubled(state, "is 0006, this version needs 0007: run `qianzhi database migrate`"):
+    with place.troubled(state, f"is 0006, this version needs {HEAD}: run `qianzhi database migrate`"):
         place.sql("UPDATE alembic_version SET version_num = '9999'")
         place.wait(BRIDGE, lambda status: "9999" in status["database"]["detail"])
         place.says(BRIDGE, "is 9999, newer than this version knows", "install the newer one")

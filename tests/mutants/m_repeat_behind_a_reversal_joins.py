@@ -3,7 +3,7 @@
 RULE = 3
 FILE = "frontends/flights.py"
 OLD = """\
-            self._close_to_repeats(flight.request)
+            self._close_to_repeats(request)
 """
 NEW = """\
             pass
