@@ -78,7 +78,7 @@ demo: $(VENV)/.run  ## a bounded run that proves itself: SITE=carrier|pair DEMO_
 
 test: $(VENV)/.dev  ## run every test, some against servers that it starts itself (takes minutes): TEST_JOBS=3
 	@folder=$$(mktemp -d /tmp/qz.XXXX) && \
-	    { $(BIN)/python -m pytest --numprocesses "$(TEST_JOBS)" --dist loadfile --ignore tests/chaos/test_chaos.py \
+	    { $(BIN)/python -m pytest --numprocesses "$(TEST_JOBS)" --dist loadfile --no-loadscope-reorder --ignore tests/chaos/test_chaos.py \
 	        --basetemp "$$folder/t"; status=$$?; rm -rf "$$folder"; exit $$status; }
 	@QIANZHI_PURE=1 $(BIN)/python -m pytest tests/wire tests/fuzz/test_corpus.py
 	@$(BIN)/python -m pytest tests/chaos/test_chaos.py

@@ -2,7 +2,9 @@
 
 import contextlib
 import datetime
+import fcntl
 import os
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -133,6 +135,17 @@ def authority(tmp_path: Path) -> Callable[..., Authority]:
 def authority_in() -> Callable[[Path, str], Authority]:
     """Makes certificate authorities in any folder, for fixtures that outlive a test."""
     return Authority
+
+
+@pytest.fixture(scope="module")
+def processors() -> Iterator[None]:
+    """This machine's processors, for a module that starts dozens of daemons: one such module at a time.
+
+    Several at once, each in a process of the tests, starve each other of what they wait for with patience.
+    """
+    with Path(tempfile.gettempdir(), "qianzhi-whole-site.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 @pytest.fixture(scope="session")

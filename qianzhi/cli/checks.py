@@ -5,10 +5,12 @@ only the whole can say: two banks that claim one number, key references that lea
 long.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from qianzhi.cli.checked_before import fingerprint, is_noted
 from qianzhi.cli.tls_checks import tls_problems
 from qianzhi.runtime.problems import ConfigError, Problem
 
@@ -28,22 +30,28 @@ class Checked:
     core: "CoreSettings | None" = None
     profiles: "dict[str, Profile]" = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
+    digest: str = ""  # of the files as they stood before they were read
 
 
 def check(config: Path, site_name: str = "", daemon: str = "") -> Checked:
     """Read and check all of a configuration; never raises for what its files may contain.
 
     For one daemon only its own bank's messages are rehearsed: the others' are their daemons' business, and a
-    site of many banks would pay for all of them in each of its daemons.
+    site of many banks would pay for all of them in each of its daemons.  A bank's daemon leaves the other
+    banks out altogether where `qianzhi run` has just looked at the same files.
     """
     from frontends.profile import load_profiles
-    from qianzhi.link.site import fronts, look_at_site
+    from qianzhi.link.site import data_folder, fronts, look_at_site, site_file
 
+    digest = fingerprint(config, site_file(config, site_name or None))
     site, problems_of_site = look_at_site(config, site_name or None)
-    found = Checked(site=None if problems_of_site else site, problems=list(problems_of_site))
-    found.problems += spec_problems(config)
+    found = Checked(site=None if problems_of_site else site, problems=list(problems_of_site), digest=digest)
     own = {bank for name, bank, _, _ in fronts(site) if name == daemon} if site and daemon else None
-    found.profiles, problems = load_profiles(config, site, own)
+    if own and found.site is not None and is_noted(data_folder(found.site), digest):
+        found.profiles, problems = load_own(config, found.site, own)
+    else:
+        found.problems += spec_problems(config)
+        found.profiles, problems = load_profiles(config, site, own)
     found.problems += problems
     if site is not None:
         check_core(found, site)
@@ -65,6 +73,17 @@ def require(config: Path, site_name: str = "", daemon: str = "") -> "tuple[Check
     if found.problems or found.site is None:
         raise ConfigError(found.problems)
     return found, found.site
+
+
+def load_own(
+    config: Path, site: "Site", banks: Collection[str]
+) -> "tuple[dict[str, Profile], list[Problem]]":
+    """Load a daemon's own banks from files that were checked before; what they name is looked at again."""
+    from frontends.profile import load_profile
+
+    loaded = {name: load_profile(config, name, site, rehearsed=False) for name in banks}
+    profiles = {name: profile for name, (profile, _) in loaded.items() if profile is not None}
+    return profiles, [problem for _, problems in loaded.values() for problem in problems]
 
 
 def spec_problems(config: Path) -> list[Problem]:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from qianzhi.cli.checked_before import note
 from qianzhi.cli.daemons import programs_of
 from qianzhi.cli.looking import core_url, seed_core
 from qianzhi.cli.machine import Machine
@@ -103,6 +104,7 @@ def running(system: Machine, checked: "Checked") -> Iterator[None]:
     if not system.name:
         seed_core(checked, system.site, SUBSCRIBERS)
     try:
+        note(system.data, checked.digest)
         system.start()
         system.wait_ready()
         yield

@@ -26,6 +26,7 @@ import pytest
 from qianzhi.runtime import clock
 from simulators.free_ports import free_ports
 
+pytestmark = pytest.mark.usefixtures("processors")
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/ADDING_A_BANK.md").read_text(encoding="utf-8")
 WALK = PAGE[PAGE.index("## A walk") : PAGE.index("## The tables")]

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from qianzhi.cli.checked_before import note
 from qianzhi.cli.checks import check
+from qianzhi.link.site import data_folder
 
 ROOT = Path(__file__).parents[2]
 
@@ -85,6 +87,22 @@ def test_a_daemon_rehearses_the_messages_of_its_own_bank_alone(config: Path) -> 
     assert len(check(config).problems) == len(check(config, daemon="front-icbc-1").problems) > 0
     for daemon in ("front-hz_citic-1", "node1", "bridge1"):
         assert check(config, daemon=daemon).problems == []
+
+
+def test_a_bank_s_daemon_leaves_to_run_what_it_has_just_checked_and_nothing_else(config: Path) -> None:
+    whole = check(config)
+    assert whole.site is not None
+    data = data_folder(whole.site)
+    note(data, whole.digest)
+    assert check(config, daemon="front-icbc-1").profiles.keys() == {"icbc"}
+    assert check(config, daemon="node1").profiles.keys() == whole.profiles.keys(), (
+        "it has every bank's limits"
+    )
+    plant(config, "banks/hz_citic.toml", 'busy = "96"', 'busy = "00"')
+    found = check(config, daemon="front-icbc-1")
+    assert {problem.key for problem in found.problems} >= {"results.codes"}
+    note(data, found.digest[:9])
+    assert check(config, daemon="front-icbc-1").problems
 
 
 @pytest.mark.parametrize(

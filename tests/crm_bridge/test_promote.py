@@ -21,6 +21,7 @@ from qianzhi.domain.results import Result
 from qianzhi.runtime import clock
 from simulators.servers.postgres import Cluster
 
+pytestmark = pytest.mark.usefixtures("processors")
 ROOT = Path(__file__).parent.parent.parent
 ZONE = ZoneInfo("Asia/Shanghai")
 

@@ -31,6 +31,7 @@ from simulators.free_ports import free_ports
 from simulators.scenario_file import load_scenario
 from simulators.traffic import Traffic, make_runs
 
+pytestmark = pytest.mark.usefixtures("processors")
 ROOT = Path(__file__).parents[2]
 BANK = "hz_citic"
 SITE = """\

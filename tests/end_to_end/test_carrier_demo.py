@@ -11,6 +11,7 @@ import pytest
 
 from simulators.servers.processes import private_folder
 
+pytestmark = pytest.mark.usefixtures("processors")
 ROOT = Path(__file__).parents[2]
 
 

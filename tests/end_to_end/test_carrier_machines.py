@@ -28,6 +28,7 @@ from simulators.servers.postgres import Cluster, Listening, Postgres
 from simulators.servers.processes import private_folder
 from simulators.servers.rabbitmq import Broker
 
+pytestmark = pytest.mark.usefixtures("processors")
 ROOT = Path(__file__).parents[2]
 CONFIG = ROOT / "config"
 ADDRESSES = {

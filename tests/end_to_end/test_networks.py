@@ -21,6 +21,7 @@ from simulators.free_ports import free_ports
 from simulators.network import Charge, State
 from simulators.network_books import read_books
 
+pytestmark = pytest.mark.usefixtures("processors")
 ROOT = Path(__file__).parents[2]
 NETWORKS = ("unet", "vnet", "mnet", "lnet")
 ANSWER_SECONDS = 2

@@ -24,6 +24,7 @@ from qianzhi.saf.warrants import Asked, Warrants
 from simulators.network import State
 from tests.end_to_end.test_networks import LOOKS, Site, make_config
 
+pytestmark = pytest.mark.usefixtures("processors")
 PASSWORDS = {"wang": "four words of one 1", "li": "four words of two 2"}
 
 

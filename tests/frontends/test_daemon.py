@@ -195,8 +195,8 @@ def test_a_recharge_travels_over_tcp_and_leaves_its_events(make_house):
     assert (asked.phone, asked.amount_fen, asked.serial) == ("13800000000", 5000, "000001")
     names = [row.name for row in house.events() if row.key == asked.key.text]
     assert names == ["in", "out"]
+    assert house.status()["signed_on"]  # asked in the reactor: the turn that answered is over
     assert metrics.value("qianzhi_requests_total", ("hz_citic", "recharge", "approved")) == before + 1
-    assert house.status()["signed_on"]
     assert not any(b"13800000000" in path.read_bytes() for path in (house.data / "events").rglob("*.evt"))
 
 
