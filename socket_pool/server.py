@@ -21,6 +21,9 @@ from socket_pool.pool import Pool
 from socket_pool.proxy import Dialler, HeaderReader, ProxyHeaderError
 from socket_pool.tls import TlsFactory, accepting
 
+# After a cut all of a balancer's connections are dialled at once; the kernel may allow fewer (somaxconn).
+BACKLOG = 4096
+
 
 class SocketServer:
     """Listens on one address and serves all connections through one handler."""
@@ -54,7 +57,7 @@ class SocketServer:
     def start(self) -> int:
         """Listen and return the port; raises twisted's CannotListenError when the address cannot be had."""
         factory = _Factory(Gate(self.pool, self._tls), self._proxies, self._reactor)
-        self._listening = self._reactor.listenTCP(self._port, factory, interface=self._host)
+        self._listening = self._reactor.listenTCP(self._port, factory, BACKLOG, self._host)
         return int(self._listening.getHost().port)
 
     def send(self, conn: int, data: bytes) -> bool:

@@ -1,8 +1,9 @@
-"""What `qianzhi run` has checked needs no second check in each of the daemons that it starts.
+"""What `qianzhi run` has checked needs no second check in each daemon that it starts and each later command.
 
 The whole check takes seconds of a processor, and a site has dozens of daemons.  `run` leaves a fingerprint
-of all that the check read, and of the code that checked, in its data folder; a bank's daemon that finds the
-same one looks only at what is its own.  One byte changed anywhere, and it checks everything again.
+of all that the check read, and of the code that checked, in its data folder; who finds the same one rehearses
+nothing again, and a bank's daemon looks only at what is its own.  One byte changed anywhere, and everything
+is checked again.
 """
 
 import hashlib

@@ -33,12 +33,13 @@ class Checked:
     digest: str = ""  # of the files as they stood before they were read
 
 
-def check(config: Path, site_name: str = "", daemon: str = "") -> Checked:
+def check(config: Path, site_name: str = "", daemon: str = "", *, noted: bool = False) -> Checked:
     """Read and check all of a configuration; never raises for what its files may contain.
 
     For one daemon only its own bank's messages are rehearsed: the others' are their daemons' business, and a
-    site of many banks would pay for all of them in each of its daemons.  A bank's daemon leaves the other
-    banks out altogether where `qianzhi run` has just looked at the same files.
+    site of many banks would pay for all of them in each of its daemons.  With `noted`, what `qianzhi run` has
+    found well in the same files is not looked for again: nothing is rehearsed, and a bank's daemon leaves the
+    other banks out altogether.
     """
     from frontends.profile import load_profiles
     from qianzhi.link.site import data_folder, fronts, look_at_site, site_file
@@ -47,11 +48,12 @@ def check(config: Path, site_name: str = "", daemon: str = "") -> Checked:
     site, problems_of_site = look_at_site(config, site_name or None)
     found = Checked(site=None if problems_of_site else site, problems=list(problems_of_site), digest=digest)
     own = {bank for name, bank, _, _ in fronts(site) if name == daemon} if site and daemon else None
-    if own and found.site is not None and is_noted(data_folder(found.site), digest):
-        found.profiles, problems = load_own(config, found.site, own)
+    known = noted and found.site is not None and is_noted(data_folder(found.site), digest)
+    if known and own and site is not None:
+        found.profiles, problems = load_own(config, site, own)
     else:
-        found.problems += spec_problems(config)
-        found.profiles, problems = load_profiles(config, site, own)
+        found.problems += [] if known else spec_problems(config)
+        found.profiles, problems = load_profiles(config, site, () if known else own)
     found.problems += problems
     if site is not None:
         check_core(found, site)
@@ -68,8 +70,10 @@ def check(config: Path, site_name: str = "", daemon: str = "") -> Checked:
 
 
 def require(config: Path, site_name: str = "", daemon: str = "") -> "tuple[Checked, Site]":
-    """Check a configuration as `check` does; raises ConfigError with every problem when there is one."""
-    found = check(config, site_name, daemon)
+    """Check a configuration as `check` does, what is noted left out; raises ConfigError with every problem
+    when there is one.
+    """
+    found = check(config, site_name, daemon, noted=True)
     if found.problems or found.site is None:
         raise ConfigError(found.problems)
     return found, found.site

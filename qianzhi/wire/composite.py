@@ -8,31 +8,12 @@ A layout only fills the space between `start` and `stop`; `framed` puts the fiel
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from qianzhi.wire.errors import EncodeError, Reason, RemoteProtocolError, shown
-from qianzhi.wire.items import About, Encode, Item, Message, Span, make_bounds, star_item, star_spans
-from qianzhi.wire.rows import PREFIXES, is_digits
-
-# (body, start, stop) -> value; everything between the two must be used up.
-Fill = Callable[[bytes, int, int], Any]
-WalkInside = Callable[[bytes, int, int, list[Span]], None]
-# (body, start, stop, its masked copy): star what is sensitive between the two
-StarInside = Callable[[bytes, int, int, bytearray], None]
-
-
-@dataclass(frozen=True)
-class Layout:
-    """What stands inside a composite field; `hides` as in `Item`; `star` does at a stroke what masking the
-    spans of `walk` would, None where nothing but `walk` knows them.
-    """
-
-    decode: Fill
-    encode: Encode
-    walk: WalkInside
-    children: tuple[Item, ...]
-    hides: bool = False
-    star: StarInside | None = None
+from qianzhi.wire.items import About, Inside, Item, Message, Nest, Span, make_bounds, star_item
+from qianzhi.wire.layout import Layout, star_layout
+from qianzhi.wire.rows import ASCII_PREFIXES, PREFIXES, UNPREFIXED, is_digits
 
 
 @dataclass(frozen=True)
@@ -90,8 +71,17 @@ def framed(about: About, name: str, frame: Frame, layout: Layout) -> Item:
         takes_rest=frame.prefix == "rest",
         children=layout.children,
         hides=layout.hides,
+        nest=_nest(frame, layout),
         star=layout.star,
     )
+
+
+def _nest(frame: Frame, layout: Layout) -> Nest | None:
+    digits = ASCII_PREFIXES.get(frame.prefix, 0)
+    if layout.inside is None or not (digits or frame.prefix in UNPREFIXED):
+        return None
+    size = frame.length if frame.prefix == "fixed" else -1
+    return Nest(digits, size, frame.limit, frame.shortest, layout.inside)
 
 
 def parts(
@@ -152,7 +142,9 @@ def parts(
         elif at < stop:
             raise about.error(at, "nothing more", f"{stop - at} bytes", Reason.TOTAL_LENGTH)
 
-    return Layout(decode, encode, walk, (*items, *([rest] if rest else [])), star=star)
+    kind: Literal["open", "parts"] = "open" if rest else "parts"
+    inside = None if counts else Inside(kind, tuple(items), rest, shortest)
+    return Layout(decode, encode, walk, (*items, *([rest] if rest else [])), star=star, inside=inside)
 
 
 def _join_parts(about: About, items: list[Item], rest: Item | None, shortest: int, table: Message) -> bytes:
@@ -239,7 +231,8 @@ def repeat(about: About, group: Layout, items: list[Item], entries_max: int) -> 
             for item in items:
                 at = item.walk(body, at, stop, spans)
 
-    return Layout(decode, encode, walk, tuple(items))
+    inside = group.inside and Inside("repeat", tuple(items), entries_max=entries_max)
+    return Layout(decode, encode, walk, tuple(items), inside=inside)
 
 
 @dataclass(frozen=True)
@@ -310,7 +303,9 @@ def tagged(about: About, tags: Tags, cases: dict[str, Layout], other: Callable[[
             at = end
 
     children = tuple(child for layout in cases.values() for child in layout.children)
-    return Layout(decode, encode, walk, children, hides=True, star=star)
+    known = {tag: layout.inside for tag, layout in cases.items() if layout.inside is not None}
+    inside = Inside("tagged", tag_length=tags.tag_length, length_digits=tags.length_digits, cases=known)
+    return Layout(decode, encode, walk, children, hides=True, star=star, inside=inside)
 
 
 def _write_tag(about: About, tags: Tags, tag: str, layout_of: Callable[[str], Layout], content: Any) -> bytes:
@@ -322,15 +317,6 @@ def _write_tag(about: About, tags: Tags, tag: str, layout_of: Callable[[str], La
     if len(data) >= 10**tags.length_digits:
         raise EncodeError(f"{about.path}.{tag}", f"a length of {tags.length_digits} digits", str(len(data)))
     return tag.encode("ascii") + b"%0*d" % (tags.length_digits, len(data)) + data
-
-
-def star_layout(layout: Layout, body: bytes, start: int, stop: int, masked: bytearray) -> None:
-    """Star what is sensitive inside a layout."""
-    if layout.star is not None:
-        return layout.star(body, start, stop, masked)
-    spans: list[Span] = []
-    layout.walk(body, start, stop, spans)
-    return star_spans(spans, body, masked)
 
 
 def whole(item: Item) -> Layout:

@@ -17,7 +17,7 @@ from qianzhi.wire.errors import EncodeError, Reason, RemoteProtocolError, shown
 from qianzhi.wire.iso_head import MTIS, BitmapRow, Head, MtiRow, read_bitmaps
 from qianzhi.wire.iso_plan import Read, Write
 from qianzhi.wire.items import FieldView, Item, Message, Quick, Side, Span, view
-from qianzhi.wire.kernel import make_gatherer, make_reader, make_writer
+from qianzhi.wire.kernel import make_gatherer, make_masker, make_reader, make_writer
 from qianzhi.wire.mac_plan import Covered, Gather, Joining
 from qianzhi.wire.paths import get_path
 from qianzhi.wire.rows import is_digits
@@ -54,7 +54,7 @@ class Iso8583Codec:
         self._seen: dict[bytes | tuple[Any, ...], int] = {}
         self._readers: dict[bytes, Read] = {}
         self._writers: dict[tuple[Any, ...], tuple[bytes, Write]] = {}
-        self._mask_plans: dict[bytes, iso_mask.Plan] = {}
+        self._mask_plans: dict[bytes, iso_mask.Mask] = {}
         every = (*head.items, *items.values())
         self._by_path = {found.about.path: found for item in every for found in item.everything()}
 
@@ -233,15 +233,10 @@ class Iso8583Codec:
             elif item is None or "." in path:
                 return None
             else:
-                whole = path in with_prefix or item.quick is None or not item.quick.prefix
-                fields.append(
-                    Covered(
-                        path,
-                        item.encode if path in with_prefix else item.bare,
-                        item.quick if whole else None,
-                        take.get(path, 0),
-                    )
-                )
+                whole = path in with_prefix
+                write = item.encode if whole else item.bare
+                quick = item.quick if whole or item.quick is None or not item.quick.prefix else None
+                fields.append(Covered(path, write, quick, take.get(path, 0), item.nest, whole))
         return make_gatherer(fields, joining)
 
     def covered(self, body: bytes, path: str, side: Side) -> bytes:
@@ -296,7 +291,7 @@ class Iso8583Codec:
         bitmap, at = read_bitmaps(self._bitmap, self._bitmaps_max, body, start + self._mti.size)
         plan = self._mask_plans.get(bitmap)
         if plan is None:
-            plan = iso_mask.make_plan(self._items_of(bitmap, at))
+            plan = make_masker(self._items_of(bitmap, at))
             if len(self._mask_plans) >= PLANS_MAX:
                 self._mask_plans.clear()
             self._mask_plans[bitmap] = plan

@@ -77,8 +77,10 @@ def _write_hex_ebcdic(data: bytes) -> bytes:
     return data.hex().upper().encode(EBCDIC)
 
 
+RAW_BYTES = 8  # the size of no other row
+
 BITMAPS: dict[str, BitmapRow] = {
-    "binary": BitmapRow(8, _same, _same, ""),
+    "binary": BitmapRow(RAW_BYTES, _same, _same, ""),
     "hex": BitmapRow(16, _read_hex, _write_hex, "ascii"),
     "hex_ebcdic": BitmapRow(16, _read_hex_ebcdic, _write_hex_ebcdic, EBCDIC),
 }
@@ -185,6 +187,10 @@ def read_bitmaps(row: BitmapRow, bitmaps_max: int, body: bytes, at: int) -> tupl
     Bit 1 announces the second; bit 65, where the dialect has three, the third, which stands right behind the
     second.  Raises RemoteProtocolError.
     """
+    if row.size == RAW_BYTES and at < len(body) and bitmaps_max < 3:  # the commonest shapes, without a call
+        size = RAW_BYTES * (2 if bitmaps_max == 2 and body[at] & 0x80 else 1)
+        if at + size <= len(body):
+            return body[at : at + size], at + size
     bitmap, at = _one_bitmap(row, body, at)
     if bitmaps_max > 1 and bitmap[0] & 0x80:
         second, at = _one_bitmap(row, body, at)

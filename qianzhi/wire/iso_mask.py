@@ -5,17 +5,18 @@ fixed length together, reads only the lengths of other harmless ones, and stars 
 bodies that decode; the helpers at the end are for telling whether one does, and for those that do not.
 """
 
+from collections.abc import Callable, Sequence
+
 from qianzhi.wire.errors import RemoteProtocolError
 from qianzhi.wire.items import Bounds, Item, Span, mask_bytes, star_item
 
-# (bytes to jump over first, the field's bounds, the field when something in it is sensitive)
-Step = tuple[int, Bounds, Item | None]
-Plan = tuple[list[Step], int]
+# (body, start of the fields, its copy to be starred) -> where the last field ends
+Mask = Callable[[bytes, int, bytearray], int]
 
 
-def make_plan(items: list[Item]) -> Plan:
-    """Return the steps for these fields in their order, and the bytes to jump over after the last one."""
-    steps: list[Step] = []
+def make_masker(items: Sequence[Item]) -> Mask:
+    """Return what stars these fields in their order; it raises RemoteProtocolError where they do not fit."""
+    steps: list[tuple[int, Bounds, Item | None]] = []  # jump over so many bytes; star, or only find its end
     jump = 0
     for item in items:
         secret = item.secret
@@ -24,29 +25,29 @@ def make_plan(items: list[Item]) -> Plan:
             continue
         steps.append((jump, item.bounds, item if secret else None))
         jump = 0
-    return steps, jump
+
+    def mask(body: bytes, at: int, masked: bytearray) -> int:
+        end = len(body)
+        for skipped, bounds, item in steps:
+            start = at + skipped
+            if start > end:
+                raise RemoteProtocolError("message", end, f"{start - end} bytes more", "its end")
+            at = bounds(body, start, end)[1] if item is None else star_item(item, body, start, end, masked)
+        return at + jump
+
+    return mask
 
 
-def mask_fields(plan: Plan, body: bytes, at: int, header: tuple[Item, ...]) -> bytes:
+def mask_fields(mask: Mask, body: bytes, at: int, header: tuple[Item, ...]) -> bytes:
     """Return the body starred, the parts of its header at its head and its fields starting at `at`; raises
     RemoteProtocolError where they do not fit."""
     masked = bytearray(body)
     if header:
-        _mask_steps(make_plan(list(header))[0], body, 0, masked)
-    steps, rest = plan
-    at, end = _mask_steps(steps, body, at, masked), len(body)
-    if at + rest != end:
-        raise RemoteProtocolError("message", at, "its end", f"{end - at - rest} bytes more")
+        make_masker(header)(body, 0, masked)
+    at, end = mask(body, at, masked), len(body)
+    if at != end:
+        raise RemoteProtocolError("message", at, "its end", f"{end - at} bytes more")
     return bytes(masked)
-
-
-def _mask_steps(steps: list[Step], body: bytes, at: int, masked: bytearray) -> int:
-    """Star what the steps find from `at` on; return where the last of them ends."""
-    end = len(body)
-    for jump, bounds, item in steps:
-        start = at + jump
-        at = bounds(body, start, end)[1] if item is None else star_item(item, body, start, end, masked)
-    return at
 
 
 def read_or_starred(item: Item, body: bytes, start: int, end: int) -> int:

@@ -1,7 +1,8 @@
 """The compiled field: what every layout offers, and the errors and views that all of them share."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
 from qianzhi.runtime.masking import mask_pan, mask_phone
@@ -86,6 +87,31 @@ class Quick(NamedTuple):
     strip: bool
 
 
+class Inside(NamedTuple):
+    """What stands inside a composite, told as data: a row of `items`, behind which an open one (`rest`) has
+    whatever follows; the same row up to `entries_max` times ("repeat"); or `cases` behind tags ("tagged").
+    """
+
+    kind: Literal["parts", "open", "repeat", "tagged"]
+    items: tuple["Item", ...] = ()
+    rest: "Item | None" = None
+    shortest: int = 0
+    entries_max: int = 0
+    tag_length: int = 0
+    length_digits: int = 0
+    cases: "Mapping[str, Inside]" = MappingProxyType({})
+
+
+class Nest(NamedTuple):
+    """A composite whose length stands in `prefix` ASCII digits, or is `size` (below 0: all the rest)."""
+
+    prefix: int
+    size: int
+    limit: int
+    shortest: int
+    inside: Inside
+
+
 @dataclass(frozen=True)
 class Item:
     """A compiled field.
@@ -111,6 +137,7 @@ class Item:
     children: tuple["Item", ...] = field(default=())
     hides: bool = False
     quick: Quick | None = None
+    nest: Nest | None = None  # of a composite that needs none of its closures in its commonest form
     star: Callable[[bytes, int, int, bytearray], None] | None = None  # of a composite, as in its `Layout`
 
     def everything(self) -> list["Item"]:

@@ -10,8 +10,8 @@ from importlib import import_module
 from types import ModuleType
 from typing import Any
 
-from qianzhi.wire import iso_plan, mac_plan
-from qianzhi.wire.items import Item
+from qianzhi.wire import iso_mask, iso_plan, mac_plan
+from qianzhi.wire.items import Item, star_item
 
 PURE = "QIANZHI_PURE"
 
@@ -35,12 +35,33 @@ def compiled_cipher() -> Callable[..., Any] | None:
     return None if _compiled is None else getattr(_compiled, "LibcryptoCipher", None)
 
 
-make_reader: Callable[[Sequence[Item]], iso_plan.Read] = (
-    iso_plan.make_reader if _compiled is None else _compiled.Reader
-)
-make_writer: Callable[[Sequence[Item]], iso_plan.Write] = (
-    iso_plan.make_writer if _compiled is None else _compiled.Writer
-)
-make_gatherer: Callable[[Sequence[mac_plan.Covered], mac_plan.Joining], mac_plan.Gather] = (
-    mac_plan.make_gatherer if _compiled is None else _compiled.Gatherer
-)
+def make_reader(items: Sequence[Item]) -> iso_plan.Read:
+    """Return what reads these fields, as `iso_plan.make_reader` does."""
+    if _compiled is None:
+        return iso_plan.make_reader(items)
+    read: iso_plan.Read = _compiled.Reader(items, star_item)
+    return read
+
+
+def make_writer(items: Sequence[Item]) -> iso_plan.Write:
+    """Return what writes these fields, as `iso_plan.make_writer` does."""
+    if _compiled is None:
+        return iso_plan.make_writer(items)
+    write: iso_plan.Write = _compiled.Writer(items, star_item)
+    return write
+
+
+def make_gatherer(fields: Sequence[mac_plan.Covered], joining: mac_plan.Joining) -> mac_plan.Gather:
+    """Return what gathers these fields for a MAC, as `mac_plan.make_gatherer` does."""
+    if _compiled is None:
+        return mac_plan.make_gatherer(fields, joining)
+    gather: mac_plan.Gather = _compiled.Gatherer(fields, joining, star_item)
+    return gather
+
+
+def make_masker(items: Sequence[Item]) -> iso_mask.Mask:
+    """Return what stars these fields, as `iso_mask.make_masker` does."""
+    if _compiled is None:
+        return iso_mask.make_masker(items)
+    mask: iso_mask.Mask = _compiled.Masker(items, star_item)
+    return mask

@@ -7,19 +7,23 @@ are is worked out once for each list; `_kernel` does the same compiled, and `ker
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from qianzhi.wire.items import Message, Quick
+from qianzhi.wire.items import Message, Nest, Quick
 from qianzhi.wire.text import SELECTIONS
 
 Gather = Callable[[Message], bytes]
 
 
 class Covered(NamedTuple):
-    """One field under a MAC: `write` returns its bytes, of which the first `take` count (0: all)."""
+    """One field under a MAC: `write` returns its bytes, of which the first `take` count (0: all); `nest` with
+    its length only where it is `whole`.
+    """
 
     name: str
     write: Callable[[Any], bytes]
     quick: Quick | None
     take: int
+    nest: Nest | None = None
+    whole: bool = True
 
 
 class Joining(NamedTuple):

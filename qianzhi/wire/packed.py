@@ -9,9 +9,9 @@ Parts need not begin on a byte, so an odd one moves all that follow it by half a
 from dataclasses import dataclass
 from typing import Any
 
-from qianzhi.wire.composite import Layout
 from qianzhi.wire.errors import EncodeError, RemoteProtocolError
 from qianzhi.wire.items import About, Item, Span, make_bounds
+from qianzhi.wire.layout import Layout
 from qianzhi.wire.rows import PrefixRow
 
 # where the filler nibble of an odd number of digits stands

@@ -10,9 +10,9 @@ times (issuer scripts) holds a list of bytes.  Constructed tags are not opened.
 
 from typing import Any
 
-from qianzhi.wire.composite import Layout
 from qianzhi.wire.errors import EncodeError, Reason, shown
 from qianzhi.wire.items import About, Item, Message, Span
+from qianzhi.wire.layout import Layout
 
 TAG_BYTES_MAX = 3
 LENGTH_MAX = 0xFFFF

@@ -19,7 +19,7 @@ from qianzhi.link.messages import UNREADABLE, Answer, Envelope, Status
 from qianzhi.link.mux import Mux
 from qianzhi.runtime.now import Now
 from qianzhi.wire.codec import Codec, load_codec
-from qianzhi.wire.composite import Layout
+from qianzhi.wire.layout import Layout
 from qianzhi.wire.errors import KeyCheckError, RemoteProtocolError
 from qianzhi.wire.framing import FrameReader, FrameSpec, frame
 from qianzhi.wire.header import HEADER_BYTES, decode_header, encode_header

@@ -3,19 +3,20 @@ own closures, by code made for a bitmap, and by the compiled extension.  Whateve
 in what they return and in every word of an error.
 """
 
+import copy
 import json
 import os
 import subprocess
 import sys
 import tomllib
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qianzhi.wire import iso_plan, kernel, mac_plan
+from qianzhi.wire import iso_mask, iso_plan, kernel, mac_plan
 from qianzhi.wire.codec import load_codec
 from qianzhi.wire.errors import EncodeError, RemoteProtocolError
 from qianzhi.wire.items import Quick, star_item, star_spans
@@ -27,13 +28,15 @@ SELECTIONS = [Joining("cups", b" ", False), Joining("cups", b"", True), Joining(
 
 
 def _forms():
-    """Every form that is here: (reader's maker, writer's maker, gatherer's maker) by name."""
-    forms = {"pure": (iso_plan.make_reader, iso_plan.make_writer, mac_plan.make_gatherer)}
+    """Every form that is here: what makes readers, writers, gatherers and maskers, by name."""
+    pure = (iso_plan.make_reader, iso_plan.make_writer, mac_plan.make_gatherer, iso_mask.make_masker)
+    forms = {"pure": pure}
     try:
         from qianzhi.wire import _kernel
     except ImportError:
         return forms
-    return {**forms, "compiled": (_kernel.Reader, _kernel.Writer, _kernel.Gatherer)}
+    classes = (_kernel.Reader, _kernel.Writer, _kernel.Gatherer, _kernel.Masker)
+    return {**forms, "compiled": tuple(partial(made, star_item=star_item) for made in classes)}
 
 
 FORMS = _forms()
@@ -112,6 +115,32 @@ def test_all_forms_read_the_same_and_say_the_same_of_what_is_wrong(bank, form, w
     assert reading(FORMS[form][0](items), body, at) == by_closures
 
 
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("bank", BANKS)
+@settings(max_examples=150, deadline=None)
+@given(which=st.integers(0, 10_000), how=damages)
+def test_all_forms_star_the_same(bank, form, which, how):
+    messages = messages_of(bank)
+    items, at, body = messages[which % len(messages)]
+    body = damaged(body, at, how)
+    expected, found = bytearray(body), bytearray(body)
+    stop, refused = at, False
+    for item in items:
+        if item.secret:
+            walked = outcome(star_item, item, body, stop, len(body), expected)
+        else:
+            walked = outcome(lambda item=item, at=stop: item.bounds(body, at, len(body))[1])
+        refused = walked[0] == "refused"
+        if refused:
+            break
+        stop = walked[1]
+    masked = outcome(FORMS[form][3](items), body, at, found)
+    if refused:  # whoever masks looks at what is left over, too
+        assert masked[0] == "refused" or masked[1] != len(body)
+    else:
+        assert (masked, found) == (("done", stop), expected)
+
+
 @pytest.mark.parametrize("bank", BANKS)
 @settings(max_examples=150, deadline=None)
 @given(which=st.integers(0, 10_000), how=damages)
@@ -139,21 +168,59 @@ values = st.one_of(
 )
 
 
+def spoil_inside(value, rows):
+    """Change, put in or take away what stands inside a composite's value, at any depth."""
+    for which, deeper, new in rows:
+        inside = value
+        for step in deeper:
+            children = list(inside.values() if isinstance(inside, dict) else inside)
+            children = [child for child in children if isinstance(child, dict | list) and child]
+            if not children:
+                break
+            inside = children[step % len(children)]
+        names = list(inside) if isinstance(inside, dict) else list(range(len(inside)))
+        at = names[which % len(names)] if names else None
+        if isinstance(inside, list):
+            inside.append(copy.deepcopy(inside[at]) if names and which % 2 else new)
+        elif new is ... and names:
+            del inside[at]
+        else:
+            inside["rest" if which % 7 == 0 else "nothing" if which % 11 == 0 else at] = new
+
+
+inner = st.lists(
+    st.tuples(st.integers(0, 40), st.lists(st.integers(0, 5), max_size=3), st.one_of(values, st.just(...))),
+    max_size=3,
+)
+
+
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("bank", BANKS)
 @settings(max_examples=150)
-@given(which=st.integers(0, 10_000), spoilt=st.dictionaries(st.integers(0, 30), values, max_size=3))
-def test_all_forms_write_and_gather_the_same(bank, form, which, spoilt):
+@given(
+    which=st.integers(0, 10_000),
+    spoilt=st.dictionaries(st.integers(0, 30), values, max_size=3),
+    inner=inner,
+)
+def test_all_forms_write_and_gather_the_same(bank, form, which, spoilt, inner):
     messages = messages_of(bank)
     items, at, body = messages[which % len(messages)]
     message = {}
     iso_plan.field_by_field(items)(body, at, len(body), message)
     for number, value in spoilt.items():
         message[items[number % len(items)].name] = value
-    _, make_writer, make_gatherer = FORMS[form]
+    for value in list(message.values()):
+        if isinstance(value, dict | list):
+            spoil_inside(value, inner)
+    _, make_writer, make_gatherer, _ = FORMS[form]
     assert outcome(make_writer(items), message) == outcome(iso_plan.one_by_one(items), message)
-    flat = [Covered(item.name, item.encode, item.quick, which % 9) for item in items]
-    slow = [field._replace(quick=None) for field in flat]
+    whole = which % 2 == 0
+    flat = []
+    for item in items:
+        quick = item.quick if whole or item.quick is None or not item.quick.prefix else None
+        write = item.encode if whole else item.bare
+        flat.append(Covered(item.name, write, quick, which % 9, item.nest, whole))
+    slow = [field._replace(quick=None, nest=None) for field in flat]
     for joining in SELECTIONS:
         expected = outcome(mac_plan.make_gatherer(slow, joining), message)
         assert outcome(make_gatherer(flat, joining), message) == expected
@@ -164,7 +231,7 @@ def test_a_long_field_is_written_and_gathered_whole():
     quick = Quick(0, 4, 9_999, False, False, "", "", False)
     field = Covered("long", lambda value: b"%04d" % len(value) + value.encode(), quick, 0)
     message = {"long": "aZ9" * 3_333}
-    for _, _, make_gatherer in FORMS.values():
+    for _, _, make_gatherer, _ in FORMS.values():
         for joining in SELECTIONS:
             slow = mac_plan.make_gatherer([field._replace(quick=None)] * 3, joining)
             assert make_gatherer([field] * 3, joining)(message) == slow(message)
