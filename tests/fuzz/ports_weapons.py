@@ -93,8 +93,11 @@ class Strokes:
         self._left.clear()
 
     def _hear_opening(self, line: socket.socket, rest: bytes) -> None:
-        """Read what the other side opens with, as long as ours, before the rest is sent."""
-        left = len(self._opening) if rest else 0
+        """Read what the other side opens with, as long as ours, before the rest is sent.
+
+        And the first byte of what it says next: only then is it sure to have read ours to its end.
+        """
+        left = len(self._opening) + 1 if rest and self._opening else 0
         while left:
             heard = len(line.recv(left))
             if not heard:
