@@ -19,12 +19,12 @@ from qianzhi.link.messages import UNREADABLE, Answer, Envelope, Status
 from qianzhi.link.mux import Mux
 from qianzhi.runtime.now import Now
 from qianzhi.wire.codec import Codec, load_codec
-from qianzhi.wire.layout import Layout
 from qianzhi.wire.errors import KeyCheckError, RemoteProtocolError
 from qianzhi.wire.framing import FrameReader, FrameSpec, frame
 from qianzhi.wire.header import HEADER_BYTES, decode_header, encode_header
 from qianzhi.wire.items import About
 from qianzhi.wire.keys import Delivered, DeliverySpec, build_delivery, read_deliveries
+from qianzhi.wire.layout import Layout
 from qianzhi.wire.mac import MacSpec
 from qianzhi.wire.packager import PackagerError, import_packager
 from qianzhi.wire.pin import FORMATS, PinError, decrypt_block, encrypt_block, make_block, read_block
