@@ -28,6 +28,24 @@ from simulators.servers.postgres import Postgres
 from simulators.servers.rabbitmq import Broker
 
 
+class AtOnce:
+    """Names each failing test where it fails: a run that is cut off has said what it found."""
+
+    def __init__(self, terminal: Any) -> None:
+        self._terminal = terminal
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.failed:
+            self._terminal.write_line("")
+            self._terminal.write_line(f"{report.nodeid}: {report.when} failed")
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    terminal = session.config.pluginmanager.getplugin("terminalreporter")
+    if terminal is not None and not hasattr(session.config, "workerinput"):
+        session.config.pluginmanager.register(AtOnce(terminal), "at-once")
+
+
 class ReactorThread:
     """The running reactor, seen from the test's thread."""
 
