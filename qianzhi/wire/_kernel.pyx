@@ -7,7 +7,9 @@ Every access lies within bounds that were compared before it.
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.dict cimport PyDict_Copy, PyDict_GetItem, PyDict_Next, PyDict_Size
 from cpython.mem cimport PyMem_Free, PyMem_Malloc, PyMem_Realloc
+from cpython.object cimport PyObject
 from libc.string cimport memcpy, memset
 
 cdef extern from "Python.h":
@@ -17,27 +19,35 @@ cdef extern from "Python.h":
     Py_ssize_t PyUnicode_GET_LENGTH(object text)
 
 cdef enum:
-    DIGIT = 1
-    LETTER = 2
+    DIGITS = 1
+    LETTERS = 2  # and digits
+    PRINTABLE = 3
+    BYTES = 4
 
-cdef unsigned char[256] KINDS
-memset(KINDS, 0, 256)
+cdef enum:
+    LEFT = 1
+    RIGHT = 2
+
+cdef unsigned char[256] ALPHANUMERIC
+cdef char[256][2] UNPACKED  # two digits as characters; nothing for what are none
+memset(ALPHANUMERIC, 0, 256)
+memset(UNPACKED, 0, 512)
 cdef int _code
 for _code in range(256):
-    if 48 <= _code <= 57:
-        KINDS[_code] = DIGIT
-    elif 65 <= _code <= 90 or 97 <= _code <= 122:
-        KINDS[_code] = LETTER
+    ALPHANUMERIC[_code] = 48 <= _code <= 57 or 65 <= _code <= 90 or 97 <= _code <= 122
+    if _code >> 4 < 10 and _code & 15 < 10:
+        UNPACKED[_code][0], UNPACKED[_code][1] = <char>(48 + (_code >> 4)), <char>(48 + (_code & 15))
 
 
 cdef struct Field:
     bint quick  # anything below counts only with it
-    bint binary
-    unsigned char allowed
+    int kind
     Py_ssize_t size
     int prefix
+    bint packed_prefix
+    int packed  # where the filler of an odd digit stands; 0 for digits of a byte each
     Py_ssize_t limit
-    int side  # -1 filled at the left, 1 at the right, 0 never
+    int side  # where it is filled; 0 for never
     char fill
     bint strip
 
@@ -48,19 +58,44 @@ cdef Field form_of(object quick):
     if quick is None:
         return field
     field.quick = True
-    field.binary = quick.binary
-    field.allowed = DIGIT if quick.digits else DIGIT | LETTER
-    field.size, field.prefix, field.limit = quick.size, quick.prefix, quick.limit
-    field.side = -1 if quick.side == "left" else 1 if quick.side == "right" else 0
+    field.kind = {"digits": DIGITS, "letters": LETTERS, "printable": PRINTABLE, "bytes": BYTES}[quick.kind]
+    field.size, field.limit = quick.size, quick.limit
+    field.prefix, field.packed_prefix = quick.prefix, quick.packed_prefix
+    field.packed = {"left": LEFT, "right": RIGHT}.get(quick.packed, 0)
+    field.side = {"left": LEFT, "right": RIGHT}.get(quick.side, 0)
     field.fill = <char>ord(quick.fill or " ")
     field.strip = quick.strip
     return field
 
 
-cdef inline bint all_of(const unsigned char *data, Py_ssize_t size, unsigned char allowed) noexcept nogil:
+cdef inline bint between(
+    const unsigned char *data, Py_ssize_t size, unsigned char low, unsigned char high
+) noexcept nogil:
+    """Tell whether all bytes lie between two ASCII characters; eight of them at a time."""
+    cdef unsigned long long tops = 0x8080808080808080ULL, ones = 0x0101010101010101ULL, word
+    cdef unsigned long long up = ones * <unsigned long long>(128 - low)
+    cdef unsigned long long over = ones * <unsigned long long>(127 - high)
     cdef Py_ssize_t at
+    while size >= 8:
+        memcpy(&word, data, 8)
+        if (word | ~(word + up) | (word + over)) & tops:
+            return False
+        data += 8
+        size -= 8
     for at in range(size):
-        if not KINDS[data[at]] & allowed:
+        if not low <= data[at] <= high:
+            return False
+    return True
+
+
+cdef inline bint all_of(const unsigned char *data, Py_ssize_t size, int kind) noexcept nogil:
+    cdef Py_ssize_t at
+    if kind == DIGITS:
+        return between(data, size, 48, 57)
+    if kind == PRINTABLE:
+        return between(data, size, 32, 126)
+    for at in range(size):
+        if not ALPHANUMERIC[data[at]]:
             return False
     return True
 
@@ -70,6 +105,45 @@ cdef inline object text_of(const unsigned char *data, Py_ssize_t size):
     cdef object text = PyUnicode_New(size, 127)
     memcpy(PyUnicode_DATA(text), data, size)
     return text
+
+
+cdef inline object unpacked(const unsigned char *data, Py_ssize_t digits, int filler):
+    """Return digits that stand two in a byte; None where something else does."""
+    cdef object text = PyUnicode_New(digits, 127)
+    cdef char *out = <char *>PyUnicode_DATA(text)
+    cdef Py_ssize_t pair
+    cdef unsigned char odd
+    if digits & 1:
+        odd = data[0] & 15 if filler == LEFT else data[digits >> 1] >> 4
+        if odd > 9:
+            return None
+        out[0 if filler == LEFT else digits - 1] = <char>(48 + odd)
+        if filler == LEFT:
+            data += 1
+            out += 1
+    for pair in range(digits >> 1):
+        if not UNPACKED[data[pair]][0]:
+            return None
+        memcpy(out + 2 * pair, UNPACKED[data[pair]], 2)
+    return text
+
+
+cdef inline void pack(
+    const unsigned char *digits, Py_ssize_t count, char *out, Py_ssize_t nibble
+) noexcept nogil:
+    """Write digits two in a byte from a nibble on, over zeros."""
+    cdef Py_ssize_t at = 0
+    if nibble & 1 and count:
+        out[nibble >> 1] = <char>(out[nibble >> 1] | (digits[0] - 48))
+        nibble += 1
+        at = 1
+    out += nibble >> 1
+    while at + 1 < count:
+        out[0] = <char>((digits[at] - 48) << 4 | (digits[at + 1] - 48))
+        out += 1
+        at += 2
+    if at < count:
+        out[0] = <char>((digits[at] - 48) << 4)
 
 
 cdef struct Out:
@@ -98,10 +172,33 @@ cdef inline Py_ssize_t digits_at(const unsigned char *data, int digits) noexcept
     cdef Py_ssize_t number = 0
     cdef int digit
     for digit in range(digits):
-        if not KINDS[data[digit]] & DIGIT:
+        if not 48 <= data[digit] <= 57:
             return -1
         number = number * 10 + data[digit] - 48
     return number
+
+
+cdef inline Py_ssize_t length_at(const Field *field, const unsigned char *data) noexcept nogil:
+    """Return the length that a prefix says, -1 where it is no number."""
+    cdef Py_ssize_t number = 0
+    cdef int at
+    if not field.packed_prefix:
+        return digits_at(data, field.prefix)
+    for at in range(field.prefix):
+        if data[at] >> 4 > 9 or data[at] & 15 > 9:
+            return -1
+        number = number * 100 + (data[at] >> 4) * 10 + (data[at] & 15)
+    return number
+
+
+cdef inline void put_length(const Field *field, char *out, Py_ssize_t number) noexcept nogil:
+    cdef int at
+    if not field.packed_prefix:
+        put_digits(out, field.prefix, number)
+        return
+    for at in range(field.prefix - 1, -1, -1):
+        out[at] = <char>((number // 10 % 10) << 4 | number % 10)
+        number //= 100
 
 
 cdef inline void put_digits(char *data, int digits, Py_ssize_t number) noexcept nogil:
@@ -220,7 +317,7 @@ cdef class Inside:
         cdef const unsigned char *data = <const unsigned char *>PyBytes_AS_STRING(body)
         cdef Py_ssize_t at = begin[0], stop = end[0], size
         begin[0] = at + self.tag_length + self.length_digits
-        if begin[0] > stop or not all_of(data + at, self.tag_length, DIGIT | LETTER):
+        if begin[0] > stop or not all_of(data + at, self.tag_length, LETTERS):
             return None
         if self.length_digits:
             size = digits_at(data + at + self.tag_length, self.length_digits)
@@ -425,11 +522,14 @@ cdef class Masker:
             begin, stop = at, end
             if not self.secret[number]:
                 if self.fields[number].prefix and begin + self.fields[number].prefix <= end:
-                    size = digits_at(data + begin, self.fields[number].prefix)
+                    size = length_at(&self.fields[number], data + begin)
                     begin += self.fields[number].prefix
-                    if 0 <= size <= self.fields[number].limit and size <= end - begin:
-                        at = begin + size
-                        continue
+                    if 0 <= size <= self.fields[number].limit:
+                        if self.fields[number].packed:
+                            size = (size + 1) >> 1
+                        if size <= end - begin:
+                            at = begin + size
+                            continue
                 at = self.bounds[number](body, at, end)[1]
                 continue
             nest = self.nests[number]
@@ -451,12 +551,15 @@ cdef class Reader:
     cdef Field *fields
     cdef Py_ssize_t count
     cdef list names, decoders, nests
+    cdef dict bare, headed  # what a message of this shape has, without values: copying is the quickest way to one
 
     def __cinit__(self, items, star_item):
         self.names = [item.name for item in items]
         self.decoders = [item.decode for item in items]
         self.nests = nests_of(items, star_item)
         self.count = len(self.names)
+        self.bare = dict.fromkeys(["mti", *self.names])
+        self.headed = dict.fromkeys(["header", "mti", *self.names])
         self.fields = <Field *>PyMem_Malloc(max(1, self.count) * sizeof(Field))
         if self.fields is NULL:
             raise MemoryError
@@ -467,10 +570,13 @@ cdef class Reader:
         PyMem_Free(self.fields)
 
     def __call__(self, bytes body not None, Py_ssize_t at, Py_ssize_t end, dict message not None):
-        cdef Py_ssize_t number, stop
-        cdef object value
         if at < 0 or end > PyBytes_GET_SIZE(body):
             raise ValueError("the fields begin and end within the body")
+        return self.read(body, at, end, message)
+
+    cdef Py_ssize_t read(self, bytes body, Py_ssize_t at, Py_ssize_t end, dict message) except -1:
+        cdef Py_ssize_t number, stop
+        cdef object value
         for number in range(self.count):
             stop = at
             value = None
@@ -489,29 +595,97 @@ cdef object quick_value(const Field *field, bytes body, Py_ssize_t *at, Py_ssize
     """Return a value of the commonest form and move `at` behind it; None for any other."""
     cdef const unsigned char *data = <const unsigned char *>PyBytes_AS_STRING(body)
     cdef Py_ssize_t begin = at[0], size = field.size, start, stop
+    cdef object value
     if field.prefix:
         if begin + field.prefix > end:
             return None
-        size = digits_at(data + begin, field.prefix)
+        size = length_at(field, data + begin)
         begin += field.prefix
         if size < 0 or size > field.limit:
             return None
-    if size > end - begin:
+    stop = begin + ((size + 1) >> 1 if field.packed else size)
+    if stop > end:
         return None
-    if field.binary:
-        at[0] = begin + size
+    if field.packed:
+        value = unpacked(data + begin, size, field.packed) if size else None
+        if value is not None:
+            at[0] = stop
+        return value
+    if field.kind == BYTES:
+        at[0] = stop
         return PyBytes_FromStringAndSize(<const char *>data + begin, size)
-    start, stop = begin, begin + size
-    if field.strip and field.side > 0:
+    start = begin
+    if field.strip and field.side == RIGHT:
         while stop > start and data[stop - 1] == <unsigned char>field.fill:
             stop -= 1
     elif field.strip:
         while start < stop and data[start] == <unsigned char>field.fill:
             start += 1
-    if start == stop or not all_of(data + start, stop - start, field.allowed):
+    if start == stop or not all_of(data + start, stop - start, field.kind):
         return None
     at[0] = begin + size
     return text_of(data + start, stop - start)
+
+
+cdef class Decoder:
+    """Reads whole messages whose bitmaps `readers` knows; None for all others, and for what is wrong.
+
+    `head` reads a header, None where there is none; `refused` is what it and the fields' closures raise.
+    """
+
+    cdef dict readers
+    cdef object head, refused
+    cdef Py_ssize_t mti_bytes, bytes_max
+    cdef int bitmaps_max
+
+    def __cinit__(self, dict readers not None, head, mti, bitmaps_max, bytes_max, refused):
+        self.readers, self.head, self.refused = readers, head, refused
+        self.mti_bytes = 2 if mti.packed else 4
+        self.bitmaps_max, self.bytes_max = bitmaps_max, bytes_max
+
+    def decode(self, bytes body not None):
+        try:
+            return self.read(body)
+        except self.refused:
+            return None
+
+    cdef dict read(self, bytes body):
+        cdef const unsigned char *data = <const unsigned char *>PyBytes_AS_STRING(body)
+        cdef Py_ssize_t at = 0, end = PyBytes_GET_SIZE(body), size = 8
+        cdef object header = None, mti
+        cdef PyObject *found
+        cdef Reader reader
+        cdef dict message
+        if self.head is not None:
+            header, at = self.head(body)
+        if end > self.bytes_max or at < 0 or end - at < self.mti_bytes + 8:
+            return None
+        if self.mti_bytes == 2:
+            mti = unpacked(data + at, 4, LEFT)
+            if mti is None:
+                return None
+        else:
+            if not between(data + at, 4, 48, 57):
+                return None
+            mti = text_of(data + at, 4)
+        at += self.mti_bytes
+        while size < 8 * self.bitmaps_max and data[at + size - 8] & 0x80:
+            size += 8
+            if size > end - at:
+                return None
+        found = PyDict_GetItem(self.readers, PyBytes_FromStringAndSize(<const char *>data + at, size))
+        if found is NULL or type(<object>found) is not Reader:
+            return None
+        reader = <Reader><object>found
+        if header is None:
+            message = PyDict_Copy(reader.bare)
+        else:
+            message = PyDict_Copy(reader.headed)
+            message["header"] = header
+        message["mti"] = mti
+        if reader.read(body, at + size, end, message) != end:
+            return None
+        return message
 
 
 cdef class Writer:
@@ -538,24 +712,129 @@ cdef class Writer:
     def __call__(self, dict message not None):
         cdef char[1024] short
         cdef Out out
-        cdef Py_ssize_t number, wanted
-        cdef object value
+        cdef Py_ssize_t number
         out.data, out.short, out.used, out.room = short, short, 0, 1024
         try:
             for number in range(self.count):
-                value = message[self.names[number]]
-                wanted = -1
-                if self.fields[number].quick:
-                    wanted = quick_size(&self.fields[number], value)
-                elif self.nests[number] is not None and (<Nest>self.nests[number]).put(value, &out, True):
-                    continue
-                if wanted < 0:
-                    put_bytes(&out, (<object>self.encoders[number])(value))
-                else:
-                    make_room(&out, wanted)
-                    put_quick(&self.fields[number], value, out.data + out.used, wanted)
-                    out.used += wanted
+                self.put(number, message[self.names[number]], &out)
             return PyBytes_FromStringAndSize(out.data, out.used)
+        finally:
+            if out.data is not short:
+                PyMem_Free(out.data)
+
+    cdef int put(self, Py_ssize_t number, object value, Out *out) except -1:
+        """Write one field."""
+        cdef Py_ssize_t wanted = -1
+        if self.fields[number].quick:
+            wanted = quick_size(&self.fields[number], value)
+        elif self.nests[number] is not None and (<Nest>self.nests[number]).put(value, out, True):
+            return 0
+        if wanted < 0:
+            return put_bytes(out, (<object>self.encoders[number])(value))
+        make_room(out, wanted)
+        put_quick(&self.fields[number], value, out.data + out.used, wanted)
+        out.used += wanted
+        return 0
+
+
+cdef enum:
+    NAMES_MAX = 192
+    SHAPES_MAX = 32
+
+
+cdef class Shape:
+    """The names of a message in its own order, and which field each of them is."""
+
+    cdef tuple names
+    cdef Py_ssize_t count
+    cdef Py_ssize_t[NAMES_MAX] places  # of the writer's fields; below 0 for message type and header
+    cdef bytes bitmaps
+    cdef Writer writer
+
+    def __cinit__(self, tuple names not None, bytes bitmaps not None, Writer writer not None):
+        self.names, self.bitmaps, self.writer = names, bitmaps, writer
+        self.count = len(names)
+        order = {name: at for at, name in enumerate(writer.names)}
+        for at, name in enumerate(names):
+            self.places[at] = order.get(name, -1)
+
+    cdef bint takes(self, dict message, PyObject **values):
+        """Find the values of a message in the order of the wire; False for one of another shape."""
+        cdef Py_ssize_t at = 0, number = 0
+        cdef PyObject *name
+        cdef PyObject *value
+        while PyDict_Next(message, &at, &name, &value):
+            if name is not <PyObject *>self.names[number] and <object>name != self.names[number]:
+                return False
+            if self.places[number] >= 0:
+                values[self.places[number]] = value
+            number += 1
+        return True
+
+
+cdef class Encoder:
+    """Writes whole messages of the shapes that were added; None for others, and for what cannot be written.
+
+    `head` writes a header, None where there is none; `refused` is what it and the fields' closures raise.
+    """
+
+    cdef list shapes
+    cdef object head, refused
+    cdef bint packed_mti
+    cdef Py_ssize_t bytes_max
+
+    def __cinit__(self, head, mti, bytes_max, refused):
+        self.shapes, self.head, self.refused = [], head, refused
+        self.packed_mti, self.bytes_max = bool(mti.packed), bytes_max
+
+    def add(self, tuple names not None, bytes bitmaps not None, writer):
+        plain = "mti" in names and ("header" not in names or self.head is not None)
+        if plain and type(writer) is Writer and len(names) <= NAMES_MAX and len(self.shapes) < SHAPES_MAX:
+            self.shapes.append(Shape(names, bitmaps, writer))
+
+
+    def encode(self, dict message not None):
+        cdef PyObject *values[NAMES_MAX]
+        cdef Py_ssize_t count = PyDict_Size(message)
+        cdef Shape shape
+        for shape in self.shapes:
+            if shape.count == count and shape.takes(message, values):
+                try:
+                    return self.write(message, shape, values)
+                except self.refused:
+                    return None
+        return None
+
+    cdef bytes write(self, dict message, Shape shape, PyObject **values):
+        cdef char[1024] short
+        cdef Out out
+        cdef Py_ssize_t number
+        cdef bytes head
+        cdef object mti = message["mti"]
+        if (
+            type(mti) is not str
+            or not PyUnicode_IS_COMPACT_ASCII(mti)
+            or PyUnicode_GET_LENGTH(mti) != 4
+            or not between(<const unsigned char *>PyUnicode_DATA(mti), 4, 48, 57)
+        ):
+            return None
+        out.data, out.short, out.used, out.room = short, short, 4, 1024
+        try:
+            if self.packed_mti:
+                out.used = 2
+                memset(out.data, 0, 2)
+                pack(<const unsigned char *>PyUnicode_DATA(mti), 4, out.data, 0)
+            else:
+                memcpy(out.data, PyUnicode_DATA(mti), 4)
+            put_bytes(&out, shape.bitmaps)
+            for number in range(shape.writer.count):
+                shape.writer.put(number, <object>values[number], &out)
+            head = b"" if self.head is None else self.head(message, out.used)
+            if out.used + PyBytes_GET_SIZE(head) > self.bytes_max:
+                return None
+            if self.head is None:
+                return PyBytes_FromStringAndSize(out.data, out.used)
+            return head + PyBytes_FromStringAndSize(out.data, out.used)
         finally:
             if out.data is not short:
                 PyMem_Free(out.data)
@@ -573,37 +852,53 @@ cdef char *grown(char *out, char *short, Py_ssize_t used, Py_ssize_t room) excep
 cdef Py_ssize_t quick_size(const Field *field, object value):
     """Return how many bytes a value of the commonest form takes; -1 for any other."""
     cdef Py_ssize_t size
-    if field.binary:
-        if type(value) is not bytes or PyBytes_GET_SIZE(value) != field.size:
+    if field.kind == BYTES:
+        if type(value) is not bytes:
             return -1
-        return field.size
+        size = PyBytes_GET_SIZE(value)
+        if field.prefix:
+            return field.prefix + size if size <= field.limit else -1
+        return size if size == field.size else -1
     if type(value) is not str or not PyUnicode_IS_COMPACT_ASCII(value):
         return -1
     size = PyUnicode_GET_LENGTH(value)
-    if size == 0 or not all_of(<const unsigned char *>PyUnicode_DATA(value), size, field.allowed):
+    if size == 0 or not all_of(<const unsigned char *>PyUnicode_DATA(value), size, field.kind):
         return -1
     if field.prefix:
-        return field.prefix + size if size <= field.limit else -1
-    return field.size if size == field.size or (field.side and size < field.size) else -1
+        if size > field.limit:
+            return -1
+    elif size == field.size or (field.side and size < field.size):
+        size = field.size
+    else:
+        return -1
+    return field.prefix + ((size + 1) >> 1 if field.packed else size)
 
 
 cdef void put_quick(const Field *field, object value, char *out, Py_ssize_t wanted):
     """Write a value whose size is known."""
-    cdef Py_ssize_t size
-    if field.binary:
-        memcpy(out, PyBytes_AS_STRING(value), wanted)
-        return
-    size = PyUnicode_GET_LENGTH(value)
-    if field.prefix:
-        put_digits(out, field.prefix, size)
-        memcpy(out + field.prefix, PyUnicode_DATA(value), size)
-    elif field.side < 0:
-        memset(out, field.fill, wanted - size)
-        memcpy(out + wanted - size, PyUnicode_DATA(value), size)
+    cdef const char *data
+    cdef Py_ssize_t size, digits
+    if field.kind == BYTES:
+        data, size = PyBytes_AS_STRING(value), PyBytes_GET_SIZE(value)
     else:
-        memcpy(out, PyUnicode_DATA(value), size)
+        data, size = <const char *>PyUnicode_DATA(value), PyUnicode_GET_LENGTH(value)
+    if field.prefix:
+        put_length(field, out, size)
+        out += field.prefix
+        wanted -= field.prefix
+    if field.packed:
+        memset(out, 0, wanted)
+        digits = size if field.prefix else field.size
+        pack(
+            <const unsigned char *>data, size, out,
+            digits - size + (1 if digits & 1 and field.packed == LEFT else 0),
+        )
+    elif field.side == LEFT:
+        memset(out, field.fill, wanted - size)
+        memcpy(out + wanted - size, data, size)
+    else:
+        memcpy(out, data, size)
         memset(out + size, field.fill, wanted - size)
-
 
 
 # What a MAC of the card networks covers: capitals, digits, full stop and comma, blanks squeezed to one.

@@ -4,71 +4,12 @@ The closures are built once, when a spec is loaded; the message loop then only c
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from qianzhi.wire.errors import EncodeError, Reason, RemoteProtocolError, shown
-from qianzhi.wire.items import (
-    About,
-    Bounds,
-    Decode,
-    Encode,
-    Item,
-    Quick,
-    Span,
-    Walk,
-    make_bounds,
-    read_prefix,
-)
-from qianzhi.wire.rows import (
-    ASCII_PREFIXES,
-    ENCODINGS,
-    PADDINGS,
-    PREFIXES,
-    TYPES,
-    UNPREFIXED,
-    EncodingRow,
-    PrefixRow,
-    paddings_of,
-    prefix_counting,
-)
-
-
-@dataclass(frozen=True)
-class Simple:
-    """One simple field as a spec states it, defaults filled in.
-
-    `limit` is what is accepted, `length` the norm, both in characters, digits or bytes of the value; `unit`
-    is what a length prefix counts, empty for the encoding's usual one.
-    """
-
-    type: str
-    encoding: str
-    prefix: str
-    padding: str
-    length: int
-    limit: int
-    unit: str = ""
-
-
-def prefix_of(row: Simple) -> PrefixRow | None:
-    """Return the field's length prefix as it counts the field's own units; None where it has none."""
-    if row.prefix in UNPREFIXED:
-        return None
-    encoding = ENCODINGS[row.encoding]
-    return prefix_counting(PREFIXES[row.prefix], row.encoding, row.unit or encoding.units[0])
-
-
-def problem_of(row: Simple) -> tuple[str, str, str] | None:
-    """Return what a spec has combined that no message could carry: key, what it says, what it may say."""
-    encoding = ENCODINGS[row.encoding]
-    if row.prefix == "rest" and "digits" in encoding.units and row.type != "b":
-        return "prefix", row.prefix, "a length, because packed digits have no length of their own"
-    if row.padding not in paddings_of(row.type, row.encoding):
-        return "padding", row.padding, "one of " + ", ".join(paddings_of(row.type, row.encoding))
-    if row.unit and (row.prefix in UNPREFIXED or row.unit not in encoding.units):
-        return "unit", row.unit, "one of " + ", ".join(encoding.units) + ", behind a length prefix"
-    return None
+from qianzhi.wire.items import About, Bounds, Decode, Encode, Item, Span, Walk, make_bounds, read_prefix
+from qianzhi.wire.rows import ENCODINGS, PADDINGS, TYPES, EncodingRow, PrefixRow
+from qianzhi.wire.simple import Simple, prefix_of, quick_form
 
 
 def make_simple(about: About, name: str, row: Simple) -> Item:
@@ -104,34 +45,7 @@ def make_simple(about: About, name: str, row: Simple) -> Item:
         binary=row.type == "b",
         blank=_blank(row),
         takes_rest=row.prefix == "rest",
-        quick=_quick_form(row, encoding),
-    )
-
-
-def _quick_form(row: Simple, encoding: EncodingRow) -> Quick | None:
-    """Return a field's commonest form where one byte is one character of it, or it is bytes of a fixed
-    length; None for every other field.
-    """
-    padding, digits = PADDINGS[row.padding], ASCII_PREFIXES.get(row.prefix, 0)
-    fixed = row.length if row.prefix == "fixed" else 0
-    if not (fixed or digits) or row.unit:
-        return None
-    if row.type == "b":
-        raw = fixed and not encoding.read
-        return Quick(fixed, 0, fixed, False, True, "", "", False) if raw else None
-    kind = TYPES[row.type]
-    if not encoding.charset or kind.quick not in (bytes.isdigit, bytes.isalnum):
-        return None
-    side = padding.side if fixed else ""
-    return Quick(
-        size=fixed,
-        prefix=digits,
-        limit=row.limit,
-        digits=kind.quick is bytes.isdigit,
-        binary=False,
-        side=side,
-        fill=padding.fill if side else "",
-        strip=padding.strip and bool(side),
+        quick=quick_form(row, encoding),
     )
 
 

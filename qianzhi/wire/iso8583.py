@@ -14,10 +14,10 @@ from typing import Any
 
 from qianzhi.wire import iso_mask, iso_plan
 from qianzhi.wire.errors import EncodeError, Reason, RemoteProtocolError, shown
-from qianzhi.wire.iso_head import MTIS, BitmapRow, Head, MtiRow, read_bitmaps
+from qianzhi.wire.iso_head import BitmapRow, Head, MtiRow, bits_of, read_bitmaps
 from qianzhi.wire.iso_plan import Read, Write
-from qianzhi.wire.items import FieldView, Item, Message, Quick, Side, Span, view
-from qianzhi.wire.kernel import make_gatherer, make_masker, make_reader, make_writer
+from qianzhi.wire.items import FieldView, Item, Message, Side, Span, view
+from qianzhi.wire.kernel import make_gatherer, make_masker, make_reader, make_whole, make_writer
 from qianzhi.wire.mac_plan import Covered, Gather, Joining
 from qianzhi.wire.paths import get_path
 from qianzhi.wire.rows import is_digits
@@ -26,7 +26,6 @@ PLANS_MAX = 512
 USES_MIN = 8
 FIELD_LAST = 192
 MTI_VERSIONS, MTI_CLASSES = "012", "12345678"  # the first two digits of any message type
-MTI_FORM = Quick(4, 0, 4, True, False, "", "", False)
 BITMAP_FIELDS = (1, 65)  # they announce bitmaps and have no content of their own
 
 
@@ -55,6 +54,8 @@ class Iso8583Codec:
         self._readers: dict[bytes, Read] = {}
         self._writers: dict[tuple[Any, ...], tuple[bytes, Write]] = {}
         self._mask_plans: dict[bytes, iso_mask.Mask] = {}
+        whole = make_whole(head, mti.quick, bitmap.size, bitmaps_max, message_bytes_max, self._readers)
+        self._decode_whole, self._encode_whole, self._add_whole = whole
         every = (*head.items, *items.values())
         self._by_path = {found.about.path: found for item in every for found in item.everything()}
 
@@ -62,6 +63,9 @@ class Iso8583Codec:
 
     def decode(self, body: bytes) -> Message:
         """Read a body; raises only RemoteProtocolError, whatever the bytes are."""
+        read = self._decode_whole(body)
+        if read is not None:
+            return read
         message: Message = {}
         try:
             self._read(body, message)
@@ -113,9 +117,10 @@ class Iso8583Codec:
         seen[shape] = seen.get(shape, 0) + 1
         if seen[shape] < USES_MIN:
             return False
-        for store in (self._readers, self._writers):
-            if len(store) >= PLANS_MAX:
-                store.clear()
+        if len(self._readers) >= PLANS_MAX:
+            self._readers.clear()
+        if len(self._writers) >= PLANS_MAX:
+            self._writers.clear()
         return True
 
     def _items_of(self, bitmap: bytes, offset: int) -> list[Item]:
@@ -159,6 +164,9 @@ class Iso8583Codec:
 
     def encode(self, message: Message) -> bytes:
         """Write a message; raises EncodeError naming the path that the dialect cannot carry."""
+        written = self._encode_whole(message)
+        if written is not None:
+            return written
         mti = self._write_mti(message.get("mti"))
         names = tuple(message)
         bitmaps, write = self._writers.get(names) or self._make_writer(names)
@@ -180,6 +188,7 @@ class Iso8583Codec:
         if not self._worth(names):
             return bitmaps, iso_plan.one_by_one(items)
         self._writers[names] = made = bitmaps, make_writer(items)
+        self._add_whole(names, *made)
         return made
 
     def _write_bitmaps(self, numbers: list[int]) -> bytes:
@@ -228,7 +237,7 @@ class Iso8583Codec:
         for path in paths:
             item = self._by_path.get(path)
             if path == "mti":
-                quick = MTI_FORM if self._mti is MTIS["ascii"] else None
+                quick = self._mti.quick
                 fields.append(Covered(path, self._write_mti, quick, take.get(path, 0)))
             elif item is None or "." in path:
                 return None
@@ -386,10 +395,3 @@ class Iso8583Codec:
     def number(self, path: str) -> int | None:
         """Return the number of the field that a path lies in."""
         return self._numbers.get(path.partition(".")[0])
-
-
-def bits_of(bitmap: bytes) -> list[int]:
-    """Return the numbers of the bits that are set; bit 1 is the most significant bit of the first byte."""
-    number = int.from_bytes(bitmap, "big")
-    size = 8 * len(bitmap)
-    return [bit for bit in range(1, size + 1) if number >> (size - bit) & 1]

@@ -10,17 +10,19 @@ from typing import Any, NamedTuple
 from qianzhi.wire import header as cups
 from qianzhi.wire.composite import as_table
 from qianzhi.wire.errors import EncodeError, Reason, RemoteProtocolError
-from qianzhi.wire.items import About, Item, Message, Span
+from qianzhi.wire.items import About, Item, Message, Quick, Span
 from qianzhi.wire.rows import EBCDIC, is_digits
 
 
 class MtiRow(NamedTuple):
-    """How the four digits of a message type stand in `size` bytes; `read` returns None for anything else."""
+    """How the four digits of a message type stand in `size` bytes; `read` returns None for anything else;
+    `quick` says the same as data, None where it cannot."""
 
     size: int
     read: Callable[[bytes], str | None]
     write: Callable[[str], bytes]
     shown: str
+    quick: Quick | None
 
 
 def _read_ascii(data: bytes) -> str | None:
@@ -38,9 +40,9 @@ def _read_ebcdic(data: bytes) -> str | None:
 
 
 MTIS: dict[str, MtiRow] = {
-    "ascii": MtiRow(4, _read_ascii, lambda mti: mti.encode("ascii"), "ascii"),
-    "bcd": MtiRow(2, _read_packed, bytes.fromhex, ""),
-    "ebcdic": MtiRow(4, _read_ebcdic, lambda mti: mti.encode(EBCDIC), EBCDIC),
+    "ascii": MtiRow(4, _read_ascii, lambda mti: mti.encode("ascii"), "ascii", Quick("digits", 4, 4)),
+    "bcd": MtiRow(2, _read_packed, bytes.fromhex, "", Quick("digits", 4, 4, packed="left")),
+    "ebcdic": MtiRow(4, _read_ebcdic, lambda mti: mti.encode(EBCDIC), EBCDIC, None),
 }
 
 
@@ -92,7 +94,8 @@ class Head:
 
     `decode(body)` returns the value of `header` (None where there is none) and where the message type begins;
     `encode(message, message_bytes)` writes it; `start(body)` finds the message type without checking anything
-    else; `walk` appends spans.  `items` are its parts where a spec lists them.
+    else; `walk` appends spans.  `items` are its parts where a spec lists them; `absent` says that there never
+    is one.
     """
 
     decode: Callable[[bytes], tuple[Message | None, int]]
@@ -102,6 +105,7 @@ class Head:
     width: Callable[[str], int | None]
     names: frozenset[str] = frozenset()
     items: tuple[Item, ...] = ()
+    absent: bool = False
 
 
 def no_head() -> Head:
@@ -112,7 +116,7 @@ def no_head() -> Head:
             raise EncodeError("header", "no header in this dialect", "a header")
         return b""
 
-    return Head(lambda _: (None, 0), encode, lambda _: 0, lambda _, __: 0, lambda _: None)
+    return Head(lambda _: (None, 0), encode, lambda _: 0, lambda _, __: 0, lambda _: None, absent=True)
 
 
 def cups_head(required: bool) -> Head:
@@ -211,3 +215,10 @@ def _one_bitmap(row: BitmapRow, body: bytes, at: int) -> tuple[bytes, int]:
     if bitmap is None:
         raise RemoteProtocolError("bitmap", at, f"{row.size} hex digits", "other bytes")
     return bitmap, stop
+
+
+def bits_of(bitmap: bytes) -> list[int]:
+    """Return the numbers of the bits that are set; bit 1 is the most significant bit of the first byte."""
+    number = int.from_bytes(bitmap, "big")
+    size = 8 * len(bitmap)
+    return [bit for bit in range(1, size + 1) if number >> (size - bit) & 1]

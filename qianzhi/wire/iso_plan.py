@@ -25,19 +25,26 @@ Write = Callable[[Message], bytes]
 LENGTHS: dict[int, dict[str, int]] = {
     digits: {f"{length:0{digits}d}": length for length in range(10**digits)} for digits in range(1, 5)
 }
+# Lengths of two digits in a byte, as characters of Latin-1.
+PACKED_LENGTHS: dict[int, list[str]] = {
+    size: [bytes.fromhex(f"{length:0{2 * size}d}").decode("latin-1") for length in range(100**size)]
+    for size in (1, 2)
+}
 
 
 def make_reader(items: Sequence[Item]) -> Read:
     """Return the function that reads these fields in their order; raises RemoteProtocolError as they do."""
     given: dict[str, Any] = {f"LENGTH{digits}": table.get for digits, table in LENGTHS.items()}
     lines = ["def made(body, at, end, message):", " text = body.decode('latin-1')"]
+    if any(item.quick and (item.quick.packed or item.quick.packed_prefix) for item in items):
+        lines.append(" packed = body.hex()")
     numbered = list(enumerate(items))
     for number, item in numbered:
         given[f"n{number}"], given[f"d{number}"] = item.name, item.decode
-    for kind, run in groupby(numbered, lambda one: _is_plain_digits(one[1].quick)):
+    for kind, run in groupby(numbered, lambda one: _digits_of(one[1].quick)):
         fields = list(run)
         if kind:
-            lines += _digits_read([(number, item.quick.size) for number, item in fields if item.quick])
+            lines += _digits_read([(number, item.quick) for number, item in fields if item.quick])
         else:
             for number, item in fields:
                 lines += _field_read(number, item.quick)
@@ -48,6 +55,7 @@ def make_reader(items: Sequence[Item]) -> Read:
 def make_writer(items: Sequence[Item]) -> Write:
     """Return the function that writes these fields in their order; raises EncodeError as they do."""
     given: dict[str, Any] = {f"LENGTH{digits}": list(table) for digits, table in LENGTHS.items()}
+    given |= {f"PACKED{size}": table for size, table in PACKED_LENGTHS.items()}
     lines = ["def made(message):"]
     pieces = []
     for number, item in enumerate(items):
@@ -82,18 +90,29 @@ def one_by_one(items: Sequence[Item]) -> Write:
     return lambda message: b"".join([item.encode(message[item.name]) for item in items])
 
 
-def _is_plain_digits(quick: Quick | None) -> bool:
-    return quick is not None and quick.digits and not quick.prefix and not quick.binary
+def _digits_of(quick: Quick | None) -> str:
+    """Return how fixed digits stand, empty for anything else."""
+    if quick is None or quick.kind != "digits" or quick.prefix:
+        return ""
+    return "packed" if quick.packed else "plain"
 
 
-def _digits_read(fields: list[tuple[int, int]]) -> Iterator[str]:
+def _digits_read(fields: list[tuple[int, Quick]]) -> Iterator[str]:
     """Read a run of fields of digits that follow each other at fixed distances."""
-    total = sum(size for _, size in fields)
-    yield f" if at + {total} <= end and text[at : at + {total}].isdecimal():"
-    start = 0
-    for number, size in fields:
-        yield f"  message[n{number}] = text[at + {start} : at + {start + size}]"
-        start += size
+    is_packed = bool(fields[0][1].packed)
+    places, start = [], 0
+    for number, quick in fields:
+        odd = is_packed and quick.size % 2
+        begin = start + (1 if odd and quick.packed == "left" else 0)
+        places.append((number, begin, begin + quick.size))
+        start += quick.size + (1 if odd else 0)
+    total, text, at = start, "text", "at"
+    if is_packed:
+        yield " place = 2 * at"
+        total, text, at = start // 2, "packed", "place"
+    yield f" if at + {total} <= end and {text}[{at} : {at} + {start}].isdecimal():"
+    for number, begin, stop in places:
+        yield f"  message[n{number}] = {text}[{at} + {begin} : {at} + {stop}]"
     yield f"  at += {total}"
     yield " else:"
     for number, _ in fields:
@@ -105,17 +124,25 @@ def _field_read(number: int, quick: Quick | None) -> Iterator[str]:
     if quick is None:
         yield f" {by_closure}"
         return
+    bound, test = "", "" if quick.kind == "bytes" else f" and {_test(quick.kind, 'value')}"
+    source = "body" if quick.kind == "bytes" else "text"
     if quick.prefix:
         yield f" begin = at + {quick.prefix}"
-        yield f" size = LENGTH{quick.prefix}(text[at:begin])"
-        yield " stop = end + 1 if size is None else begin + size"
-        yield " value = text[begin:stop]"
+        if quick.packed_prefix:
+            yield f" size = LENGTH{2 * quick.prefix}(packed[2 * at : 2 * begin])"
+        else:
+            yield f" size = LENGTH{quick.prefix}(text[at:begin])"
         bound = f" and size <= {quick.limit}"
+        if quick.packed:
+            yield " stop = end + 1 if size is None else begin + (size + 1) // 2"
+            yield f" place = 2 * begin{' + (size or 0) % 2' if quick.packed == 'left' else ''}"
+            yield " value = packed[place : place + (size or 0)]"
+        else:
+            yield " stop = end + 1 if size is None else begin + size"
+            yield f" value = {source}[begin:stop]"
     else:
         yield f" begin = at; stop = at + {quick.size}"
-        yield " value = body[at:stop]" if quick.binary else f" value = text[at:stop]{_stripped(quick)}"
-        bound = ""
-    test = "" if quick.binary else f" and {_test(quick.digits, 'value')}"
+        yield f" value = {source}[at:stop]{_stripped(quick)}"
     yield f" if stop <= end{bound}{test}:"
     yield f"  message[n{number}] = value; at = stop"
     yield " else:"
@@ -128,15 +155,18 @@ def _stripped(quick: Quick) -> str:
     return f".{'l' if quick.side == 'left' else 'r'}strip({quick.fill!r})"
 
 
-def _test(digits: bool, name: str) -> str:
-    return f"{name}.isdecimal() and {name}.isascii()" if digits else f"{name}.isalnum() and {name}.isascii()"
+_TESTS = {"digits": "isdecimal", "letters": "isalnum", "printable": "isprintable"}
+
+
+def _test(kind: str, name: str) -> str:
+    return f"{name}.{_TESTS[kind]}() and {name}.isascii()"
 
 
 def _written_as(quick: Quick | None) -> str:
     """Return what kind of a run a field belongs to, empty for one that is written by its closure."""
-    if quick is None:
+    if quick is None or (quick.kind == "bytes" and quick.prefix):
         return ""
-    return "bytes" if quick.binary else "digits" if quick.digits else "letters"
+    return "packed" if quick.packed else quick.kind
 
 
 def _run_written(kind: str, fields: list[tuple[int, Quick | None]]) -> Iterator[str]:
@@ -144,14 +174,13 @@ def _run_written(kind: str, fields: list[tuple[int, Quick | None]]) -> Iterator[
     first = fields[0][0]
     by_closures = f"  p{first} = b''.join(({', '.join(f'e{number}(v{number})' for number, _ in fields)},))"
     forms = [(number, quick) for number, quick in fields if quick is not None]
+    yield f" if {' and '.join(_fits(number, quick) for number, quick in forms)}:"
     if kind == "bytes":
-        yield f" if {' and '.join(_fits(number, quick) for number, quick in forms)}:"
         yield f"  p{first} = {' + '.join(f'v{number}' for number, _ in forms)}"
     else:
-        yield f" if {' and '.join(_fits(number, quick) for number, quick in forms)}:"
         yield f"  text = {' + '.join(f'v{number}' for number, _ in forms)}"
-        yield f"  if {_test(kind == 'digits', 'text')}:"
-        yield f"   p{first} = {_joined(forms)}"
+        yield f"  if {_test('digits' if kind == 'packed' else kind, 'text')}:"
+        yield f"   p{first} = {_packed(forms) if kind == 'packed' else _joined(forms)}"
         yield "  else:"
         yield f" {by_closures}"
     yield " else:"
@@ -159,7 +188,7 @@ def _run_written(kind: str, fields: list[tuple[int, Quick | None]]) -> Iterator[
 
 
 def _fits(number: int, quick: Quick) -> str:
-    if quick.binary:
+    if quick.kind == "bytes":
         return f"v{number}.__class__ is bytes and len(v{number}) == {quick.size}"
     if quick.prefix:
         return f"v{number}.__class__ is str and 0 < len(v{number}) <= {quick.limit}"
@@ -174,13 +203,38 @@ def _joined(fields: Iterable[tuple[int, Quick]]) -> str:
     plain = True
     for number, quick in fields:
         part = f"v{number}"
-        if quick.prefix:
+        if quick.packed_prefix:
+            part = f"PACKED{quick.prefix}[len(v{number})] + {part}"
+        elif quick.prefix:
             part = f"LENGTH{quick.prefix}[len(v{number})] + {part}"
-        elif quick.side:
-            part += f".{'r' if quick.side == 'left' else 'l'}just({quick.size}, {quick.fill!r})"
+        else:
+            part = _filled(number, quick)
         plain = plain and part == f"v{number}"
         parts.append(part)
-    return "text.encode()" if plain else f"({' + '.join(parts)}).encode()"
+    return "text.encode()" if plain else f"({' + '.join(parts)}).encode('latin-1')"
+
+
+def _packed(fields: Iterable[tuple[int, Quick]]) -> str:
+    """Return the bytes of digits that stand two in a byte, as their lengths do."""
+    parts = []
+    for number, quick in fields:
+        if quick.prefix:
+            filler = f"'0'[len(v{number}) % 2 ^ 1 :]"
+            before, behind = (filler, "''") if quick.packed == "left" else ("''", filler)
+            length = f"LENGTH{2 * quick.prefix}[len(v{number})]"
+            parts.append(f"{length} + {before} + v{number} + {behind}")
+        else:
+            part = _filled(number, quick)
+            if quick.size % 2:
+                part = f"'0' + {part}" if quick.packed == "left" else f"{part} + '0'"
+            parts.append(part)
+    return f"bytes.fromhex({' + '.join(parts)})"
+
+
+def _filled(number: int, quick: Quick) -> str:
+    if not quick.side:
+        return f"v{number}"
+    return f"v{number}.{'r' if quick.side == 'left' else 'l'}just({quick.size}, {quick.fill!r})"
 
 
 def _made(lines: list[str], given: dict[str, Any]) -> Any:

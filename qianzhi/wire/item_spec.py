@@ -6,11 +6,12 @@ Every kind of spec that counts characters, digits or bytes describes its fields 
 from dataclasses import dataclass, replace
 
 from qianzhi.wire.composite import Frame, Tags, framed, parts, repeat, tagged, whole, with_fallback
-from qianzhi.wire.fields import Simple, make_simple, prefix_of, problem_of
+from qianzhi.wire.fields import make_simple
 from qianzhi.wire.items import About, Item
 from qianzhi.wire.layout import Layout
 from qianzhi.wire.packed import PACKINGS, Packed, packed
 from qianzhi.wire.rows import ENCODINGS, PADDINGS, PREFIXES, TYPES, UNPREFIXED, prefix_counting
+from qianzhi.wire.simple import Simple, prefix_of, problem_of
 from qianzhi.wire.spec import Table
 from qianzhi.wire.tlv import is_tag, tlv
 

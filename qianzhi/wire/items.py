@@ -70,21 +70,23 @@ class About:
 
 class Quick(NamedTuple):
     """The commonest form of a simple field's value, which needs none of its closures: ASCII letters and
-    digits, digits alone (`digits`), or bytes of a fixed length (`binary`).
+    digits, digits alone, printable ASCII, or bytes, as `kind` says.
 
-    `size` is that of a fixed value, `prefix` how many ASCII digits say the length of another, which is at
-    most `limit`.  A shorter fixed value is filled at its `side`, empty for never, and `strip` takes that off
-    again.
+    `size` is that of a fixed value, `prefix` how many bytes say the length of another, which is at most
+    `limit`: ASCII digits, or two digits in a byte where `packed_prefix`.  A shorter fixed value is filled at
+    its `side`, empty for never, and `strip` takes that off again.  Digits that are `packed` stand two in a
+    byte, an odd one behind or before a filler: "left" or "right".
     """
 
+    kind: Literal["digits", "letters", "printable", "bytes"]
     size: int
-    prefix: int
     limit: int
-    digits: bool
-    binary: bool
-    side: str
-    fill: str
-    strip: bool
+    prefix: int = 0
+    packed_prefix: bool = False
+    packed: Literal["", "left", "right"] = ""
+    side: str = ""
+    fill: str = ""
+    strip: bool = False
 
 
 class Inside(NamedTuple):

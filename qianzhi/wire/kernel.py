@@ -8,10 +8,12 @@ import os
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 from qianzhi.wire import iso_mask, iso_plan, mac_plan
-from qianzhi.wire.items import Item, star_item
+from qianzhi.wire.errors import EncodeError, RemoteProtocolError
+from qianzhi.wire.iso_head import RAW_BYTES, Head
+from qianzhi.wire.items import Item, Quick, star_item
 
 PURE = "QIANZHI_PURE"
 
@@ -65,3 +67,35 @@ def make_masker(items: Sequence[Item]) -> iso_mask.Mask:
         return iso_mask.make_masker(items)
     mask: iso_mask.Mask = _compiled.Masker(items, star_item)
     return mask
+
+
+class Whole(NamedTuple):
+    """Whole messages at a stroke, in the compiled form alone.
+
+    `decode(body)` returns a message, `encode(message)` its bytes; None where the codec has to look: a shape
+    that is not known yet, or anything wrong.  `add(names, bitmaps, write)` makes a shape known to `encode`.
+    """
+
+    decode: Callable[[bytes], dict[str, Any] | None]
+    encode: Callable[[dict[str, Any]], bytes | None]
+    add: Callable[[tuple[Any, ...], bytes, iso_plan.Write], None]
+
+
+def make_whole(
+    head: Head,
+    mti: Quick | None,
+    bitmap_bytes: int,
+    bitmaps_max: int,
+    bytes_max: int,
+    readers: dict[bytes, iso_plan.Read],
+) -> Whole:
+    """Return what reads and writes whole messages; it never does in pure Python and for heads of rare kinds.
+
+    `readers` are those that the codec has made, now and later.
+    """
+    if _compiled is None or mti is None or bitmap_bytes != RAW_BYTES:
+        return Whole(lambda _: None, lambda _: None, lambda *_: None)
+    heads = (None, None) if head.absent else (head.decode, head.encode)
+    decoder = _compiled.Decoder(readers, heads[0], mti, bitmaps_max, bytes_max, RemoteProtocolError)
+    encoder = _compiled.Encoder(heads[1], mti, bytes_max, EncodeError)
+    return Whole(decoder.decode, encoder.encode, encoder.add)

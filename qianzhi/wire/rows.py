@@ -218,8 +218,13 @@ def _binary_prefix(size: int) -> PrefixRow:
 # `fixed` has no length on the wire; `rest` takes what its container has left.
 UNPREFIXED = frozenset({"fixed", "rest"})
 
-# Those that are written in ASCII digits, and in how many.
+# Those that are written in ASCII digits, and in how many; and those of two digits in a byte.
 ASCII_PREFIXES = {"L": 1, "LL": 2, "LLL": 3, "LLLL": 4}
+QUICK_PREFIXES = {
+    **{name: (digits, False) for name, digits in ASCII_PREFIXES.items()},
+    "LL_bcd": (1, True),
+    "LLL_bcd": (2, True),
+}
 
 PREFIXES: dict[str, PrefixRow] = {
     "L": _ascii_prefix(1),

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from qianzhi.wire.errors import EncodeError, Reason, RemoteProtocolError, shown
-from qianzhi.wire.fields import Simple, make_simple
+from qianzhi.wire.fields import make_simple
 from qianzhi.wire.items import About, Decode, Encode, Item, Message, Span
 from qianzhi.wire.rows import ENCODINGS, PADDINGS, PREFIXES, TYPES, is_digits
+from qianzhi.wire.simple import Simple
 from qianzhi.wire.text import clip
 
 BLANKS = " \u3000"  # the full-width blank too: banks pad Chinese names with it

@@ -9,11 +9,11 @@ from typing import Any
 
 from qianzhi.wire.delimited import delimited_section, make_split
 from qianzhi.wire.errors import Reason
-from qianzhi.wire.fields import Simple, prefix_of, problem_of
 from qianzhi.wire.fixed_body import fixed_section
 from qianzhi.wire.items import About, Item
 from qianzhi.wire.pairs import Inner, PairsCodec, PairsShape
 from qianzhi.wire.rows import ENCODINGS, PADDINGS, PREFIXES, TYPES
+from qianzhi.wire.simple import Simple, prefix_of, problem_of
 from qianzhi.wire.spec import Table
 from qianzhi.wire.text_message import TextCodec
 from qianzhi.wire.text_parts import Part, Section, column_part, fixed_part

@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 
 from qianzhi.wire.codec import load_codec
 from qianzhi.wire.errors import EncodeError, RemoteProtocolError
-from qianzhi.wire.fields import Simple, make_simple, prefix_of, problem_of
+from qianzhi.wire.fields import make_simple
 from qianzhi.wire.items import About, mask_bytes
 from qianzhi.wire.rows import ENCODINGS, PADDINGS, PREFIXES, TYPES
+from qianzhi.wire.simple import Simple, prefix_of, problem_of
 
 LENGTHS = (5, 8)  # an odd and an even one, short enough for every prefix
 DIGITS = "0123456789"

@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 import tomllib
+from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
 
@@ -19,8 +20,12 @@ from hypothesis import strategies as st
 from qianzhi.wire import iso_mask, iso_plan, kernel, mac_plan
 from qianzhi.wire.codec import load_codec
 from qianzhi.wire.errors import EncodeError, RemoteProtocolError
-from qianzhi.wire.items import Quick, star_item, star_spans
+from qianzhi.wire.fields import make_simple
+from qianzhi.wire.iso8583 import USES_MIN
+from qianzhi.wire.items import About, Quick, star_item, star_spans
 from qianzhi.wire.mac_plan import Covered, Joining
+from qianzhi.wire.rows import paddings_of
+from qianzhi.wire.simple import Simple, prefix_of, problem_of
 
 ROOT = Path(__file__).resolve().parents[2]
 BANKS = ["boc", "hz_citic", "nb_ccb", "psbc", "unionpay_web", "zongheng"]
@@ -42,14 +47,18 @@ def _forms():
 FORMS = _forms()
 
 
-@cache
-def messages_of(bank):
-    """For each of a bank's vectors the fields that it has, where they begin, and its bytes."""
+def load(bank):
     profile = tomllib.loads((ROOT / "config" / "banks" / f"{bank}.toml").read_text(encoding="utf-8"))
     file = ROOT / "config" / "specs" / f"{profile['message']['spec']}.toml"
     codec, problems = load_codec(tomllib.loads(file.read_text(encoding="utf-8")), file.name)
     assert problems == []
-    found = {}
+    return codec
+
+
+@cache
+def messages_of(bank):
+    """For each of a bank's vectors the fields that it has, where they begin, and its bytes."""
+    codec, found = load(bank), {}
     for path in sorted((ROOT / "tests" / "vectors" / bank).glob("*.json")):
         for row in json.loads(path.read_text(encoding="utf-8")):
             if "error" not in row:
@@ -228,13 +237,116 @@ def test_all_forms_write_and_gather_the_same(bank, form, which, spoilt, inner):
 
 def test_a_long_field_is_written_and_gathered_whole():
     """More than what a compiled form keeps at hand without asking for memory."""
-    quick = Quick(0, 4, 9_999, False, False, "", "", False)
+    quick = Quick("letters", 0, 9_999, 4)
     field = Covered("long", lambda value: b"%04d" % len(value) + value.encode(), quick, 0)
     message = {"long": "aZ9" * 3_333}
     for _, _, make_gatherer, _ in FORMS.values():
         for joining in SELECTIONS:
             slow = mac_plan.make_gatherer([field._replace(quick=None)] * 3, joining)
             assert make_gatherer([field] * 3, joining)(message) == slow(message)
+
+
+# Fields of every form that has a shortcut; no bank of ours has all of them.
+TEXTS = st.text("0123456789AZaz -.é中\x00~", max_size=14)
+DIGITS = st.text("0123456789", max_size=12)
+VALUES = st.one_of(DIGITS, TEXTS, st.binary(max_size=6), st.none())
+
+
+@st.composite
+def simple_fields(draw):
+    kind = draw(st.sampled_from(["n", "an", "ans", "z", "b"]))
+    family = {"n": ["ascii", "bcd", "bcd_left"], "b": ["raw", "hex"], "z": ["ascii", "bcd"]}
+    encoding = draw(st.sampled_from(family.get(kind, ["ascii", "gbk"])))
+    prefix = draw(st.sampled_from(["fixed", "L", "LL", "LLL", "LL_bcd", "LLL_bcd", "binary_1"]))
+    padding = draw(st.sampled_from(paddings_of(kind, encoding)))
+    row = Simple(kind, encoding, prefix, padding, 1, 1)
+    if problem_of(row) is not None:
+        return Simple("n", "bcd", "LL_bcd", "none", 9, 9)
+    counting = prefix_of(row)
+    length = draw(st.integers(1, min(9, counting.limit) if counting else 9))
+    return replace(row, length=length, limit=length)
+
+
+def items_of(rows):
+    return [make_simple(About(f"f{at}", "", "", at), f"f{at}", row) for at, row in enumerate(rows)]
+
+
+@pytest.mark.parametrize("form", FORMS)
+@settings(max_examples=300, deadline=None)
+@given(rows=st.lists(simple_fields(), min_size=1, max_size=6), data=st.data())
+def test_fields_of_every_form_are_written_and_read_the_same(form, rows, data):
+    items = items_of(rows)
+    make_reader, make_writer, make_gatherer, make_masker = FORMS[form]
+    fitting = {"n": DIGITS, "b": st.binary(max_size=9)}
+    message = {
+        item.name: data.draw(st.one_of(fitting.get(row.type, TEXTS), VALUES))
+        for item, row in zip(items, rows, strict=True)
+    }
+    written = outcome(iso_plan.one_by_one(items), message)
+    assert outcome(make_writer(items), message) == written
+    covered = [Covered(item.name, item.encode, item.quick, 0) for item in items]
+    slow = [field._replace(quick=None) for field in covered]
+    for joining in SELECTIONS:
+        assert outcome(make_gatherer(covered, joining), message) == outcome(
+            mac_plan.make_gatherer(slow, joining), message
+        )
+    body = written[1] if written[0] == "done" else data.draw(st.binary(max_size=40))
+    body = damaged(body, 0, data.draw(damages)) if body and data.draw(st.booleans()) else body
+    read = reading(iso_plan.field_by_field(items), body, 0)
+    assert reading(make_reader(items), body, 0) == read
+    if read[0][0] == "done":
+        assert make_masker(items)(body, 0, bytearray(body)) == read[0][1]
+
+
+def whole(codec, body):
+    """What a codec makes of a body, and what it writes of that."""
+    read = outcome(codec.decode, body)
+    if read[0] != "done":
+        return read
+    return read, list(read[1]), outcome(codec.encode, read[1])
+
+
+@pytest.mark.parametrize("bank", BANKS)
+@settings(max_examples=150, deadline=None)
+@given(
+    which=st.integers(0, 10_000), how=damages, spoilt=st.dictionaries(st.integers(0, 30), values, max_size=2)
+)
+def test_whole_messages_are_read_and_written_as_field_by_field(bank, which, how, spoilt):
+    codec, slow = codecs_of(bank)
+    messages = messages_of(bank)
+    _, _, body = messages[which % len(messages)]
+    assert whole(codec, damaged(body, 0, how)) == whole(slow, damaged(body, 0, how))
+    message = codec.decode(body)
+    names = list(message)
+    for number, value in spoilt.items():
+        if value is None:
+            message.pop(names[number % len(names)], None)
+        else:
+            message[names[number % len(names)]] = value
+    assert outcome(codec.encode, message) == outcome(slow.encode, message)
+
+
+@pytest.mark.parametrize("bank", BANKS)
+def test_a_message_says_what_is_wrong_and_keeps_what_was_read(bank):
+    codec, slow = codecs_of(bank)
+    for _, _, body in messages_of(bank):
+        partials = []
+        for one in (codec, slow):
+            with pytest.raises(RemoteProtocolError) as caught:
+                one.decode(body[:-1])
+            partials.append(caught.value.partial)
+        assert partials[0] == partials[1]
+
+
+@cache
+def codecs_of(bank):
+    """A codec that knows its shapes, and one that goes field by field for ever."""
+    codec, slow = load(bank), load(bank)
+    slow._worth = lambda shape: False
+    for _ in range(USES_MIN):
+        for _, _, body in messages_of(bank):
+            codec.encode(codec.decode(body))
+    return codec, slow
 
 
 @pytest.mark.parametrize(("said", "form"), [("1", "pure"), ("0", kernel.FORM), ("", kernel.FORM)])

@@ -7,7 +7,7 @@ from qianzhi.cli.document.page import NOTHING, Both, Page, Text, code, joined
 from qianzhi.cli.document.samples import Sample
 from qianzhi.cli.document.specs import Field, Form
 from qianzhi.cli.document.words import ENCODINGS, PACKED, format_words, length_words
-from qianzhi.wire.iso8583 import bits_of
+from qianzhi.wire.iso_head import bits_of
 
 
 def iso_layout(page: Page, facts: Facts) -> None:
