@@ -7,10 +7,10 @@ Every access lies within bounds that were compared before it.
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from cpython.dict cimport PyDict_Copy, PyDict_GetItem, PyDict_Next, PyDict_Size
+from cpython.dict cimport PyDict_Copy, PyDict_GetItem, PyDict_Next, PyDict_SetItem, PyDict_Size
 from cpython.mem cimport PyMem_Free, PyMem_Malloc, PyMem_Realloc
 from cpython.object cimport PyObject
-from libc.string cimport memcpy, memset
+from libc.string cimport memcmp, memcpy, memset
 
 cdef extern from "Python.h":
     object PyUnicode_New(Py_ssize_t size, Py_UCS4 largest)
@@ -577,17 +577,19 @@ cdef class Reader:
     cdef Py_ssize_t read(self, bytes body, Py_ssize_t at, Py_ssize_t end, dict message) except -1:
         cdef Py_ssize_t number, stop
         cdef object value
+        cdef const Field *field = self.fields
         for number in range(self.count):
             stop = at
             value = None
-            if self.fields[number].quick:
-                value = quick_value(&self.fields[number], body, &stop, end)
+            if field.quick:
+                value = quick_value(field, body, &stop, end)
             elif self.nests[number] is not None:
                 value = (<Nest>self.nests[number]).read(body, &stop, end)
             if value is None:
                 value, stop = (<object>self.decoders[number])(body, at, end)
             at = stop
-            message[self.names[number]] = value
+            PyDict_SetItem(message, self.names[number], value)
+            field += 1
         return at
 
 
@@ -628,64 +630,88 @@ cdef object quick_value(const Field *field, bytes body, Py_ssize_t *at, Py_ssize
 
 
 cdef class Decoder:
-    """Reads whole messages whose bitmaps `readers` knows; None for all others, and for what is wrong.
+    """Reads whole messages whose bitmaps `readers` knows; `slow` reads all others, and says what is wrong.
 
     `head` reads a header, None where there is none; `refused` is what it and the fields' closures raise.
     """
 
     cdef dict readers
-    cdef object head, refused
+    cdef object slow, head, refused
     cdef Py_ssize_t mti_bytes, bytes_max
     cdef int bitmaps_max
+    cdef bytes last_bitmap  # most messages have the shape and the type of the one before
+    cdef Reader last_reader
+    cdef object last_mti
 
-    def __cinit__(self, dict readers not None, head, mti, bitmaps_max, bytes_max, refused):
-        self.readers, self.head, self.refused = readers, head, refused
+    def __cinit__(self, slow, dict readers not None, head, mti, bitmaps_max, bytes_max, refused):
+        self.slow, self.readers, self.head, self.refused = slow, readers, head, refused
         self.mti_bytes = 2 if mti.packed else 4
         self.bitmaps_max, self.bytes_max = bitmaps_max, bytes_max
+        self.last_bitmap, self.last_mti = b"", "0000"
 
     def decode(self, bytes body not None):
+        cdef dict message
         try:
-            return self.read(body)
+            message = self.read(body)
         except self.refused:
-            return None
+            message = None
+        return self.slow(body) if message is None else message
 
     cdef dict read(self, bytes body):
         cdef const unsigned char *data = <const unsigned char *>PyBytes_AS_STRING(body)
-        cdef Py_ssize_t at = 0, end = PyBytes_GET_SIZE(body), size = 8
-        cdef object header = None, mti
-        cdef PyObject *found
-        cdef Reader reader
+        cdef Py_ssize_t at = 0, end = PyBytes_GET_SIZE(body)
+        cdef object header = None
         cdef dict message
         if self.head is not None:
             header, at = self.head(body)
         if end > self.bytes_max or at < 0 or end - at < self.mti_bytes + 8:
             return None
-        if self.mti_bytes == 2:
-            mti = unpacked(data + at, 4, LEFT)
-            if mti is None:
-                return None
-        else:
-            if not between(data + at, 4, 48, 57):
-                return None
-            mti = text_of(data + at, 4)
+        if not self.read_mti(data + at):
+            return None
         at += self.mti_bytes
+        at = self.find_reader(data, at, end)
+        if at < 0:
+            return None
+        if header is None:
+            message = PyDict_Copy(self.last_reader.bare)
+        else:
+            message = PyDict_Copy(self.last_reader.headed)
+            message["header"] = header
+        message["mti"] = self.last_mti
+        return message if self.last_reader.read(body, at, end, message) == end else None
+
+    cdef bint read_mti(self, const unsigned char *data):
+        """Read the message type; False for anything but four digits."""
+        cdef object mti
+        if self.mti_bytes == 2:
+            mti = unpacked(data, 4, LEFT)
+            if mti is None:
+                return False
+            self.last_mti = mti
+        elif memcmp(data, PyUnicode_DATA(self.last_mti), 4):
+            if not between(data, 4, 48, 57):
+                return False
+            self.last_mti = text_of(data, 4)
+        return True
+
+    cdef Py_ssize_t find_reader(self, const unsigned char *data, Py_ssize_t at, Py_ssize_t end):
+        """Find what reads the fields of the bitmap here; return where they begin, -1 for an unknown one."""
+        cdef Py_ssize_t size = 8
+        cdef PyObject *found
+        cdef bytes bitmap
         while size < 8 * self.bitmaps_max and data[at + size - 8] & 0x80:
             size += 8
             if size > end - at:
-                return None
-        found = PyDict_GetItem(self.readers, PyBytes_FromStringAndSize(<const char *>data + at, size))
-        if found is NULL or type(<object>found) is not Reader:
-            return None
-        reader = <Reader><object>found
-        if header is None:
-            message = PyDict_Copy(reader.bare)
-        else:
-            message = PyDict_Copy(reader.headed)
-            message["header"] = header
-        message["mti"] = mti
-        if reader.read(body, at + size, end, message) != end:
-            return None
-        return message
+                return -1
+        if PyBytes_GET_SIZE(self.last_bitmap) != size or memcmp(
+            data + at, PyBytes_AS_STRING(self.last_bitmap), size
+        ):
+            bitmap = PyBytes_FromStringAndSize(<const char *>data + at, size)
+            found = PyDict_GetItem(self.readers, bitmap)
+            if found is NULL or type(<object>found) is not Reader:
+                return -1
+            self.last_bitmap, self.last_reader = bitmap, <Reader><object>found
+        return at + size
 
 
 cdef class Writer:
@@ -773,18 +799,18 @@ cdef class Shape:
 
 
 cdef class Encoder:
-    """Writes whole messages of the shapes that were added; None for others, and for what cannot be written.
+    """Writes whole messages of the shapes that were added; `slow` writes all others, and says what is wrong.
 
     `head` writes a header, None where there is none; `refused` is what it and the fields' closures raise.
     """
 
     cdef list shapes
-    cdef object head, refused
+    cdef object slow, head, refused
     cdef bint packed_mti
     cdef Py_ssize_t bytes_max
 
-    def __cinit__(self, head, mti, bytes_max, refused):
-        self.shapes, self.head, self.refused = [], head, refused
+    def __cinit__(self, slow, head, mti, bytes_max, refused):
+        self.shapes, self.slow, self.head, self.refused = [], slow, head, refused
         self.packed_mti, self.bytes_max = bool(mti.packed), bytes_max
 
     def add(self, tuple names not None, bytes bitmaps not None, writer):
@@ -797,13 +823,15 @@ cdef class Encoder:
         cdef PyObject *values[NAMES_MAX]
         cdef Py_ssize_t count = PyDict_Size(message)
         cdef Shape shape
+        cdef bytes body = None
         for shape in self.shapes:
             if shape.count == count and shape.takes(message, values):
                 try:
-                    return self.write(message, shape, values)
+                    body = self.write(message, shape, values)
                 except self.refused:
-                    return None
-        return None
+                    pass
+                break
+        return self.slow(message) if body is None else body
 
     cdef bytes write(self, dict message, Shape shape, PyObject **values):
         cdef char[1024] short

@@ -9,7 +9,7 @@ before any field, and independent codecs do so too.  What the fields are is data
 is worked out once for each bitmap that occurs, how they are written for each set of names (`kernel`).
 """
 
-from collections.abc import Container, Mapping
+from collections.abc import Callable, Container, Mapping
 from typing import Any
 
 from qianzhi.wire import iso_mask, iso_plan
@@ -17,7 +17,7 @@ from qianzhi.wire.errors import EncodeError, Reason, RemoteProtocolError, shown
 from qianzhi.wire.iso_head import BitmapRow, Head, MtiRow, bits_of, read_bitmaps
 from qianzhi.wire.iso_plan import Read, Write
 from qianzhi.wire.items import FieldView, Item, Message, Side, Span, view
-from qianzhi.wire.kernel import make_gatherer, make_masker, make_reader, make_whole, make_writer
+from qianzhi.wire.kernel import Whole, make_gatherer, make_masker, make_reader, make_whole, make_writer
 from qianzhi.wire.mac_plan import Covered, Gather, Joining
 from qianzhi.wire.paths import get_path
 from qianzhi.wire.rows import is_digits
@@ -30,7 +30,14 @@ BITMAP_FIELDS = (1, 65)  # they announce bitmaps and have no content of their ow
 
 
 class Iso8583Codec:
-    """A compiled ISO 8583 dialect."""
+    """A compiled ISO 8583 dialect.
+
+    `decode(body)` reads a body; raises only RemoteProtocolError, whatever the bytes are.  `encode(message)`
+    writes a message; raises EncodeError naming the path that the dialect cannot carry.
+    """
+
+    decode: Callable[[bytes], Message]
+    encode: Callable[[Message], bytes]
 
     def __init__(
         self,
@@ -54,18 +61,16 @@ class Iso8583Codec:
         self._readers: dict[bytes, Read] = {}
         self._writers: dict[tuple[Any, ...], tuple[bytes, Write]] = {}
         self._mask_plans: dict[bytes, iso_mask.Mask] = {}
-        whole = make_whole(head, mti.quick, bitmap.size, bitmaps_max, message_bytes_max, self._readers)
-        self._decode_whole, self._encode_whole, self._add_whole = whole
+        own = Whole(self._decode, self._encode, lambda *_: None)
+        bitmaps = bitmap.size, bitmaps_max
+        whole = make_whole(own, head, mti.quick, bitmaps, message_bytes_max, self._readers)
+        self.decode, self.encode, self._add_whole = whole
         every = (*head.items, *items.values())
         self._by_path = {found.about.path: found for item in every for found in item.everything()}
 
     # -- decode --
 
-    def decode(self, body: bytes) -> Message:
-        """Read a body; raises only RemoteProtocolError, whatever the bytes are."""
-        read = self._decode_whole(body)
-        if read is not None:
-            return read
+    def _decode(self, body: bytes) -> Message:
         message: Message = {}
         try:
             self._read(body, message)
@@ -162,11 +167,7 @@ class Iso8583Codec:
 
     # -- encode --
 
-    def encode(self, message: Message) -> bytes:
-        """Write a message; raises EncodeError naming the path that the dialect cannot carry."""
-        written = self._encode_whole(message)
-        if written is not None:
-            return written
+    def _encode(self, message: Message) -> bytes:
         mti = self._write_mti(message.get("mti"))
         names = tuple(message)
         bitmaps, write = self._writers.get(names) or self._make_writer(names)

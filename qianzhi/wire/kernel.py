@@ -70,32 +70,30 @@ def make_masker(items: Sequence[Item]) -> iso_mask.Mask:
 
 
 class Whole(NamedTuple):
-    """Whole messages at a stroke, in the compiled form alone.
+    """Whole messages at a stroke: `decode(body)` returns one, `encode(message)` its bytes, both as a codec's
+    own functions do, which are asked where a shape is not known yet and where anything is wrong.
 
-    `decode(body)` returns a message, `encode(message)` its bytes; None where the codec has to look: a shape
-    that is not known yet, or anything wrong.  `add(names, bitmaps, write)` makes a shape known to `encode`.
+    `add(names, bitmaps, write)` makes a shape known to `encode`.
     """
 
-    decode: Callable[[bytes], dict[str, Any] | None]
-    encode: Callable[[dict[str, Any]], bytes | None]
+    decode: Callable[[bytes], dict[str, Any]]
+    encode: Callable[[dict[str, Any]], bytes]
     add: Callable[[tuple[Any, ...], bytes, iso_plan.Write], None]
 
 
 def make_whole(
-    head: Head,
-    mti: Quick | None,
-    bitmap_bytes: int,
-    bitmaps_max: int,
-    bytes_max: int,
+    own: Whole, head: Head, mti: Quick | None, bitmaps: tuple[int, int], bytes_max: int,
     readers: dict[bytes, iso_plan.Read],
-) -> Whole:
-    """Return what reads and writes whole messages; it never does in pure Python and for heads of rare kinds.
+) -> Whole:  # fmt: skip
+    """Return what reads and writes whole messages: a codec's own functions in pure Python and for rare heads.
 
-    `readers` are those that the codec has made, now and later.
+    `bitmaps` are the bytes of one and how many there may be; `readers` those of the codec, now and later.
     """
-    if _compiled is None or mti is None or bitmap_bytes != RAW_BYTES:
-        return Whole(lambda _: None, lambda _: None, lambda *_: None)
+    if _compiled is None or mti is None or bitmaps[0] != RAW_BYTES:
+        return own
     heads = (None, None) if head.absent else (head.decode, head.encode)
-    decoder = _compiled.Decoder(readers, heads[0], mti, bitmaps_max, bytes_max, RemoteProtocolError)
-    encoder = _compiled.Encoder(heads[1], mti, bytes_max, EncodeError)
+    decoder = _compiled.Decoder(
+        own.decode, readers, heads[0], mti, bitmaps[1], bytes_max, RemoteProtocolError
+    )
+    encoder = _compiled.Encoder(own.encode, heads[1], mti, bytes_max, EncodeError)
     return Whole(decoder.decode, encoder.encode, encoder.add)
