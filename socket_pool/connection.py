@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IHalfCloseableProtocol, IHandshakeListener, IPushProducer
+from twisted.internet.main import CONNECTION_DONE, CONNECTION_LOST
 from twisted.internet.protocol import Protocol as TwistedProtocol
 from twisted.internet.protocol import connectionDone
 from twisted.protocols.policies import ProtocolWrapper
@@ -27,6 +28,7 @@ from socket_pool.interfaces import Reader
 from socket_pool.limits import SocketLimits
 
 SURPLUS_BYTES_MAX = 64 * 1024  # behind a short connection's frame, before it is no longer read
+READ_BYTES = 64 * 1024  # at once; for more, the C library asks the kernel for memory each time
 SECOND_FRAME = "second_frame"  # why a short connection ended that carried more than one message
 
 
@@ -93,6 +95,7 @@ class Connection(TwistedProtocol):
         set_keepalive(transport.getHandle(), limits)
         bound = limits.write_buffer_bytes_max
         transport.bufferSize = min(limits.unread_bytes_max or bound, bound)  # past it: pauseProducing
+        transport.doRead = self._read
         if transport is self.transport:
             self._stand()
         else:
@@ -114,6 +117,19 @@ class Connection(TwistedProtocol):
         transport: Any = self.transport
         transport.getHandle().refused = "timeout"
         self.abort("tls_timeout")
+
+    def _read(self) -> Exception | None:
+        """Take what is there, as the transport does, but no more at once than memory is at hand for."""
+        try:
+            data = self._socket.socket.recv(READ_BYTES)
+        except BlockingIOError:
+            return None
+        except OSError:
+            return CONNECTION_LOST
+        if not data:
+            return CONNECTION_DONE
+        self._socket.protocol.dataReceived(data)
+        return None
 
     def dataReceived(self, data: bytes) -> None:
         """Cut the bytes into frames; a peer that breaks the framing is closed with the error's reason."""
@@ -180,8 +196,10 @@ class Connection(TwistedProtocol):
             return data  # TLS writes as it sees fit
         if transport.dataBuffer or transport._tempDataBuffer:
             return data  # never before what waits already
-        taken = transport.writeSomeData(data)
-        return data[taken:] if isinstance(taken, int) else data
+        try:
+            return data[transport.socket.send(data) :]
+        except OSError:
+            return data
 
     def pause(self, paused: bool) -> None:
         """Stop or go on reading, whatever the state of the writing side."""

@@ -1,9 +1,8 @@
 """The connections of one listener or caller: numbers them, gathers what they complete, and watches for slow
 bytes.
 
-Everything that one reactor wake-up completes, over all connections, goes to the handler as ONE list: Twisted
-reads all ready sockets and then runs what was asked for with no delay, so no timer and no waiting is
-involved.
+Everything that one reactor wake-up completes, over all connections, goes to the handler as ONE list: the
+reactor reads all ready sockets and then does what is to follow, so no timer and no waiting is involved.
 """
 
 import itertools
@@ -11,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from qianzhi.runtime import metrics
+from qianzhi.runtime.reactor import after_wake
 from socket_pool.connection import Connection
 from socket_pool.interfaces import Handler, Reader
 from socket_pool.limits import SocketLimits
@@ -42,6 +42,7 @@ class Pool:
         self._new_reader = new_reader
         self._handler = handler
         self._reactor = reactor
+        self._after_wake = after_wake(reactor)
         self._connections: dict[int, Connection] = {}
         self._pending: dict[int, Connection] = {}  # accepted or made, but they do not stand yet
         self.refusals = 0  # of TLS, one after the other
@@ -148,7 +149,7 @@ class Pool:
     def _gather(self) -> None:
         if not self._gathering:
             self._gathering = True
-            self._reactor.callLater(0, self._hand_over)
+            self._after_wake(self._hand_over)
 
     def _hand_over(self) -> None:
         self._gathering = False

@@ -27,6 +27,8 @@ from qianzhi.runtime.daemon import install_reactor
 from simulators.servers.postgres import Postgres
 from simulators.servers.rabbitmq import Broker
 
+install_reactor()  # before anything imports Twisted's default one
+
 
 class AtOnce:
     """Names each failing test where it fails: a run that is cut off has said what it found."""

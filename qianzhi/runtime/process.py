@@ -21,19 +21,22 @@ class DaemonError(Exception):
 
 
 def install_reactor() -> Any:
-    """Install Twisted's epoll reactor, or check that it is the one in place, and return it.
+    """Install the epoll reactor of daemons, or check that it is the one in place, and return it.
 
     Its timers run on the monotonic clock (Twisted's own choice is the wall clock), so that a clock change
     neither stalls nor hastens them.
     """
-    if "twisted.internet.reactor" not in sys.modules:
-        from twisted.internet import epollreactor
+    from twisted.internet.epollreactor import EPollReactor
+    from twisted.internet.main import installReactor
 
-        epollreactor.install()  # type: ignore[no-untyped-call]
+    from qianzhi.runtime.reactor import WakeReactor
+
+    if "twisted.internet.reactor" not in sys.modules:
+        installReactor(WakeReactor())  # type: ignore[no-untyped-call]
     from twisted.internet import reactor as installed
 
     reactor: Any = installed
-    if type(reactor).__name__ != "EPollReactor":
+    if not isinstance(reactor, EPollReactor):
         raise DaemonError(f"daemons run on the epoll reactor, but {type(reactor).__name__} is installed")
     reactor.seconds = clock.monotonic_seconds
     return reactor
