@@ -11,6 +11,7 @@ does the same compiled; `kernel` says which of both is used.
     each of the four by its closure                       (an error names field, offset and what was expected)
 """
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import Any
@@ -56,12 +57,14 @@ def make_writer(items: Sequence[Item]) -> Write:
     """Return the function that writes these fields in their order; raises EncodeError as they do."""
     given: dict[str, Any] = {f"LENGTH{digits}": list(table) for digits, table in LENGTHS.items()}
     given |= {f"PACKED{size}": table for size, table in PACKED_LENGTHS.items()}
+    given |= {name: fill for fill, name in _FILLS.items()}
     lines = ["def made(message):"]
     pieces = []
     for number, item in enumerate(items):
         given[f"n{number}"], given[f"e{number}"] = item.name, item.encode
         lines.append(f" v{number} = message[n{number}]")
     numbered = [(number, item.quick) for number, item in enumerate(items)]
+    lines += _written_at_once(numbered, given)
     for kind, run in groupby(numbered, lambda one: _written_as(one[1])):
         of_run = list(run)
         if kind:
@@ -169,6 +172,39 @@ def _written_as(quick: Quick | None) -> str:
     return "packed" if quick.packed else quick.kind
 
 
+_FILLS = {" ": "BLANK", "0": "ZERO", "\0": "NUL"}
+_CLASSES = {"digits": "[0-9]", "letters": "[A-Za-z0-9]", "printable": "[ -~]"}
+
+
+def _written_at_once(fields: list[tuple[int, Quick | None]], given: dict[str, Any]) -> Iterator[str]:
+    """Write all fields together where every text has its commonest form: one pattern tells it of all."""
+    texts = [(number, quick) for number, quick in fields if quick is not None and quick.kind != "bytes"]
+    if not texts:
+        return
+    patterns = []
+    for _, quick in texts:
+        least = 1 if quick.prefix or quick.side else quick.size
+        patterns.append(f"{_CLASSES[quick.kind]}{{{least},{quick.limit if quick.prefix else quick.size}}}")
+    given["fit"], given["TEXTS"], given["join"] = re.compile("\0".join(patterns)).fullmatch, {str}, "\0".join
+    pieces = []
+    for kind, run in groupby(fields, lambda one: _written_as(one[1])):
+        of_run = [(number, quick) for number, quick in run]
+        forms = [(number, quick) for number, quick in of_run if quick is not None]
+        if kind in ("", "bytes"):
+            pieces += [f"v{number}" if kind else f"e{number}(v{number})" for number, _ in of_run]
+        else:
+            pieces.append(_packed(forms) if kind == "packed" else _joined(forms))
+    yield f" texts = ({', '.join(f'v{number}' for number, _ in texts)},)"
+    tests = ["{*map(type, texts)} == TEXTS", "fit(join(texts))"]
+    tests += [
+        _fits(number, quick)
+        for number, quick in fields
+        if quick and quick.kind == "bytes" and not quick.prefix
+    ]
+    yield f" if {' and '.join(tests)}:"
+    yield f"  return b''.join(({', '.join(pieces)},))"
+
+
 def _run_written(kind: str, fields: list[tuple[int, Quick | None]]) -> Iterator[str]:
     """Write a run of fields of one kind together where all have their commonest form."""
     first = fields[0][0]
@@ -198,43 +234,35 @@ def _fits(number: int, quick: Quick) -> str:
 
 
 def _joined(fields: Iterable[tuple[int, Quick]]) -> str:
-    """Return what the run's bytes are: the joined text itself, or its parts filled and with their lengths."""
-    parts = []
-    plain = True
+    """Return what the run's bytes are: its texts filled and with their lengths, in one."""
+    parts, charset = [], ""
     for number, quick in fields:
-        part = f"v{number}"
         if quick.packed_prefix:
-            part = f"PACKED{quick.prefix}[len(v{number})] + {part}"
+            parts.append(f"{{PACKED{quick.prefix}[len(v{number})]}}")
+            charset = "'latin-1'"
         elif quick.prefix:
-            part = f"LENGTH{quick.prefix}[len(v{number})] + {part}"
-        else:
-            part = _filled(number, quick)
-        plain = plain and part == f"v{number}"
-        parts.append(part)
-    return "text.encode()" if plain else f"({' + '.join(parts)}).encode('latin-1')"
+            parts.append(f"{{LENGTH{quick.prefix}[len(v{number})]}}")
+        parts.append(f"{{{_filled(number, quick)}}}")
+    return f'f"{"".join(parts)}".encode({charset})'
 
 
 def _packed(fields: Iterable[tuple[int, Quick]]) -> str:
     """Return the bytes of digits that stand two in a byte, as their lengths do."""
     parts = []
     for number, quick in fields:
+        filler = "0" if quick.size % 2 else ""
         if quick.prefix:
-            filler = f"'0'[len(v{number}) % 2 ^ 1 :]"
-            before, behind = (filler, "''") if quick.packed == "left" else ("''", filler)
-            length = f"LENGTH{2 * quick.prefix}[len(v{number})]"
-            parts.append(f"{length} + {before} + v{number} + {behind}")
-        else:
-            part = _filled(number, quick)
-            if quick.size % 2:
-                part = f"'0' + {part}" if quick.packed == "left" else f"{part} + '0'"
-            parts.append(part)
-    return f"bytes.fromhex({' + '.join(parts)})"
+            filler = f"{{'0'[len(v{number}) % 2 ^ 1 :]}}"
+            parts.append(f"{{LENGTH{2 * quick.prefix}[len(v{number})]}}")
+        value = f"{{{_filled(number, quick)}}}"
+        parts.append(f"{filler}{value}" if quick.packed == "left" else f"{value}{filler}")
+    return f'bytes.fromhex(f"{"".join(parts)}")'
 
 
 def _filled(number: int, quick: Quick) -> str:
     if not quick.side:
         return f"v{number}"
-    return f"v{number}.{'r' if quick.side == 'left' else 'l'}just({quick.size}, {quick.fill!r})"
+    return f"v{number}.{'r' if quick.side == 'left' else 'l'}just({quick.size}, {_FILLS[quick.fill]})"
 
 
 def _made(lines: list[str], given: dict[str, Any]) -> Any:

@@ -4,6 +4,7 @@ import contextlib
 import socket
 
 import pytest
+from twisted.internet.task import Clock
 
 from qianzhi.runtime.reactor import WakeReactor, after_wake
 
@@ -97,12 +98,7 @@ def test_a_socket_that_was_closed_in_the_same_wake_up_is_not_read(reactor, ready
 
 
 def test_a_reactor_of_another_kind_takes_it_as_a_call_without_delay():
-    class Other:
-        calls = []
-
-        def callLater(self, seconds, work):
-            self.calls.append((seconds, work))
-
-    other = Other()
-    after_wake(other)(len)
-    assert other.calls == [(0, len)]
+    clock, heard = Clock(), []
+    after_wake(clock)(lambda: heard.append("soon"))
+    clock.advance(0)
+    assert heard == ["soon"]
