@@ -4,7 +4,6 @@ import dataclasses
 from datetime import datetime
 
 import pytest
-from conftest import profile_of
 
 from frontends.processor_gate import Gate
 from qianzhi.domain.requests import Kind
@@ -12,6 +11,7 @@ from qianzhi.domain.results import Result
 from qianzhi.link.maintenance import Window
 from qianzhi.link.messages import Status
 from qianzhi.runtime.now import SECOND_US, Now
+from tests.frontends.conftest import profile_of
 
 NODES = ("node1", "node2")
 WINDOW = Window(datetime(2026, 11, 22, 9, 30), datetime(2026, 11, 22, 10, 30), "core upgrade")

@@ -3,7 +3,6 @@
 import copy
 
 import pytest
-from conftest import CONFIG, WALL_US, profile_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -15,6 +14,7 @@ from frontends.transforms import FieldError, moment_of_second
 from qianzhi.domain.requests import Bill, Kind, Reply, Request
 from qianzhi.domain.results import Result
 from qianzhi.wire.codec import put_path
+from tests.frontends.conftest import CONFIG, WALL_US, profile_of
 
 BANKS = sorted(path.stem for path in (CONFIG / "banks").glob("*.toml"))
 MOMENT = moment_of_second(WALL_US // 1_000_000, profile_of("hz_citic").mapping.zone)
