@@ -41,7 +41,8 @@ def open_front(site: Site, profile: Profile, name: str, keys: Mapping[str, bytes
     # Numbers go on from the clock: a node's late answer to a former life of ours must find nothing here.
     numbers = count(clock.now().wall_us)
     weights = {node: place.weight for node, place in site.nodes.items()}
-    hop = Hop(HopLimits(window=site.link.window), nodes_of(site, profile.group), numbers, weights)
+    limits = HopLimits(window=site.link.window, run=site.link.run)
+    hop = Hop(limits, nodes_of(site, profile.group), numbers, weights)
     shared = bool(site.state.database) and profile.keeps_rows
     waits_for = ""
     try:

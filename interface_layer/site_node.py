@@ -20,7 +20,7 @@ def node_of(site: Site, name: str, limits: Mapping[str, BankLimits]) -> Node:
         site.bridges,
         site.routes,
         _parts(site, name, limits),
-        HopLimits(window=site.link.window),
+        HopLimits(window=site.link.window, run=site.link.run),
         first_id=clock.now().wall_us,
         weights={bridge: place.weight for bridge, place in site.bridges.items()},
     )

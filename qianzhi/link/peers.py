@@ -46,6 +46,11 @@ class Peer:
         self.window_normal = window - max(1, window // 10) if window > 1 else window
 
     @property
+    def has_room(self) -> bool:
+        """Whether it has a place for a job without priority."""
+        return len(self.works) < self.window_normal
+
+    @property
     def healthy(self) -> bool:
         """Whether it may get something new."""
         return self.up and not self.draining

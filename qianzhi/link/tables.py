@@ -222,11 +222,12 @@ class LinkTable:
     """[link]: bounds of every connection between our daemons.
 
     `window` is how many requests one peer may have outstanding with another; a tenth of it is kept for
-    reversals, status queries and blocks.  `allow` lists the networks that may connect; `tls` names a table
-    of [tls].
+    reversals, status queries and blocks.  `run` requests of a list, one after the other, go to one peer, then
+    the next is chosen.  `allow` lists the networks that may connect; `tls` names a table of [tls].
     """
 
     window: Annotated[int, Ge(2), Le(100_000)] = 4_000
+    run: Annotated[int, Ge(1), Le(1_000)] = 32
     frame_bytes_max: Annotated[int, Ge(65_536), Le(64 << 20)] = 4 << 20
     handshake_seconds: Annotated[int, Ge(1), Le(60)] = 5
     ping_seconds: Annotated[int, Ge(1), Le(60)] = 2

@@ -44,6 +44,7 @@ class Setup(NamedTuple):
     nodes: Sequence[str]
     rows: LineRows
     window: int = 400
+    run: int = 2
 
 
 class FrontProcess(Process):
@@ -75,7 +76,7 @@ class FrontProcess(Process):
         """Read the rows, build the core, dial the nodes, open the line."""
         setup, now = self.setup, self.now
         self._dice = self.kernel.dice(f"{self.name}/{self.life}")
-        hop = Hop(HopLimits(window=setup.window), setup.nodes, count(now.wall_us))
+        hop = Hop(HopLimits(window=setup.window, run=setup.run), setup.nodes, count(now.wall_us))
         self.core = make_processor(self.profile, setup.keys, setup.rows.saved, hop, self.name, now)
         outward = (self.profile.outward.terms,) if self.profile.outward is not None else ()
         hello = Hello(

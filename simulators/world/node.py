@@ -36,6 +36,7 @@ class NodeSetup(NamedTuple):
     zone: tzinfo
     routes: Sequence[Route] = ()
     window: int = 400
+    run: int = 2
 
 
 class NodeProcess(Process):
@@ -65,7 +66,7 @@ class NodeProcess(Process):
     def begin(self) -> None:
         """Build the core, read the rows, listen for fronts, dial the bridges."""
         setup = self.setup
-        limits = HopLimits(window=setup.window)
+        limits = HopLimits(window=setup.window, run=setup.run)
         first_id = self.now.wall_us
         dispatcher = Dispatcher(self.name, setup.bridges, setup.routes, setup.limits, limits, first_id)
         self.core = core = Node(dispatcher, setup.policy, setup.zone)

@@ -45,6 +45,26 @@ def test_a_list_is_spread_evenly_and_leaves_as_one_list_per_peer() -> None:
     assert {peer: len(items) for peer, items in found.items()} == {"node1": 5, "node2": 5}
 
 
+def test_what_travels_together_goes_to_one_peer_as_far_as_a_run_and_its_places_reach() -> None:
+    hop = pair(run=4)
+    found = sends(hop.submit([job(i) for i in range(10)], NOW))
+    assert {peer: [e.key for e in items] for peer, items in found.items()} == {
+        "node1": ["k0", "k1", "k2", "k3", "k8", "k9"],
+        "node2": ["k4", "k5", "k6", "k7"],
+    }
+    assert list(sends(hop.submit([job(i) for i in range(4)], NOW))) == ["node2"]
+    small = pair(run=4, window=3)  # of three places one is for reversals
+    found = sends(small.submit([job(i) for i in range(5)], NOW))
+    assert {peer: len(items) for peer, items in found.items()} == {"node1": 2, "node2": 2}
+    assert only_outcome(small) == (Status.BUSY, True, 0)
+
+
+def test_a_reversal_goes_where_least_waits_whatever_run_it_stands_in() -> None:
+    found = sends(pair(run=9).submit([job(1), job(2), job(3, priority=1), job(4)], NOW))
+    assert [e.key for e in found["node1"]] == ["k1", "k2", "k4"]
+    assert [e.key for e in found["node2"]] == ["k3"]
+
+
 def test_the_one_with_least_outstanding_gets_the_next() -> None:
     hop = pair()
     (first,) = sends(hop.submit([job(1), job(2)], NOW))["node1"]
