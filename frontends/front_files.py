@@ -5,6 +5,7 @@ from itertools import count
 from typing import NamedTuple
 
 from frontends.front_core import make_processor
+from frontends.limits import run_of
 from frontends.processor import Processor
 from frontends.profile import Profile
 from frontends.session_rows import NOTHING_SAVED
@@ -41,8 +42,9 @@ def open_front(site: Site, profile: Profile, name: str, keys: Mapping[str, bytes
     # Numbers go on from the clock: a node's late answer to a former life of ours must find nothing here.
     numbers = count(clock.now().wall_us)
     weights = {node: place.weight for node, place in site.nodes.items()}
-    limits = HopLimits(window=site.link.window, run=site.link.run)
-    hop = Hop(limits, nodes_of(site, profile.group), numbers, weights)
+    nodes = nodes_of(site, profile.group)
+    run = run_of(site.link.run, profile.limits, len(nodes))
+    hop = Hop(HopLimits(window=site.link.window, run=run), nodes, numbers, weights)
     shared = bool(site.state.database) and profile.keeps_rows
     waits_for = ""
     try:

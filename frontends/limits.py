@@ -30,3 +30,12 @@ class Limits:
 def share(limit: int, instances: int) -> int:
     """Return one process's part of a limit that `instances` processes hold together; never less than one."""
     return max(1, limit // instances)
+
+
+def run_of(run: int, limits: Limits, nodes: int) -> int:
+    """Return how many requests of a list may go to one node before the next one is chosen; at most `run`.
+
+    A node holds its part of the bank's limit, and of that a run may take a quarter: no list is turned away
+    where a partner has room.
+    """
+    return max(1, min(run, limits.in_flight // (4 * max(1, nodes))))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from frontends.front import DONE, TO_BANK, Frame
 from frontends.front_core import make_processor
+from frontends.limits import run_of
 from frontends.processor import Processor
 from qianzhi.link.events import Hello, LinkEvent, deliver
 from qianzhi.link.hop import Hop, HopLimits
@@ -76,7 +77,8 @@ class FrontProcess(Process):
         """Read the rows, build the core, dial the nodes, open the line."""
         setup, now = self.setup, self.now
         self._dice = self.kernel.dice(f"{self.name}/{self.life}")
-        hop = Hop(HopLimits(window=setup.window, run=setup.run), setup.nodes, count(now.wall_us))
+        run = run_of(setup.run, self.profile.limits, len(setup.nodes))
+        hop = Hop(HopLimits(window=setup.window, run=run), setup.nodes, count(now.wall_us))
         self.core = make_processor(self.profile, setup.keys, setup.rows.saved, hop, self.name, now)
         outward = (self.profile.outward.terms,) if self.profile.outward is not None else ()
         hello = Hello(

@@ -1,9 +1,11 @@
 """Who waits for which answer: joined, gone, ended, in any order, and never counted wrongly."""
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from frontends.flights import Arrival, Flights, rooms
+from frontends.limits import Limits, run_of
 from qianzhi.domain.requests import Kind, Request
 from qianzhi.domain.results import Result
 
@@ -66,3 +68,13 @@ def test_a_repeat_behind_a_reversal_hears_of_it_and_not_what_the_first_one_hears
     citic.reply(again, repeat, Result.REVERSED)
     assert citic.results(other) == [Result.REVERSED]
     assert citic.core.idle
+
+
+@pytest.mark.parametrize(
+    ("in_flight", "nodes", "run"),
+    [(1000, 2, 32), (100, 2, 12), (20, 2, 2), (5, 2, 1), (1, 4, 1), (40, 1, 10)],
+)
+def test_a_list_never_fills_one_node_s_part_of_the_bank_s_limit(in_flight, nodes, run):
+    limits = Limits(reply_seconds=10, in_flight=in_flight, rate_per_second=100, amount_fen_max=1)
+    assert run_of(32, limits, nodes) == run
+    assert run_of(1, limits, nodes) == 1
