@@ -1,8 +1,8 @@
 """The reactor of a daemon: Twisted's epoll reactor, with less between a ready socket and who reads it.
 
 Twisted wraps each ready socket in a logging context and gives a call for "as soon as this wake-up is over" a
-place in its heap of timers; with one message a wake-up that is a third of what a daemon does for it.  Here
-neither happens: an exception that a socket's own code lets out still ends up in the log, from the main loop,
+place in its heap of timers; with one message a wake-up that is a good part of the work.  Here neither
+happens: an exception that a socket's own code lets out still ends up in the log, from the main loop,
 and what is to follow a wake-up stands in a list.
 """
 

@@ -188,7 +188,7 @@ def _written_at_once(fields: list[tuple[int, Quick | None]], given: dict[str, An
     given["fit"], given["TEXTS"], given["join"] = re.compile("\0".join(patterns)).fullmatch, {str}, "\0".join
     pieces = []
     for kind, run in groupby(fields, lambda one: _written_as(one[1])):
-        of_run = [(number, quick) for number, quick in run]
+        of_run = list(run)
         forms = [(number, quick) for number, quick in of_run if quick is not None]
         if kind in ("", "bytes"):
             pieces += [f"v{number}" if kind else f"e{number}(v{number})" for number, _ in of_run]
