@@ -29,15 +29,11 @@ from qianzhi.domain.results import Result
 from qianzhi.link.site import load_site, zone_of
 from qianzhi.runtime import clock
 from qianzhi.runtime.admin import AdminError, ask
+from simulators.free_ports import free_port
 
 ROOT = Path(__file__).parent.parent.parent
 PHONE = "13800000003"
 PASSWORDS = {"wang": "four words of one 1", "li": "four words of two 2", "zhao": "four words of three 3"}
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        return int(taken.getsockname()[1])
 
 
 class Ended(NamedTuple):

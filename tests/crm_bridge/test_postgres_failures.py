@@ -248,13 +248,14 @@ def test_a_connection_lost_before_commit_is_executed_again(open_core, credit, ur
     assert (retries, totals(url).orders) == ({"RetryableError": 1}, 3)
 
 
-def test_a_commit_without_its_standby_is_unknown_until_it_is_there(open_core, credit, postgres, sql):
+def test_a_commit_without_its_standby_is_unknown_until_it_is_there(open_core, credit, url, sql):
     """A server that stops waiting says COMMIT with a warning; a repeat of what it has must wait as well."""
     core, requests = open_core(), credit(1, 2)
     core.execute(credit(100, 1), clock.now())
     try:
         sql("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
         sql("SELECT pg_reload_conf()")
+        wait_until_commits_wait(sql, url)
         for kind in (Kind.RECHARGE, Kind.RECHARGE, Kind.STATUS, Kind.TOTALS):
             asked = [with_kind(request, kind) for request in requests]
             with cancelled_waits(sql), pytest.raises(CommitUnknownError, match="standby"):
@@ -268,6 +269,19 @@ def test_a_commit_without_its_standby_is_unknown_until_it_is_there(open_core, cr
 
 def with_kind(request, kind):
     return type(request)(kind, *[getattr(request, name) for name in request.__struct_fields__[1:]])
+
+
+def wait_until_commits_wait(sql, url):
+    """The server's checkpointer tells the others of a new list of standbys, in its own time."""
+    seen = []
+    with connect(url, writing=False) as probe, cancelled_waits(sql):
+        probe.autocommit = True
+        probe.add_notice_handler(lambda notice: seen.append(notice.sqlstate))
+        for _ in range(10_000):
+            probe.execute("SELECT pg_logical_emit_message(true, 'probe', '')")
+            if seen:
+                return
+    raise AssertionError("no commit waits for the standby")
 
 
 @contextmanager

@@ -3,11 +3,9 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -23,6 +21,7 @@ from qianzhi.runtime.admin import AdminError
 from qianzhi.runtime.admin import ask as ask_daemon
 from simulators.core import serving
 from simulators.core_faults import Fault
+from simulators.free_ports import free_ports
 
 ROOT = Path(__file__).parent.parent.parent
 PHONE = "13800000007"
@@ -156,8 +155,7 @@ def test_killed_between_intent_and_result_it_finds_out_and_credits_once(
 
 def test_a_daemon_says_how_its_core_is_and_finds_it_again(pair, tmp_path):
     """Down at start, there, and away again: never a crash, always a state."""
-    with free_port() as own, free_port() as port:
-        pass
+    own, port = free_ports(2)
     data = tmp_path / "data"
     daemon = subprocess.Popen(
         [sys.executable, "-c", DAEMON, str(data), str(own), str(port)], cwd=ROOT, stderr=subprocess.DEVNULL
@@ -183,12 +181,6 @@ def said(data, condition):
             return core
         threading.Event().wait(0.05)
     raise AssertionError(core)
-
-
-@contextmanager
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        yield taken.getsockname()[1]
 
 
 def test_two_bridges_on_one_journal_and_one_core_credit_every_key_once(
