@@ -110,7 +110,7 @@ class Keeper:
             return self._stopping
 
     def _attempt(self) -> None:
-        self._watch.attempt(_Prober(self._probe, self._open), self._become)
+        self._watch.attempt(_Prober(self._probe, self._open, self._log.warning), self._become)
 
     def _open(self) -> None:
         if is_postgres(self._url):
@@ -148,8 +148,24 @@ class Keeper:
 class _Prober:
     """What an attempt does with a real database."""
 
-    def __init__(self, probe: Probe, open_database: Callable[[], None]) -> None:
-        self.look = probe.look
+    def __init__(self, probe: Probe, open_database: Callable[[], None], warn: Callable[..., None]) -> None:
+        self._probe = probe
+        self._warn = warn
         self.open = open_database
         self.prove_room = probe.prove_room
-        self.prove = probe.prove
+
+    def look(self) -> None:
+        self._probe.look()
+        self._end_frozen()
+
+    def prove(self) -> None:
+        self._end_frozen()  # first: it may be what the proof would wait for
+        self._probe.prove()
+
+    def _end_frozen(self) -> None:
+        for pid in self._probe.end_frozen():
+            self._warn(
+                "ended a session that held its locks and sent nothing",
+                server_process=pid,
+                do="see which bridge stands still: `qianzhi status`",
+            )

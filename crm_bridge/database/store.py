@@ -33,6 +33,8 @@ LOCK_WAIT_MS = 2_000  # SQLite
 CLOCK_SECONDS_MAX = 60  # that a bridge's clock may differ from PostgreSQL's
 # PostgreSQL: as long as a slow batch of another bridge may take; who gives up has waited for nothing.
 LOCK_TIMEOUT_MS = 4_000
+# PostgreSQL counts no time-out while it waits for the rest of what a client began to send.
+FROZEN_SECONDS = 5
 # A connection that a machine's death or a cut cable took is noticed within seconds; what the URL says of
 # these prevails.  A writer that stands still in mid-transaction must not hold its accounts for ever.
 _CONNECTING = {
@@ -208,6 +210,15 @@ class Probe:
             connection.execute(text("SELECT closed_through FROM journal_fence"))
             compare_clocks(connection)
 
+    def end_frozen(self) -> list[int]:
+        """End what another process of this user left half sent, whose locks would stand as long as it stands
+        still; return the server processes that were ended.  Raises RetryableError.
+        """
+        if self._engine.dialect.name != "postgresql":
+            return []
+        with translated(), self._engine.connect() as connection:
+            return [pid for (pid,) in fetch(connection, _END_FROZEN, seconds=FROZEN_SECONDS)]
+
     def prove(self) -> None:
         """Write something that changes nothing, and commit it; raises RetryableError, CommitUnknownError."""
         sql = "UPDATE journal_fence SET closed_through = closed_through"
@@ -232,6 +243,17 @@ class Probe:
     def close(self) -> None:
         """Let the database go."""
         self._engine.dispose()
+
+
+# Materialized, or the planner may call the function before it looks at the other conditions.
+_END_FROZEN = """
+    WITH frozen AS MATERIALIZED (
+        SELECT pid FROM pg_stat_activity
+        WHERE datname = current_database() AND usename = current_user AND pid <> pg_backend_pid()
+            AND state = 'active' AND wait_event = 'ClientRead' AND backend_xid IS NOT NULL
+            AND query_start < clock_timestamp() - make_interval(secs => :seconds))
+    SELECT pid FROM frozen WHERE pg_terminate_backend(pid)
+"""
 
 
 def fetch(connection: Connection, sql: str, **given: Any) -> list[tuple[Any, ...]]:

@@ -1,6 +1,7 @@
 """The bridge's database in every bad state, live: what is said, once per change, and that it heals."""
 
 import threading
+from contextlib import ExitStack, closing
 
 import pytest
 
@@ -11,6 +12,8 @@ from crm_bridge.gateway_errors import LockedError, RetryableError, Trouble
 from crm_bridge.gateway_lock import held
 from crm_bridge.keeper import Keeper
 from crm_bridge.migrations.schema import HEAD, migrate
+from qianzhi.runtime import clock
+from qianzhi.runtime.now import SECOND_US
 from qianzhi.runtime.urls import database_of, with_user
 from simulators.servers.postgres import Postgres
 
@@ -207,3 +210,31 @@ def test_sqlite_is_held_migrated_and_watched(watch, tmp_path):
     heard.wait(None)
     with pytest.raises(LockedError), held(url):
         pass
+
+
+def test_a_session_that_is_half_sent_is_ended_and_no_other(watch, url, user, monkeypatch):
+    """Its process stands still in the middle of a pipeline; PostgreSQL itself would let it hold its locks."""
+    monkeypatch.setattr(store, "FROZEN_SECONDS", 0.2)
+    with ExitStack() as open_until:
+        half, busy, other, asking = (
+            open_until.enter_context(closing(connect(one))) for one in (user, user, url, user)
+        )
+        sessions = {session.info.backend_pid: session for session in (half, busy, other)}
+        for session in sessions.values():
+            session.pgconn.enter_pipeline_mode()
+            for sql in (b"BEGIN", b"SELECT pg_current_xact_id()"):
+                session.pgconn.send_query_params(sql, None)
+            if session is busy:
+                session.pgconn.send_query_params(b"SELECT pg_sleep(3600)", None)
+            session.pgconn.send_flush_request()
+            session.pgconn.flush()
+        heard = watch(user)
+        heard.wait(None)
+        asking.autocommit = True
+        until = clock.now().after(WAIT_SECONDS * SECOND_US).mono_us
+        left = set(sessions)
+        while len(left) == len(sessions) and clock.now().mono_us < until:
+            sql = "SELECT pid FROM pg_stat_activity WHERE pid = ANY(%s)"
+            left = {pid for (pid,) in asking.execute(sql, [list(sessions)])}
+        assert {sessions[pid] for pid in left} == {busy, other}
+        assert heard.keeper.standing.trouble is None
