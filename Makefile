@@ -8,6 +8,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input --quiet
 
+# Where the environment forbids compiled files, each of a site's forty daemons would compile hundreds of modules anew.
+export PYTHONDONTWRITEBYTECODE :=
+
 # What an installation depends on: an editable install misses packages that were added after it.
 HOUSE := setup.cfg pyproject.toml setup.py qianzhi/wire/_kernel.pyx
 
@@ -80,7 +83,7 @@ test: $(VENV)/.dev  ## run every test, some against servers that it starts itsel
 	@folder=$$(mktemp -d /tmp/qz.XXXX) && \
 	    { $(BIN)/python -m pytest --numprocesses "$(TEST_JOBS)" --dist loadfile --no-loadscope-reorder --ignore tests/chaos/test_chaos.py \
 	        --basetemp "$$folder/t"; status=$$?; rm -rf "$$folder"; exit $$status; }
-	@QIANZHI_PURE=1 $(BIN)/python -m pytest tests/wire tests/fuzz/test_corpus.py
+	@QIANZHI_PURE=1 $(BIN)/python -m pytest --numprocesses "$(TEST_JOBS)" tests/wire tests/fuzz/test_corpus.py
 	@$(BIN)/python -m pytest tests/chaos/test_chaos.py
 
 test-ibmmq: $(VENV)/.dev  ## test queues on a real queue manager of IBM MQ (docs/IBM_MQ.md)

@@ -21,14 +21,14 @@ from frontends.limits import share
 from frontends.mapping import Refusal, Sort
 from frontends.mapping_rows import Message
 from frontends.outward_none import Way
-from frontends.processor_gate import Gate
+from frontends.processor_edge import Edge
 from frontends.processor_line import LineMessages
 from frontends.processor_outcomes import Outcomes, Turn
 from frontends.replies import KIND_NAMES, RESULT_NAMES, Replies, kind_name
 from frontends.seal import Seal
 from frontends.session import Session
 from frontends.session_rows import Saved
-from qianzhi.domain.requests import PRIORITY_KINDS, Kind, Reply, Request
+from qianzhi.domain.requests import Kind, Reply, Request
 from qianzhi.domain.results import Result
 from qianzhi.link.events import Hello
 from qianzhi.link.hop import Hop
@@ -58,13 +58,13 @@ class Processor:
         self._replies = Replies(profile, seal)
         self._flights = Flights(share(profile.limits.in_flight, profile.instances))
         self._outcomes = Outcomes(profile, self._flights, self._replies, hop)
-        self._gate = Gate(profile)
+        self._edge = Edge(profile, self._flights)
         self._held = Held(shared=profile.shares_rows)
         self._queued = profile.transport.redelivers
         self._line = LineMessages(profile, session, seal, self._replies, self._held, self._trace)
         self._outward = outward
         self._trace_prefix, self._traces = trace_prefix, 0
-        self._paused = self._draining = False
+        self._paused = False
 
     # What a shell needs to know
 
@@ -104,8 +104,8 @@ class Processor:
             "in_flight": len(self._flights),
             "holding": self._flights.holding,
             "paused": self._paused,
-            "draining": self._draining,
-            "closed": self._gate.closed(now),
+            "draining": self._edge.draining,
+            "closed": self._edge.gate.closed(now),
             "nodes": peers,
             **self._outward.status(now),
             **self._session.status(now),
@@ -216,7 +216,7 @@ class Processor:
         turn.out.extend(self._hop.on_time(now))
         for flight in self._flights.take_due(now):
             held = flight.stage is Stage.HELD and not flight.priority and now.mono_us < flight.deadline_us
-            if held and self._gate.refusal(now) is Result.BUSY:
+            if held and self._edge.gate.refusal(now) is Result.BUSY:
                 self._outcomes.hold(flight, turn)
             else:
                 self._outcomes.forward(flight, turn)
@@ -225,7 +225,7 @@ class Processor:
     def drain(self, draining: bool, now: Now) -> Effects:
         """Take nothing new, or take it again; reversals and status queries are always served."""
         turn = self._turn(now)
-        self._draining = draining
+        self._edge.draining = draining
         self._outward.drain(draining)
         turn.out.note("draining" if draining else "undrained", now.wall_us)
         return self._carry_on(turn)
@@ -317,18 +317,20 @@ class Processor:
     # One request
 
     def _admit(self, frame: Frame, arrival: Arrival, request: Request, turn: Turn) -> None:
-        """Join, answer, hold, refuse or forward a request."""
-        room = self._flights.has_room(request)
+        """Join, answer, shed, hold, refuse or forward a request."""
+        refusal, now = None, turn.now
+        if self._flights.same(request) is None:
+            refusal = self._edge.refusal(request, now)
+            if refusal is not None and self._edge.sheds(request, refusal):
+                return self._replies.shed(arrival, request, refusal, self._trace(), now, turn.out)
         flight = self._arrive(frame, arrival, request, turn)
         if flight is None:
-            return
-        refusal = self._edge_refusal(request, turn.now) if room else Result.BUSY
+            return None
         if refusal is None:
-            self._outcomes.forward(flight, turn)
-        elif self._queued and refusal is Result.BUSY:
-            self._outcomes.hold(flight, turn)
-        else:
-            self._outcomes.refuse(flight, refusal, turn)
+            return self._outcomes.forward(flight, turn)
+        if self._queued and refusal is Result.BUSY:
+            return self._outcomes.hold(flight, turn)
+        return self._outcomes.refuse(flight, refusal, turn)
 
     def _arrive(self, frame: Frame, arrival: Arrival, request: Request, turn: Turn) -> Flight | None:
         """Record what came; return its new flight, or None when it has joined one or is answered already."""
@@ -348,14 +350,6 @@ class Processor:
                 deadline_us = min(deadline_us, now.mono_us + frame.expires_us - now.wall_us)
             return self._flights.open(arrival, request, trace, deadline_us)
         return None
-
-    def _edge_refusal(self, request: Request, now: Now) -> Result | None:
-        """Return why a request may not pass now; reversals and status queries always may."""
-        if request.kind in PRIORITY_KINDS:
-            return None
-        if self._draining and not self._queued:
-            return Result.UNAVAILABLE
-        return self._gate.refusal(now)
 
     def _join(self, flight: Flight, arrival: Arrival, turn: Turn) -> None:
         """Let a repeat wait for the answer that is under way (rule 3)."""
@@ -389,7 +383,9 @@ class Processor:
     def _pause(self) -> Effects:
         """Stop consuming while anything is held or there is no room; go on below three quarters."""
         flights = self._flights
-        want = self._draining or flights.holding or flights.full or (self._paused and flights.nearly_full)
+        want = (
+            self._edge.draining or flights.holding or flights.full or (self._paused and flights.nearly_full)
+        )
         if want == self._paused:
             return []
         self._paused = want

@@ -112,6 +112,26 @@ class Replies:
         self._times.setdefault(kind, []).append(took_us)
         return None
 
+    def shed(
+        self, arrival: Arrival, request: Request, refusal: Result, trace: str, now: Now, out: Outbox
+    ) -> None:
+        """Refuse at the edge what has no flight; its row is short, and the only one."""
+        key = request.key.text
+        try:
+            answer = self._profile.mapping.reply_message(arrival.message, request, Reply(refusal), now)
+            frame = self._seal.encode(answer, arrival.mac_key, now)
+        except (EncodeError, ValueError) as error:
+            where = error.path if isinstance(error, EncodeError) else ""
+            out.alarm("answer_unwritable", key=key, field=where)
+            return self.say_nothing(arrival.source, "answer_unwritable", key, trace, now, out)
+        kind, result = KIND_NAMES[request.kind], RESULT_NAMES[refusal]
+        code = self._profile.results.code_of(refusal)
+        data = {"kind": kind, "code": code, "result": result, "conn": str(arrival.source)}
+        out.record(Event(now.wall_us, "shed", key, trace, data))
+        out.send(arrival.source, frame)
+        out.count(REQUESTS, self._bank, kind, result)
+        return out.count_event(result)
+
     def unknown(self, flight: Flight, now: Now, out: Outbox) -> None:
         """Say that the outcome is not known, in the dialect's code for it or by silence (rule 7)."""
         if not self._profile.results.silent_on_unknown:

@@ -5,6 +5,7 @@ gone again before a daemon listens on it.  A process draws from blocks that it h
 drawing of a port and the start of its daemon nobody listens there, and another process must not draw it.
 """
 
+import atexit
 import itertools
 import os
 import socket
@@ -48,6 +49,13 @@ def _candidates() -> Iterator[int]:
         yield from range(start, start + WIDTH)
 
 
+def _let_go() -> None:
+    """Close what is held, in order: at the very end the interpreter would complain."""
+    while _held:
+        _held.pop().close()
+
+
+atexit.register(_let_go)
 _next = _candidates()
 
 

@@ -48,6 +48,18 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         session.config.pluginmanager.register(AtOnce(terminal), "at-once")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Spread the modules that take turns (`processors`), or processes would wait for each other."""
+    modules: dict[Path, list[pytest.Item]] = {}
+    for item in items:
+        modules.setdefault(item.path, []).append(item)
+    turns = [path for path, own in modules.items() if "processors" in getattr(own[0], "fixturenames", ())]
+    others = [path for path in modules if path not in turns]
+    for number, path in enumerate(turns):
+        others.insert(number + number * (len(modules) - len(turns)) // len(turns), path)
+    items[:] = [item for path in others for item in modules[path]]
+
+
 class ReactorThread:
     """The running reactor, seen from the test's thread."""
 

@@ -38,6 +38,16 @@ def tell_out(hop: Data) -> Iterator[Step]:
     yield Step(hop["wall_us"], hop["daemon"], words + after(data.get("us")))
 
 
+def tell_shed(hop: Data) -> Iterator[Step]:
+    """The bank asks more than is served, and is refused at once."""
+    yield from tell_in(hop)
+    data = hop["data"]
+    words = (
+        f"the bank is told: code {data.get('code', '?')}, {worded(data.get('result'))}; nothing was forwarded"
+    )
+    yield Step(hop["wall_us"], hop["daemon"], words)
+
+
 def tell_silent(hop: Data) -> Iterator[Step]:
     """The bank is told nothing."""
     yield Step(hop["wall_us"], hop["daemon"], f"the bank is told nothing: {worded(hop['data'].get('why'))}")
@@ -79,6 +89,7 @@ def tell_other(hop: Data) -> Iterator[Step]:
 TELLERS: dict[str, Callable[[Data], Iterator[Step]]] = {
     "in": tell_in,
     "out": tell_out,
+    "shed": tell_shed,
     "silent": tell_silent,
     "node": tell_node,
     "core": tell_core,

@@ -63,8 +63,8 @@ class Told:
                 self._kinds[row.trace] = row.data["kind"]
                 if len(self._kinds) > _TRACES_MAX:
                     del self._kinds[next(iter(self._kinds))]
-            elif row.name == "out" and row.key:
-                kind = self._kinds.get(row.trace, "")
+            elif row.name in ("out", "shed") and row.key:
+                kind = row.data.get("kind") or self._kinds.get(row.trace, "")
                 self._said(bank, kind, Key.parse(row.key), Result[row.data["result"].upper()])
 
     def _said(self, bank: str, kind: str, key: Key, result: Result) -> None:

@@ -137,7 +137,7 @@ class Coverage(Observer):
             name = row.name
             if name == "in":
                 self._kinds[row.trace] = row.data["kind"]
-            elif name == "out" and row.key:
+            elif name in ("out", "shed") and row.key:
                 self._told(front, row, row.data["result"])
             elif name == "cutover" and row.data["by"] == "notice":
                 space = self._spaces.get(front.rpartition("-")[0])
@@ -150,7 +150,7 @@ class Coverage(Observer):
                     self._told(front, row, "")
 
     def _told(self, front: str, row: "Event", result: str) -> None:
-        kind = self._kinds.get(row.trace, "")
+        kind = row.data.get("kind") or self._kinds.get(row.trace, "")
         story = self._stories.get(self._id(row.key))
         if front in self._draining and kind in _ALWAYS_SERVED and result not in ("", "unknown"):
             self._saw("reversal-through-drain")

@@ -47,6 +47,12 @@ def test_a_second_attempt_and_a_refusal_at_a_node_are_said() -> None:
     assert answered.what == "answers no route (sent to nobody), after 0.1 ms"
 
 
+def test_what_was_shed_is_told_as_asked_and_refused() -> None:
+    asked, told = steps_of([hop("front-a-1", "shed", 9, kind="recharge", conn="7", code="96", result="busy")])
+    assert asked.what == "the bank asks: recharge (connection 7)"
+    assert told.what == "the bank is told: code 96, busy; nothing was forwarded"
+
+
 def test_an_event_that_nobody_foresaw_is_shown_with_all_its_data() -> None:
     assert steps_of([hop("front-icbc-1", "nobody_waits", 1, result="approved")])[0].what == (
         "nobody waits: result approved"

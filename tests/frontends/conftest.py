@@ -91,7 +91,7 @@ class Bench:
             match effect:
                 case Record(rows):
                     self.rows += rows
-                    self.unrecorded += sum(row.name == "out" for row in rows)
+                    self.unrecorded += sum(row.name in ("out", "shed") for row in rows)
                 case Send(to, items) if to == TO_BANK:
                     for source, body in items:
                         self.unrecorded -= self.is_business(body)

@@ -3,10 +3,10 @@
 RULE = 8
 FILE = "frontends/processor.py"
 OLD = """\
-        elif self._queued and refusal is Result.BUSY:
+        if self._queued and refusal is Result.BUSY:
 """
 NEW = """\
-        elif self._queued and refusal is Result.UNKNOWN:
+        if self._queued and refusal is Result.UNKNOWN:
 """
 NOTICED_BY = (
     "tests/frontends/test_gate.py::test_on_a_queue_what_is_too_much_waits_unanswered_and_is_served_afterwards"

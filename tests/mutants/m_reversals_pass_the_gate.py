@@ -1,7 +1,7 @@
 """Reversals and queries are held to hours and rates."""
 
 RULE = 8
-FILE = "frontends/processor.py"
+FILE = "frontends/processor_edge.py"
 OLD = """\
         if request.kind in PRIORITY_KINDS:
             return None
