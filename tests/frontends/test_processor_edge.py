@@ -1,4 +1,4 @@
-"""What a flood hears, and what is left of it: shed in short rows, or blocked first where the bank needs it."""
+"""What a flood hears and what is left of it: shed in short rows, or blocked first where its bank needs it."""
 
 from qianzhi.domain.requests import Kind
 from qianzhi.domain.results import Result
