@@ -125,10 +125,10 @@ STATEMENTS = {
     ),
     "postgresql": Statements(
         load_rows=text(
-            f"""SELECT {", ".join("j." + name for name in Row._fields)} FROM unnest(CAST(:keys0 AS text[]),
-            CAST(:keys1 AS bigint[]), CAST(:keys2 AS text[])) w (space, business_date, serial) JOIN journal j
-            ON j.space = w.space AND j.business_date = w.business_date AND j.serial = w.serial
-            /* of j.business_date */"""  # noqa: S608
+            f"""SELECT j.* FROM unnest(CAST(:keys0 AS text[]), CAST(:keys1 AS bigint[]),
+            CAST(:keys2 AS text[])) w (space, business_date, serial) CROSS JOIN LATERAL
+            (SELECT {_COLUMNS} FROM journal k WHERE k.space = w.space AND k.business_date = w.business_date AND k.serial = w.serial
+            /* of k.business_date */ LIMIT 1) j"""  # noqa: S608
         ),
         # The keys come sorted: two batches that claim the same ones wait for each other, never in a circle.
         add_rows=text(
@@ -138,7 +138,8 @@ STATEMENTS = {
             f"""UPDATE journal j SET state = w.state, reversal_order = w.reversal_order, reversal_reply =
             w.reversal_reply, reversed_us = w.reversed_us FROM {unnested(_REVERSED)} w
             ({", ".join(_REVERSED)}) WHERE j.space = w.space AND j.business_date = w.business_date AND
-            j.serial = w.serial AND j.state = 1 /* of j.business_date */"""  # noqa: S608
+            j.serial = w.serial AND j.state = 1 AND j.space = ANY (CAST(:space AS text[])) AND
+            j.serial = ANY (CAST(:serial AS text[])) /* of j.business_date */"""  # noqa: S608
         ),
         load_totals=text(
             """SELECT t.bank_number, t.business_date, CAST(sum(t.approved_count) AS bigint),
@@ -166,7 +167,9 @@ STATEMENTS = {
 
 
 # Every statement of a batch finds its rows by keys.  Left to itself the planner reads the whole of a table
-# that was empty when it looked, and goes on so while it fills; and it plans anew what has the same plan.
+# that was empty when it looked, and goes on so while it fills; and it plans anew what has the same plan.  Of
+# two tables that are joined it would still begin with the one that it holds for empty, and read that whole by
+# its index: so statements join sideways (LATERAL … LIMIT 1), or name their keys for the table as well.
 STEADY_PLANS = " ".join(
     f"-c {setting}"
     for setting in (

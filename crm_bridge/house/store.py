@@ -91,9 +91,9 @@ STATEMENTS = {
         add_fences=text(inserting("journal_fences", _FENCE) + " ON CONFLICT DO NOTHING"),
         load_breaks=text(
             f"""SELECT {_OF_B} FROM unnest(CAST(:keys0 AS text[]), CAST(:keys1 AS bigint[]),
-            CAST(:keys2 AS text[])) w (space, business_date, serial) JOIN journal_breaks b ON
-            b.space = w.space AND b.business_date = w.business_date AND b.serial = w.serial
-            """  # noqa: S608
+            CAST(:keys2 AS text[])) w (space, business_date, serial) CROSS JOIN LATERAL (SELECT * FROM
+            journal_breaks a WHERE a.space = w.space AND a.business_date = w.business_date AND
+            a.serial = w.serial LIMIT 1) b"""  # noqa: S608
         ),
         open_breaks=text(
             f"""SELECT {_OF_B} FROM unnest(CAST(:closes0 AS text[]), CAST(:closes1 AS bigint[]),

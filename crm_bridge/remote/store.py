@@ -102,8 +102,8 @@ _STATEMENTS = {
         load=text(
             """SELECT c.request, c.part, c.since_us FROM unnest(CAST(:keys0 AS text[]),
             CAST(:keys1 AS bigint[]), CAST(:keys2 AS text[])) w (space, business_date, serial)
-            JOIN journal_claims c ON c.space = w.space AND c.business_date = w.business_date AND
-            c.serial = w.serial WHERE c.request IS NOT NULL"""
+            CROSS JOIN LATERAL (SELECT * FROM journal_claims a WHERE a.space = w.space AND a.business_date =
+            w.business_date AND a.serial = w.serial LIMIT 1) c WHERE c.request IS NOT NULL"""
         ),
         count_open=text(
             """SELECT c.space, c.business_date, count(*) FROM unnest(CAST(:closes0 AS text[]),
@@ -116,8 +116,8 @@ _STATEMENTS = {
         reopen=text(f"{inserting('journal_claims', _ROW)} {_AGAIN}"),
         close=text(
             f"""UPDATE journal_claims SET request = NULL FROM {unnested(_KEY)} w ({", ".join(_KEY)})
-            WHERE {_SAME} AND journal_claims.serial = w.serial
-            AND journal_claims.request IS NOT NULL"""  # noqa: S608
+            WHERE {_SAME} AND journal_claims.serial = w.serial AND journal_claims.request IS NOT NULL
+            AND journal_claims.serial = ANY (CAST(:serial AS text[]))"""  # noqa: S608
         ),
     ),
 }

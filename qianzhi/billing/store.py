@@ -115,8 +115,9 @@ STATEMENTS = {
     ),
     "postgresql": Statements(
         load_subscribers=text(
-            """SELECT p.phone, p.state, c.name, k.id, k.account, k.arrears FROM billing_phones p
-            JOIN billing_books k ON k.id = p.book JOIN billing_customers c ON c.id = p.customer
+            """SELECT p.phone, p.state, c.name, k.id, k.account, k.arrears FROM billing_phones p CROSS JOIN
+            LATERAL (SELECT id, account, arrears FROM billing_books WHERE id = p.book LIMIT 1) k CROSS JOIN
+            LATERAL (SELECT name FROM billing_customers WHERE id = p.customer LIMIT 1) c
             WHERE p.phone = ANY (CAST(:phones AS text[]))"""
         ),
         load_bills=text(
@@ -126,8 +127,8 @@ STATEMENTS = {
         ),
         load_orders=text(
             """SELECT o.serial, o.phone, o.book, k.account, k.arrears, o.amount_fen FROM billing_orders o
-            JOIN billing_books k ON k.id = o.book WHERE o.serial = ANY (CAST(:orders AS text[]))
-            /* of o.business_date */"""
+            CROSS JOIN LATERAL (SELECT account, arrears FROM billing_books WHERE id = o.book LIMIT 1) k
+            WHERE o.serial = ANY (CAST(:orders AS text[])) /* of o.business_date */"""
         ),
         load_write_offs=text(
             """SELECT v.order_serial, v.bill, v.principal_fen, v.late_fee_fen FROM billing_write_offs v
@@ -145,7 +146,7 @@ STATEMENTS = {
         mark_bills=text(
             f"""UPDATE billing_bills b SET paid_by = w.now FROM {unnested(typed("", "serial before now"))}
             w (serial, before, now) WHERE b.serial = w.serial AND b.paid_by IS NOT DISTINCT FROM w.before
-            """  # noqa: S608
+            AND b.serial = ANY (CAST(:serial AS text[]))"""  # noqa: S608
         ),
         add_customers=text(
             f"""INSERT INTO billing_customers (id, opened_us, name)

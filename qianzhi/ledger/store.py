@@ -150,9 +150,9 @@ STATEMENTS = {
     ),
     "postgresql": Statements(
         find_accounts=text(
-            """SELECT a.kind, a.owner, a.part, a.id FROM unnest(CAST(:names0 AS text[]), CAST(:names1 AS
-            text[]), CAST(:names2 AS text[])) w (kind, owner, part)
-            JOIN ledger_accounts a ON a.kind = w.kind AND a.owner = w.owner AND a.part = w.part"""
+            """SELECT w.kind, w.owner, w.part, a.id FROM unnest(CAST(:names0 AS text[]), CAST(:names1 AS
+            text[]), CAST(:names2 AS text[])) w (kind, owner, part) CROSS JOIN LATERAL (SELECT id FROM
+            ledger_accounts WHERE kind = w.kind AND owner = w.owner AND part = w.part LIMIT 1) a"""
         ),
         add_accounts=text(
             inserting("ledger_accounts", typed("floor_fen opened_us", "kind owner part"))
@@ -184,7 +184,7 @@ STATEMENTS = {
             f"""UPDATE ledger_accounts a SET balance_fen = a.balance_fen + w.balance_fen,
             reserved_fen = a.reserved_fen + w.reserved_fen FROM
             {unnested(typed("id balance_fen reserved_fen"))} w (id, balance_fen, reserved_fen)
-            WHERE a.id = w.id"""  # noqa: S608
+            WHERE a.id = w.id AND a.id = ANY (CAST(:id AS bigint[]))"""  # noqa: S608
         ),
     ),
 }
