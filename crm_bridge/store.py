@@ -127,8 +127,8 @@ STATEMENTS = {
         load_rows=text(
             f"""SELECT j.* FROM unnest(CAST(:keys0 AS text[]), CAST(:keys1 AS bigint[]),
             CAST(:keys2 AS text[])) w (space, business_date, serial) CROSS JOIN LATERAL
-            (SELECT {_COLUMNS} FROM journal k WHERE k.space = w.space AND k.business_date = w.business_date AND k.serial = w.serial
-            /* of k.business_date */ LIMIT 1) j"""  # noqa: S608
+            (SELECT {_COLUMNS} FROM journal k WHERE k.space = w.space AND k.business_date =
+            w.business_date AND k.serial = w.serial /* of k.business_date */ LIMIT 1) j"""  # noqa: S608
         ),
         # The keys come sorted: two batches that claim the same ones wait for each other, never in a circle.
         add_rows=text(
