@@ -45,8 +45,9 @@ INSERT INTO billing_phones (phone, customer, book, state)
 """
 
 HISTORY = """
-CREATE TEMPORARY TABLE made AS SELECT k, (k * 7919::bigint) % {people} AS n, 'H' || lpad(k::text, 12, '0') AS serial,
-  'Q' || ({order} + k) AS order_serial FROM generate_series({first}, {last}) k;
+CREATE TEMPORARY TABLE made AS SELECT k, (k * 7919::bigint) % {people} AS n,
+  'H' || lpad(k::text, 12, '0') AS serial, 'Q' || ({order} + k) AS order_serial
+  FROM generate_series({first}, {last}) k;
 UPDATE made SET n = n - 1 WHERE n % {every} = {every} - 1;
 INSERT INTO journal (space, business_date, serial, kind, content, state, result, reply, order_serial, phone,
   amount_fen, bank, bank_number, bill, received_us, decided_us, part)
