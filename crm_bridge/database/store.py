@@ -250,7 +250,9 @@ _END_FROZEN = """
     WITH frozen AS MATERIALIZED (
         SELECT pid FROM pg_stat_activity
         WHERE datname = current_database() AND usename = current_user AND pid <> pg_backend_pid()
-            AND state = 'active' AND wait_event = 'ClientRead' AND backend_xid IS NOT NULL
+            AND state = 'active' AND wait_event = 'ClientRead'
+            AND (backend_xid IS NOT NULL
+                OR pid IN (SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND granted))
             AND query_start < clock_timestamp() - make_interval(secs => :seconds))
     SELECT pid FROM frozen WHERE pg_terminate_backend(pid)
 """
