@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from frontends.mapping_rows import Message
 from frontends.session_keys import Keys
 from qianzhi.runtime.now import Now
-from qianzhi.wire.mac import make_mac, verify_mac
+from qianzhi.wire.mac import Sealer
 from qianzhi.wire.mackey import MacKey
 
 if TYPE_CHECKING:
@@ -18,29 +18,31 @@ class Seal:
     def __init__(self, profile: "Profile", keys: Keys) -> None:
         self._profile = profile
         self._keys = keys
+        self._encode = profile.codec.encode
+        self._sealer = Sealer(profile.mac, profile.codec) if profile.mac is not None else None
+        self._required = profile.mac_required
 
     def verify(self, message: Message, body: bytes, now: Now) -> MacKey | None:
         """Return the key under which this message stands, None where it needs no MAC.
 
         `body` is the frame as it came, for a MAC over bytes.  Raises MacError.
         """
-        profile = self._profile
-        if profile.mac is None or not profile.mac_required(message):
+        if self._sealer is None or not self._required(message):
             return None
-        return verify_mac(profile.mac, message, profile.codec, self._keys.candidates(now), body)
+        return self._sealer.verify(message, self._keys.candidates(now), body)
 
     def ready(self, now: Now) -> bool:
         """Tell whether messages of ours can be sealed: there is a key, or none is needed."""
-        return self._profile.mac is None or bool(self._keys.candidates(now))
+        return self._sealer is None or bool(self._keys.candidates(now))
 
     def encode(self, message: Message, key: MacKey | None, now: Now) -> bytes:
         """Return a message's bytes, with a MAC under `key` (else the likeliest one) where it needs one.
 
         Raises EncodeError when the dialect cannot carry the message.
         """
-        profile = self._profile
-        if profile.mac is not None and profile.mac_required(message):
-            key = key or next(iter(self._keys.candidates(now)), None)
+        if self._sealer is not None and self._required(message):
+            if key is None:
+                key = next(iter(self._keys.candidates(now)), None)
             if key is not None:
-                make_mac(profile.mac, message, profile.codec, key)
-        return profile.codec.encode(message)
+                self._sealer.make(message, key)
+        return self._encode(message)

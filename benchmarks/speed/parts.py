@@ -42,7 +42,7 @@ from qianzhi.link.mux import Mux
 from qianzhi.link.tables import BankLimits, Route
 from qianzhi.runtime.effects import Send
 from qianzhi.runtime.now import Now
-from qianzhi.wire.mac import make_mac, verify_mac
+from qianzhi.wire.mac import Sealer
 from qianzhi.wire.mackey import MacKey
 
 ROOT = Path(__file__).parents[2]
@@ -65,7 +65,8 @@ class Way:
         session = dataclasses.replace(profile.session, sign_on=False, keys="static", echo_seconds=0)
         limits = dataclasses.replace(profile.limits, in_flight=4_000, rate_per_second=1_000_000)
         self.profile = dataclasses.replace(profile, session=session, limits=limits)
-        self.mac, self.codec, self.mapping = profile.mac, profile.codec, profile.mapping
+        self.codec, self.mapping = profile.codec, profile.mapping
+        self.sealer = Sealer(profile.mac, profile.codec)
         self.key = MacKey(KEY)
         window = HopLimits(window=4_000)
         hop = Hop(window, ["node1"], count(1))
@@ -93,7 +94,7 @@ class Way:
         phone = str(FIRST_PHONE + number % PHONES)
         request = Request(Kind.RECHARGE, BANK, date, f"{number:06d}", BANK, NUMBER, phone, 100)
         message = self.mapping.request_message(request, NOW)
-        make_mac(self.mac, message, self.codec, self.key)
+        self.sealer.make(message, self.key)
         return self.codec.encode(message)
 
     def walk(self, counted: "Counted") -> None:
@@ -104,11 +105,9 @@ class Way:
         counted("codec encode", lambda: [self.codec.encode(message) for message in messages])
         counted(
             "MAC verify",
-            lambda: [verify_mac(self.mac, message, self.codec, [self.key]) for message in messages],
+            lambda: [self.sealer.verify(message, [self.key], b"") for message in messages],
         )
-        counted(
-            "MAC make", lambda: [make_mac(self.mac, message, self.codec, self.key) for message in messages]
-        )
+        counted("MAC make", lambda: [self.sealer.make(message, self.key) for message in messages])
         requests = counted(
             "mapping in", lambda: [self.mapping.request_of(message, NOW) for message in messages]
         )

@@ -17,6 +17,10 @@ cdef extern from "Python.h":
     void *PyUnicode_DATA(object text)
     bint PyUnicode_IS_COMPACT_ASCII(object text)
     Py_ssize_t PyUnicode_GET_LENGTH(object text)
+    char *PyByteArray_AS_STRING(object array)
+    object PyByteArray_FromStringAndSize(const char *data, Py_ssize_t size)
+    bint PyObject_RichCompareBool(object one, object other, int how) except -1
+    enum: Py_EQ
 
 cdef enum:
     DIGITS = 1
@@ -221,6 +225,7 @@ cdef class Inside:
     cdef int kind, length_digits
     cdef Field *fields
     cdef Py_ssize_t *sizes  # of leaves of fixed length with nothing secret; -1 of all others
+    cdef int *stars
     cdef Py_ssize_t count, shortest, entries_max, tag_length
     cdef list items, names, decoders, encoders, blanks, takes_rest
     cdef dict cases
@@ -241,15 +246,18 @@ cdef class Inside:
         self.count = len(self.names)
         self.fields = <Field *>PyMem_Malloc(max(1, self.count) * sizeof(Field))
         self.sizes = <Py_ssize_t *>PyMem_Malloc(max(1, self.count) * sizeof(Py_ssize_t))
-        if self.fields is NULL or self.sizes is NULL:
+        self.stars = <int *>PyMem_Malloc(max(1, self.count) * sizeof(int))
+        if self.fields is NULL or self.sizes is NULL or self.stars is NULL:
             raise MemoryError
         for at, item in enumerate(told.items):
             self.fields[at] = form_of(item.quick)
+            self.stars[at] = star_of(item)
             self.sizes[at] = -1 if item.secret or item.size is None else item.size
 
     def __dealloc__(self):
         PyMem_Free(self.fields)
         PyMem_Free(self.sizes)
+        PyMem_Free(self.stars)
 
     cdef bint ends_before(self, Py_ssize_t number, Py_ssize_t at, Py_ssize_t stop):
         """Tell whether an open row ends before this part."""
@@ -393,9 +401,10 @@ cdef class Inside:
                 put_digits(out.data + start - self.length_digits, self.length_digits, size)
         return 1
 
-    cdef bint star(self, bytes body, Py_ssize_t at, Py_ssize_t stop, object masked) except -1:
+    cdef bint star(self, bytes body, Py_ssize_t at, Py_ssize_t stop, bytearray masked) except -1:
         """Star what is secret between the two; False where the closures have to look, again from its start."""
         cdef Py_ssize_t begin, end, number
+        cdef const unsigned char *data = <const unsigned char *>PyBytes_AS_STRING(body)
         cdef object inside
         if self.kind == REPEAT:
             return False
@@ -415,8 +424,15 @@ cdef class Inside:
                 at += self.sizes[number]
                 if at > stop:
                     return False
-            else:
-                at = self.star_item(self.items[number], body, at, stop, masked)
+                continue
+            end = -1
+            if self.stars[number]:
+                end = star_quick(
+                    &self.fields[number], self.stars[number], data, at, stop, PyByteArray_AS_STRING(masked)
+                )
+            if end < 0:
+                end = self.star_item(self.items[number], body, at, stop, masked)
+            at = end
         if at < stop and self.rest is not None:
             at = self.star_item(self.rest, body, at, stop, masked)
         return at == stop
@@ -479,6 +495,51 @@ cdef list nests_of(items, star_item):
     return [None if item.nest is None else Nest(item.nest, star_item) for item in items]
 
 
+cdef enum:
+    ALL = 1  # bytes that no charset makes a text
+    PAN = 2
+    PHONE = 3
+    WORDS = 4  # a name or a secret as text: all but blanks behind it
+
+
+cdef int star_of(object item):
+    """Return how a field is starred; 0 where `star_item` has to."""
+    if not item.about.sensitive or item.quick is None or item.charset == "cp500":
+        return 0
+    if not item.charset:
+        return ALL
+    return {"pan": PAN, "phone": PHONE}.get(item.about.sensitive, WORDS)
+
+
+cdef Py_ssize_t star_quick(
+    const Field *field, int star, const unsigned char *data, Py_ssize_t at, Py_ssize_t end, char *masked
+) noexcept nogil:
+    """Star one field in a copy of the data; return where it ends, -1 where it does not fit."""
+    cdef Py_ssize_t size = field.size, place, core, first = 0, last = 0
+    if field.prefix:
+        if at + field.prefix > end:
+            return -1
+        size = length_at(field, data + at)
+        at += field.prefix
+        if size < 0 or size > field.limit:
+            return -1
+    if field.packed:
+        size = (size + 1) >> 1
+    if size > end - at:
+        return -1
+    core = size
+    if star != ALL and between(data + at, size, 0, 127):
+        while core and data[at + core - 1] == 32:
+            core -= 1
+        if star == PAN and core >= 13:
+            first, last = 6, 4
+        elif star == PHONE and core >= 8:
+            first, last = 3, 4
+    for place in range(first, core - last):
+        masked[at + place] = 42
+    return at + size
+
+
 cdef class Masker:
     """Stars the fields of one bitmap in a copy of a body; see `iso_mask.make_masker`."""
 
@@ -486,6 +547,7 @@ cdef class Masker:
     cdef Field *fields
     cdef Py_ssize_t *sizes
     cdef bint *secret
+    cdef int *stars
     cdef Py_ssize_t count
     cdef object star_item
 
@@ -497,10 +559,12 @@ cdef class Masker:
         self.fields = <Field *>PyMem_Malloc(max(1, self.count) * sizeof(Field))
         self.sizes = <Py_ssize_t *>PyMem_Malloc(max(1, self.count) * sizeof(Py_ssize_t))
         self.secret = <bint *>PyMem_Malloc(max(1, self.count) * sizeof(bint))
-        if self.fields is NULL or self.sizes is NULL or self.secret is NULL:
+        self.stars = <int *>PyMem_Malloc(max(1, self.count) * sizeof(int))
+        if self.fields is NULL or self.sizes is NULL or self.secret is NULL or self.stars is NULL:
             raise MemoryError
         for at, item in enumerate(items):
             self.fields[at] = form_of(item.quick)
+            self.stars[at] = star_of(item)
             self.secret[at] = item.secret
             self.sizes[at] = -1 if item.secret or item.size is None else item.size
 
@@ -508,13 +572,18 @@ cdef class Masker:
         PyMem_Free(self.fields)
         PyMem_Free(self.sizes)
         PyMem_Free(self.secret)
+        PyMem_Free(self.stars)
 
-    def __call__(self, bytes body not None, Py_ssize_t at, masked):
+    def __call__(self, bytes body not None, Py_ssize_t at, bytearray masked not None):
+        if at < 0 or at > PyBytes_GET_SIZE(body) or len(masked) != PyBytes_GET_SIZE(body):
+            raise ValueError("the fields begin within the body, and its copy is as long")
+        return self.star(body, at, masked)
+
+    cdef Py_ssize_t star(self, bytes body, Py_ssize_t at, bytearray masked) except -1:
+        """Star all fields from here on; return where they end."""
         cdef Py_ssize_t end = PyBytes_GET_SIZE(body), number, begin, stop, size
         cdef const unsigned char *data = <const unsigned char *>PyBytes_AS_STRING(body)
         cdef Nest nest
-        if at < 0 or at > end:
-            raise ValueError("the fields begin within the body")
         for number in range(self.count):
             if 0 <= self.sizes[number] <= end - at:
                 at += self.sizes[number]
@@ -532,6 +601,14 @@ cdef class Masker:
                             continue
                 at = self.bounds[number](body, at, end)[1]
                 continue
+            if self.stars[number]:
+                stop = star_quick(
+                    &self.fields[number], self.stars[number], data, at, end, PyByteArray_AS_STRING(masked)
+                )
+                if stop >= 0:
+                    at = stop
+                    continue
+                stop = end
             nest = self.nests[number]
             if (
                 nest is not None
@@ -629,25 +706,79 @@ cdef object quick_value(const Field *field, bytes body, Py_ssize_t *at, Py_ssize
     return text_of(data + start, stop - start)
 
 
+cdef struct Count:
+    Py_ssize_t size  # of a header; 0 where nothing is known of its form
+    unsigned char first
+    Py_ssize_t offset
+    int digits
+
+
+cdef Count count_of(object counted):
+    cdef Count count
+    memset(&count, 0, sizeof(Count))
+    if counted is not None:
+        count.first, count.size, count.offset, count.digits = counted
+    return count
+
+
+cdef inline bint is_counted(const Count *count, bytes known, const unsigned char *data, Py_ssize_t end):
+    """Tell whether the header here is the known one, and its count that of these bytes."""
+    cdef Py_ssize_t after = count.offset + count.digits
+    cdef const unsigned char *head = <const unsigned char *>PyBytes_AS_STRING(known)
+    if not count.size or PyBytes_GET_SIZE(known) != count.size or end < count.size:
+        return False
+    if memcmp(data, head, count.offset) or memcmp(data + after, head + after, count.size - after):
+        return False
+    return digits_at(data + count.offset, count.digits) == end
+
+
+cdef bint is_same(dict one, dict other):
+    """Tell whether two tables hold the same plain values under the same names in the same order."""
+    cdef Py_ssize_t at = 0, beside = 0
+    cdef PyObject *name
+    cdef PyObject *value
+    cdef PyObject *other_name
+    cdef PyObject *other_value
+    if PyDict_Size(one) != PyDict_Size(other):
+        return False
+    while PyDict_Next(one, &at, &name, &value) and PyDict_Next(other, &beside, &other_name, &other_value):
+        if name is not other_name and <object>name != <object>other_name:
+            return False
+        if value is other_value:
+            continue
+        kind = type(<object>value)
+        if kind is not type(<object>other_value) or not (kind is str or kind is bytes or kind is int):
+            return False
+        if not PyObject_RichCompareBool(<object>value, <object>other_value, Py_EQ):
+            return False
+    return True
+
+
 cdef class Decoder:
     """Reads whole messages whose bitmaps `readers` knows; `slow` reads all others, and says what is wrong.
 
     `head` reads a header, None where there is none; `refused` is what it and the fields' closures raise.
     """
 
-    cdef dict readers
-    cdef object slow, head, refused
+    cdef dict readers, maskers
+    cdef object slow, slow_mask, head, refused
     cdef Py_ssize_t mti_bytes, bytes_max
     cdef int bitmaps_max
-    cdef bytes last_bitmap  # most messages have the shape and the type of the one before
+    cdef bytes last_bitmap, mask_bitmap  # most messages have the shape and the type of the one before
     cdef Reader last_reader
+    cdef Masker last_masker
     cdef object last_mti
+    cdef Count count
+    cdef bytes last_head
+    cdef dict last_header
 
-    def __cinit__(self, slow, dict readers not None, head, mti, bitmaps_max, bytes_max, refused):
-        self.slow, self.readers, self.head, self.refused = slow, readers, head, refused
+    def __cinit__(self, own, made, head, counted, mti, bitmaps_max, bytes_max, refused):
+        self.slow, self.slow_mask, self.head, self.refused = own.decode, own.mask, head, refused
+        self.readers, self.maskers = made.readers, made.maskers
         self.mti_bytes = 2 if mti.packed else 4
         self.bitmaps_max, self.bytes_max = bitmaps_max, bytes_max
-        self.last_bitmap, self.last_mti = b"", "0000"
+        self.last_bitmap, self.mask_bitmap, self.last_mti, self.last_head = b"", b"", "0000", b""
+        self.count = count_of(counted)
 
     def decode(self, bytes body not None):
         cdef dict message
@@ -663,7 +794,11 @@ cdef class Decoder:
         cdef object header = None
         cdef dict message
         if self.head is not None:
-            header, at = self.head(body)
+            if is_counted(&self.count, self.last_head, data, end):
+                header, at = PyDict_Copy(self.last_header), self.count.size
+            else:
+                header, at = self.head(body)
+                self.keep_head(header, body)
         if end > self.bytes_max or at < 0 or end - at < self.mti_bytes + 8:
             return None
         if not self.read_mti(data + at):
@@ -679,6 +814,59 @@ cdef class Decoder:
             message["header"] = header
         message["mti"] = self.last_mti
         return message if self.last_reader.read(body, at, end, message) == end else None
+
+    cdef int keep_head(self, object header, bytes body) except -1:
+        """Keep what a header was read as, for the next message that has the same one but for its count."""
+        cdef Py_ssize_t size = self.count.size
+        if size and type(header) is dict and 0 < size <= PyBytes_GET_SIZE(body):
+            if <unsigned char>PyBytes_AS_STRING(body)[0] == self.count.first:
+                self.last_head = PyBytes_FromStringAndSize(PyBytes_AS_STRING(body), size)
+                self.last_header = PyDict_Copy(header)
+        return 0
+
+    def mask(self, bytes body not None):
+        """Return the body starred; `slow_mask` does it wherever the shape is not known, and says what is
+        wrong."""
+        cdef Py_ssize_t at = 0, end = PyBytes_GET_SIZE(body)
+        cdef const unsigned char *data = <const unsigned char *>PyBytes_AS_STRING(body)
+        cdef bytearray masked
+        if self.count.size and end and data[0] == self.count.first:
+            at = self.count.size
+        at = self.find_masker(data, at + self.mti_bytes, end)
+        if at < 0:
+            return self.slow_mask(body)
+        masked = PyByteArray_FromStringAndSize(<const char *>data, end)
+        try:
+            at = self.last_masker.star(body, at, masked)
+        except self.refused:
+            at = -1
+        return PyBytes_FromStringAndSize(PyByteArray_AS_STRING(masked), end) if at == end else self.slow_mask(body)
+
+    cdef Py_ssize_t find_masker(self, const unsigned char *data, Py_ssize_t at, Py_ssize_t end):
+        """Find what stars the fields of the bitmap here; return where they begin, -1 for an unknown one."""
+        cdef Py_ssize_t size = self.bitmap_bytes(data, at, end)
+        cdef PyObject *found
+        cdef bytes bitmap
+        if size < 0:
+            return -1
+        if PyBytes_GET_SIZE(self.mask_bitmap) != size or memcmp(
+            data + at, PyBytes_AS_STRING(self.mask_bitmap), size
+        ):
+            bitmap = PyBytes_FromStringAndSize(<const char *>data + at, size)
+            found = PyDict_GetItem(self.maskers, bitmap)
+            if found is NULL or type(<object>found) is not Masker:
+                return -1
+            self.mask_bitmap, self.last_masker = bitmap, <Masker><object>found
+        return at + size
+
+    cdef Py_ssize_t bitmap_bytes(self, const unsigned char *data, Py_ssize_t at, Py_ssize_t end):
+        """Return how many bytes of bitmaps stand here, -1 where they do not fit."""
+        cdef Py_ssize_t size = 8
+        while size <= end - at:
+            if size >= 8 * self.bitmaps_max or not data[at + size - 8] & 0x80:
+                return size
+            size += 8
+        return -1
 
     cdef bint read_mti(self, const unsigned char *data):
         """Read the message type; False for anything but four digits."""
@@ -696,13 +884,11 @@ cdef class Decoder:
 
     cdef Py_ssize_t find_reader(self, const unsigned char *data, Py_ssize_t at, Py_ssize_t end):
         """Find what reads the fields of the bitmap here; return where they begin, -1 for an unknown one."""
-        cdef Py_ssize_t size = 8
+        cdef Py_ssize_t size = self.bitmap_bytes(data, at, end)
         cdef PyObject *found
         cdef bytes bitmap
-        while size < 8 * self.bitmaps_max and data[at + size - 8] & 0x80:
-            size += 8
-            if size > end - at:
-                return -1
+        if size < 0:
+            return -1
         if PyBytes_GET_SIZE(self.last_bitmap) != size or memcmp(
             data + at, PyBytes_AS_STRING(self.last_bitmap), size
         ):
@@ -808,10 +994,14 @@ cdef class Encoder:
     cdef object slow, head, refused
     cdef bint packed_mti
     cdef Py_ssize_t bytes_max
+    cdef Count count
+    cdef bytes last_head
+    cdef dict last_header
 
-    def __cinit__(self, slow, head, mti, bytes_max, refused):
+    def __cinit__(self, slow, head, counted, mti, bytes_max, refused):
         self.shapes, self.slow, self.head, self.refused = [], slow, head, refused
         self.packed_mti, self.bytes_max = bool(mti.packed), bytes_max
+        self.count = count_of(counted)
 
     def add(self, tuple names not None, bytes bitmaps not None, writer):
         plain = "mti" in names and ("header" not in names or self.head is not None)
@@ -836,8 +1026,8 @@ cdef class Encoder:
     cdef bytes write(self, dict message, Shape shape, PyObject **values):
         cdef char[1024] short
         cdef Out out
-        cdef Py_ssize_t number
-        cdef bytes head
+        cdef Py_ssize_t number, size
+        cdef bytes head, body
         cdef object mti = message["mti"]
         if (
             type(mti) is not str
@@ -857,15 +1047,36 @@ cdef class Encoder:
             put_bytes(&out, shape.bitmaps)
             for number in range(shape.writer.count):
                 shape.writer.put(number, <object>values[number], &out)
-            head = b"" if self.head is None else self.head(message, out.used)
-            if out.used + PyBytes_GET_SIZE(head) > self.bytes_max:
+            head = b"" if self.head is None else self.head_of(message, out.used)
+            size = PyBytes_GET_SIZE(head)
+            if out.used + size > self.bytes_max:
                 return None
-            if self.head is None:
-                return PyBytes_FromStringAndSize(out.data, out.used)
-            return head + PyBytes_FromStringAndSize(out.data, out.used)
+            body = PyBytes_FromStringAndSize(NULL, size + out.used)
+            memcpy(PyBytes_AS_STRING(body), PyBytes_AS_STRING(head), size)
+            memcpy(PyBytes_AS_STRING(body) + size, out.data, out.used)
+            if head is self.last_head:
+                put_digits(PyBytes_AS_STRING(body) + self.count.offset, self.count.digits, size + out.used)
+            return body
         finally:
             if out.data is not short:
                 PyMem_Free(out.data)
+
+
+    cdef bytes head_of(self, dict message, Py_ssize_t used):
+        """Return the header of a message of so many bytes, but for the count where it is the last one again."""
+        cdef object header = message.get("header") if self.count.size else None
+        cdef bytes head
+        cdef Py_ssize_t most = 1
+        cdef int digit
+        for digit in range(self.count.digits):
+            most *= 10
+        if type(header) is dict and self.last_header is not None and self.count.size + used < most:
+            if is_same(<dict>header, self.last_header):
+                return self.last_head
+        head = self.head(message, used)
+        if type(header) is dict and PyBytes_GET_SIZE(head) == self.count.size:
+            self.last_head, self.last_header = head, PyDict_Copy(<dict>header)
+        return head
 
 
 cdef char *grown(char *out, char *short, Py_ssize_t used, Py_ssize_t room) except NULL:
@@ -1086,4 +1297,19 @@ cdef class LibcryptoCipher:
             raise ValueError("whole blocks of eight bytes")
         memset(zero, 0, 8)
         self.sum(<const unsigned char *>PyBytes_AS_STRING(data), out, size, self.schedule, zero)
+        return PyBytes_FromStringAndSize(<char *>out, 8)
+
+    def retail(self, LibcryptoCipher other not None, bytes data not None):
+        cdef unsigned char[8] out
+        cdef unsigned char[8] rest
+        cdef Py_ssize_t size = PyBytes_GET_SIZE(data), whole = size & ~<Py_ssize_t>7
+        memset(out, 0, 8)
+        if whole:
+            self.sum(<const unsigned char *>PyBytes_AS_STRING(data), out, whole, self.schedule, out)
+        if whole != size or not size:
+            memset(rest, 0, 8)
+            memcpy(rest, PyBytes_AS_STRING(data) + whole, size - whole)
+            self.sum(rest, out, 8, self.schedule, out)
+        other.ecb(out, rest, other.schedule, 0)
+        self.ecb(rest, out, self.schedule, 1)
         return PyBytes_FromStringAndSize(<char *>out, 8)

@@ -10,7 +10,7 @@ import ctypes
 import ctypes.util
 from collections.abc import Callable
 from functools import partial
-from typing import Protocol
+from typing import Any, Protocol
 
 from qianzhi.wire.kernel import compiled_cipher
 
@@ -30,6 +30,9 @@ class Cipher(Protocol):
     def chain(self, data: bytes) -> bytes:
         """Return the last block of DES-CBC with a zero initial vector; `data` is whole blocks and at least
         one."""
+
+    def retail(self, other: Any, data: bytes) -> bytes:
+        """Return the retail MAC of data of any length, with a cipher of the same kind under the right half."""
 
 
 class PycryptoCipher:
@@ -54,6 +57,10 @@ class PycryptoCipher:
         """Return the last block of DES-CBC with a zero initial vector."""
         chained = self._new(self._cbc, iv=_ZERO)
         return bytes(chained.encrypt(data)[-BLOCK_BYTES:])
+
+    def retail(self, other: Cipher, data: bytes) -> bytes:
+        """Return the retail MAC of data of any length."""
+        return _retail(self, other, data)
 
 
 class _Schedule(ctypes.Structure):
@@ -84,6 +91,14 @@ class LibcryptoCipher:
         """Return the last block of DES-CBC with a zero initial vector."""
         self._cksum(data, self._out, len(data), self._schedule, _ZERO)
         return self._out.raw
+
+    def retail(self, other: Cipher, data: bytes) -> bytes:
+        """Return the retail MAC of data of any length."""
+        return _retail(self, other, data)
+
+
+def _retail(left: Cipher, right: Cipher, data: bytes) -> bytes:
+    return left.encrypt(right.decrypt(left.chain(_padded(data))))
 
 
 MakeCipher = Callable[[bytes], Cipher]
@@ -163,8 +178,7 @@ class DesKey:
 
     def chain_retail(self, data: bytes) -> bytes:
         """Return the retail MAC (ANSI X9.19): X9.9 under the left half, the last block in 3DES."""
-        last = self._left.chain(_padded(data))
-        return self._left.encrypt(self._right.decrypt(last))
+        return self._left.retail(self._right, data)
 
     def chain_triple(self, data: bytes) -> bytes:
         """Return the last block of 3DES-CBC with a zero initial vector; `data` is padded with zeros."""

@@ -17,7 +17,7 @@ from qianzhi.wire.errors import EncodeError, Reason, RemoteProtocolError, shown
 from qianzhi.wire.iso_head import BitmapRow, Head, MtiRow, bits_of, read_bitmaps
 from qianzhi.wire.iso_plan import Read, Write
 from qianzhi.wire.items import FieldView, Item, Message, Side, Span, view
-from qianzhi.wire.kernel import Whole, make_gatherer, make_masker, make_reader, make_whole, make_writer
+from qianzhi.wire.kernel import Made, Whole, make_gatherer, make_masker, make_reader, make_whole, make_writer
 from qianzhi.wire.mac_plan import Covered, Gather, Joining
 from qianzhi.wire.paths import get_path
 from qianzhi.wire.rows import is_digits
@@ -61,10 +61,10 @@ class Iso8583Codec:
         self._readers: dict[bytes, Read] = {}
         self._writers: dict[tuple[Any, ...], tuple[bytes, Write]] = {}
         self._mask_plans: dict[bytes, iso_mask.Mask] = {}
-        own = Whole(self._decode, self._encode, lambda *_: None)
-        bitmaps = bitmap.size, bitmaps_max
-        whole = make_whole(own, head, mti.quick, bitmaps, message_bytes_max, self._readers)
-        self.decode, self.encode, self._add_whole = whole
+        own = Whole(self._decode, self._encode, lambda *_: None, self._mask_by_plan)
+        bitmaps, made = (bitmap.size, bitmaps_max), Made(self._readers, self._mask_plans)
+        whole = make_whole(own, head, mti.quick, bitmaps, message_bytes_max, made)
+        self.decode, self.encode, self._add_whole, self._mask_whole = whole
         every = (*head.items, *items.values())
         self._by_path = {found.about.path: found for item in every for found in item.everything()}
 
@@ -290,7 +290,7 @@ class Iso8583Codec:
         """
         if decoded or self._fault_of(body) is None:
             try:
-                return self._mask_by_plan(body)
+                return self._mask_whole(body)
             except RemoteProtocolError:
                 pass  # it was not what the caller said
         safe = self._safe(body)

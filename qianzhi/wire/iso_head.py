@@ -88,6 +88,16 @@ BITMAPS: dict[str, BitmapRow] = {
 }
 
 
+class Counted(NamedTuple):
+    """A header of fixed size that begins with `first` and says in `digits` at an offset how many bytes header
+    and message are together; all else in it is the same for most messages of a line."""
+
+    first: int
+    size: int
+    offset: int
+    digits: int
+
+
 @dataclass(frozen=True)
 class Head:
     """A dialect's header.
@@ -95,7 +105,7 @@ class Head:
     `decode(body)` returns the value of `header` (None where there is none) and where the message type begins;
     `encode(message, message_bytes)` writes it; `start(body)` finds the message type without checking anything
     else; `walk` appends spans.  `items` are its parts where a spec lists them; `absent` says that there never
-    is one.
+    is one, `counted` what else is known of its form.
     """
 
     decode: Callable[[bytes], tuple[Message | None, int]]
@@ -106,6 +116,7 @@ class Head:
     names: frozenset[str] = frozenset()
     items: tuple[Item, ...] = ()
     absent: bool = False
+    counted: Counted | None = None
 
 
 def no_head() -> Head:
@@ -117,6 +128,9 @@ def no_head() -> Head:
         return b""
 
     return Head(lambda _: (None, 0), encode, lambda _: 0, lambda _, __: 0, lambda _: None, absent=True)
+
+
+CUPS_COUNTED = Counted(cups.HEADER_BYTES, cups.HEADER_BYTES, 2, 4)
 
 
 def cups_head(required: bool) -> Head:
@@ -145,7 +159,7 @@ def cups_head(required: bool) -> Head:
             spans += cups.walk_header(body)
         return start(body)
 
-    return Head(decode, encode, start, walk, cups.header_width, cups.NAMES)
+    return Head(decode, encode, start, walk, cups.header_width, cups.NAMES, counted=CUPS_COUNTED)
 
 
 def parts_head(about: About, items: list[Item]) -> Head:

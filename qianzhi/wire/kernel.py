@@ -70,8 +70,9 @@ def make_masker(items: Sequence[Item]) -> iso_mask.Mask:
 
 
 class Whole(NamedTuple):
-    """Whole messages at a stroke: `decode(body)` returns one, `encode(message)` its bytes, both as a codec's
-    own functions do, which are asked where a shape is not known yet and where anything is wrong.
+    """Whole messages at a stroke: `decode(body)` returns one, `encode(message)` its bytes, `mask(body)` its
+    body starred, all as a codec's own functions do, which are asked where a shape is not known yet and where
+    anything is wrong.
 
     `add(names, bitmaps, write)` makes a shape known to `encode`.
     """
@@ -79,21 +80,29 @@ class Whole(NamedTuple):
     decode: Callable[[bytes], dict[str, Any]]
     encode: Callable[[dict[str, Any]], bytes]
     add: Callable[[tuple[Any, ...], bytes, iso_plan.Write], None]
+    mask: Callable[[bytes], bytes]
+
+
+class Made(NamedTuple):
+    """What a codec has made for the bitmaps that it knows, now and later: readers, and plans to mask."""
+
+    readers: dict[bytes, iso_plan.Read]
+    maskers: dict[bytes, iso_mask.Mask]
 
 
 def make_whole(
-    own: Whole, head: Head, mti: Quick | None, bitmaps: tuple[int, int], bytes_max: int,
-    readers: dict[bytes, iso_plan.Read],
+    own: Whole, head: Head, mti: Quick | None, bitmaps: tuple[int, int], bytes_max: int, made: Made
 ) -> Whole:  # fmt: skip
     """Return what reads and writes whole messages: a codec's own functions in pure Python and for rare heads.
 
-    `bitmaps` are the bytes of one and how many there may be; `readers` those of the codec, now and later.
+    `bitmaps` are the bytes of one and how many there may be.
     """
     if _compiled is None or mti is None or bitmaps[0] != RAW_BYTES:
         return own
     heads = (None, None) if head.absent else (head.decode, head.encode)
     decoder = _compiled.Decoder(
-        own.decode, readers, heads[0], mti, bitmaps[1], bytes_max, RemoteProtocolError
+        own, made, heads[0], head.counted, mti, bitmaps[1], bytes_max, RemoteProtocolError
     )
-    encoder = _compiled.Encoder(own.encode, heads[1], mti, bytes_max, EncodeError)
-    return Whole(decoder.decode, encoder.encode, encoder.add)
+    encoder = _compiled.Encoder(own.encode, heads[1], head.counted, mti, bytes_max, EncodeError)
+    plain = head.absent or head.counted is not None
+    return Whole(decoder.decode, encoder.encode, encoder.add, decoder.mask if plain else own.mask)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Literal, NamedTuple
 
 from qianzhi.runtime.table import table
-from qianzhi.wire.algorithms import DIGESTS, KEY_BYTES, MAC_BYTES, authenticate, expected_key
+from qianzhi.wire.algorithms import ALGORITHMS, DIGESTS, KEY_BYTES, MAC_BYTES, authenticate, expected_key
 from qianzhi.wire.codec import Codec, Side
 from qianzhi.wire.des import BLOCK_BYTES
 from qianzhi.wire.errors import EncodeError, MacError
@@ -22,8 +22,8 @@ from qianzhi.wire.mackey import MacKey
 from qianzhi.wire.paths import get_path, put_path
 from qianzhi.wire.text import SELECTIONS
 
-__all__ = ["FORMS", "KEY_BYTES", "MAC_BYTES", "MacSpec", "carries_mac", "compute_mac", "expected_key"]
-__all__ += ["fields_of", "mac_input", "make_mac", "spec_faults", "verify_mac"]
+__all__ = ["FORMS", "KEY_BYTES", "MAC_BYTES", "MacSpec", "Sealer", "carries_mac", "compute_mac"]
+__all__ += ["expected_key", "fields_of", "mac_input", "make_mac", "spec_faults", "verify_mac"]
 
 DEFAULT_LIST = "default"
 NO_KEY = MacKey(b"")
@@ -123,6 +123,8 @@ FORMS: dict[str, Form] = {
     "raw8": _raw(8),
     "raw4_kcv4": Form(lambda mac, key: mac[:4] + key.encrypt(bytes(8))[:4], 4, 8),
 }
+
+HEX_FORMS = ("hex8", "hex16", "hex32", "hex40", "hex64", "ascii8")
 
 
 def fields_of(spec: MacSpec, message: Message) -> list[str]:
@@ -260,6 +262,66 @@ def verify_mac(
         if hmac.compare_digest(_written(spec, key, data), found):
             return key
     raise MacError("the MAC is wrong")
+
+
+class Sealer:
+    """A spec's MACs on the messages of one codec, with all that is the same for each of them decided once.
+
+    `make` and `verify` do what `make_mac` and `verify_mac` do, which are asked wherever the shape is not the
+    commonest: hex digits, as text or bytes, at the top of the message, made by a keyed algorithm over listed
+    fields.
+    """
+
+    def __init__(self, spec: MacSpec, codec: Codec) -> None:
+        self._spec, self._codec = spec, codec
+        self._field, self._chosen_at = spec.field, spec.choose_by
+        self._gathers: dict[str, Gather | None] = {}
+        self._binary = codec.binary(spec.field)
+        self._other: Gather | None = None  # of the messages that no list names
+        if spec.algorithm not in ALGORITHMS or not self._is_plain():
+            return
+        self._authenticate = ALGORITHMS[spec.algorithm].make
+        self._key_bytes = KEY_BYTES[spec.algorithm]
+        self._mac_bytes = FORMS[spec.form].mac_bytes
+        for chosen, paths in spec.lists.items():
+            self._gathers[chosen] = _gatherer(spec, paths, codec)
+        self._other = self._gathers.get(DEFAULT_LIST)
+
+    def _is_plain(self) -> bool:
+        spec = self._spec
+        hexadecimal = spec.form in HEX_FORMS and spec.case == "upper"
+        return hexadecimal and spec.covers == "fields" and "." not in spec.choose_by + spec.field
+
+    def _gather_of(self, message: Message) -> Gather | None:
+        chosen = message.get(self._chosen_at)
+        return self._gathers.get(chosen, self._other) if chosen.__class__ is str else None
+
+    def make(self, message: Message, key: MacKey) -> None:
+        """Put the MAC into the message; raises EncodeError and KeyCheckError as `make_mac` does."""
+        gather = self._gather_of(message)
+        if gather is None or key.bytes not in self._key_bytes:
+            return make_mac(self._spec, message, self._codec, key)
+        text = self._authenticate(key, gather(message))[: self._mac_bytes].hex().upper()
+        message[self._field] = text.encode("ascii") if self._binary else text
+        return None
+
+    def verify(self, message: Message, keys: list[MacKey], body: bytes) -> MacKey | None:
+        """Return the key under which the message's MAC is right, None where it needs none; raises MacError as
+        `verify_mac` does."""
+        gather = self._gather_of(message)
+        found = message.get(self._field)
+        if gather is None or len(keys) != 1 or found.__class__ is not (bytes if self._binary else str):
+            return verify_mac(self._spec, message, self._codec, keys, body)
+        key = keys[0]
+        if key.bytes not in self._key_bytes or not found.isascii():
+            return verify_mac(self._spec, message, self._codec, keys, body)
+        try:
+            text = self._authenticate(key, gather(message))[: self._mac_bytes].hex().upper()
+        except EncodeError as error:
+            raise MacError("the message has no bytes that its MAC could cover") from error
+        if hmac.compare_digest(text.encode("ascii") if self._binary else text, found):
+            return key
+        raise MacError("the MAC is wrong")
 
 
 def spec_faults(spec: MacSpec) -> list[tuple[str, str, str]]:
