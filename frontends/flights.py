@@ -27,7 +27,7 @@ def content_of(request: Request) -> Content:
     """Return what makes two requests the same: kind, key, phone, amount, bank number and bill (rule 3), and
     the other figures of totals."""
     return (
-        int(request.kind),
+        request.kind,
         request.space,
         request.date,
         request.serial,
@@ -75,15 +75,9 @@ class Flight:
     )  # fmt: skip
 
     def __init__(
-        self,
-        ticket: int,
-        request: Request,
-        trace: str,
-        deadline_us: int,
-        arrivals: list[Arrival],
-        sent_us: int,
-        content: Content,
-    ) -> None:
+        self, ticket: int, request: Request, trace: str, deadline_us: int, arrivals: list[Arrival],
+        sent_us: int, content: Content, key: Key, key_text: str,
+    ) -> None:  # fmt: skip
         self.ticket = ticket
         self.request = request
         self.trace = trace
@@ -91,8 +85,8 @@ class Flight:
         self.arrivals = arrivals
         self.sent_us = sent_us
         self.content = content  # and the key as text: asked for at each step, so made once
-        self.key = request.key
-        self.key_text = self.key.text
+        self.key = key
+        self.key_text = key_text
         self.stage = Stage.FORWARDED
         self.refusal = Result.UNKNOWN
         self.hold_us = HOLD_FIRST_US
@@ -167,20 +161,28 @@ class Flights:
         return any(key in self._money for key in _keys_meant(request))
 
     def open(
-        self, arrival: Arrival, request: Request, trace: str, deadline_us: int, sent_us: int | None = None
-    ) -> Flight:
-        """Start a flight for its first arrival, sent when that came unless `sent_us` says otherwise."""
+        self, arrival: Arrival, request: Request, trace: str, deadline_us: int, sent_us: int | None = None,
+        key_text: str | None = None,
+    ) -> Flight:  # fmt: skip
+        """Start a flight for its first arrival, sent when that came unless `sent_us` says otherwise; whoever
+        has the key as text already gives it."""
         self._tickets += 1
         began_us = arrival.came_us if sent_us is None else sent_us
         content = self._content
         if content is None or request is not self._asked:
             content = content_of(request)
         self._asked = self._content = None
-        flight = Flight(self._tickets, request, trace, deadline_us, [arrival], began_us, content)
-        self._by_ticket[flight.ticket] = flight
+        key, ticket = request.key, self._tickets
+        text = key.text if key_text is None else key_text
+        flight = Flight(ticket, request, trace, deadline_us, [arrival], began_us, content, key, text)
+        self._by_ticket[ticket] = flight
         self._by_content[content] = flight
         if request.kind in MONEY_KINDS:
-            self._money.setdefault(flight.key, []).append(flight)
+            others = self._money.get(key)
+            if others is None:
+                self._money[key] = [flight]
+            else:
+                others.append(flight)
         elif request.kind is Kind.REVERSAL:
             self._close_to_repeats(request)
         self._wait(arrival, flight)
@@ -204,27 +206,35 @@ class Flights:
             del self._by_content[flight.content]
 
     def _wait(self, arrival: Arrival, flight: Flight) -> None:
-        self._by_source.setdefault(arrival.source, set()).add(flight.ticket)
+        tickets = self._by_source.get(arrival.source)
+        if tickets is None:
+            self._by_source[arrival.source] = {flight.ticket}
+        else:
+            tickets.add(flight.ticket)
         self.waiting += 1
 
-    def find(self, ticket: int) -> Flight | None:
-        """Return a flight by its ticket, or None when it has ended."""
-        return self._by_ticket.get(ticket)
+    def find(self, ticket: Hashable) -> Flight | None:
+        """Return a flight by its ticket, or None when it has ended or was never one."""
+        return self._by_ticket.get(ticket)  # type: ignore[call-overload, no-any-return]
 
     def end(self, flight: Flight) -> None:
         """Take a flight away: it was answered, or nobody is to hear of it."""
-        del self._by_ticket[flight.ticket]
+        ticket = flight.ticket
+        del self._by_ticket[ticket]
         self._forget_content(flight)
         if flight.request.kind in MONEY_KINDS:
-            self._money[flight.key].remove(flight)
-            if not self._money[flight.key]:
+            others = self._money[flight.key]
+            if len(others) == 1:
                 del self._money[flight.key]
-        self._held_ordinary.discard(flight.ticket)
+            else:
+                others.remove(flight)
+        if self._held_ordinary:
+            self._held_ordinary.discard(ticket)
         self.waiting -= len(flight.arrivals)
         for arrival in flight.arrivals:
             tickets = self._by_source.get(arrival.source)
             if tickets is not None:
-                tickets.discard(flight.ticket)
+                tickets.discard(ticket)
                 if not tickets:
                     del self._by_source[arrival.source]
 

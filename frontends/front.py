@@ -39,7 +39,7 @@ class Outbox:
 
     def __init__(self, bank: str) -> None:
         self._bank = bank
-        self._rows: list[Event] = []
+        self.rows: list[Event] = []  # in their order, to be written before anything is sent
         self._to_bank: list[tuple[Hashable, bytes]] = []
         self._done: list[Hashable] = []
         self._backout: list[tuple[Hashable, str]] = []
@@ -49,11 +49,11 @@ class Outbox:
 
     def record(self, row: Event) -> None:
         """Write this row before anything is sent."""
-        self._rows.append(row)
+        self.rows.append(row)
 
     def note(self, name: str, wall_us: int, *, key: str = "", trace: str = "", **data: Any) -> None:
         """Record a named event and count it under its name."""
-        self._rows.append(Event(wall_us, name, key, trace, data))
+        self.rows.append(Event(wall_us, name, key, trace, data))
         self.count(SESSION_EVENTS, self._bank, name)
 
     def count_event(self, name: str) -> None:
@@ -100,8 +100,8 @@ class Outbox:
     def effects(self) -> Effects:
         """Return everything in its order: alarms, the record, what goes to the bank, the rest, the counts."""
         laid: list[Effect] = [*self._alarms]
-        if self._rows:
-            laid.append(Record(self._rows))
+        if self.rows:
+            laid.append(Record(self.rows))
         if self._to_bank:
             laid.append(Send(TO_BANK, self._to_bank))
             self.count(FRAMES, self._bank, "out", n=len(self._to_bank))

@@ -77,6 +77,7 @@ class Mapping:
         self._chooser = Chooser(_names(tables))
         self._find = make_finder(self._chooser)
         self._by_name = {f"{REQUEST}{transaction.name}": transaction for transaction in self._transactions}
+        self._ask = {f"{REQUEST}{each.name}": each.asker(content) for each in self._transactions}
         self._result = (getter(tables.reply.result), putter(tables.reply.result))
         echoes = [path for path in tables.reply.echo if path not in tables.reply.copy]
         self._echo = make_echo(
@@ -150,9 +151,18 @@ class Mapping:
 
         `date_of_ours` is the business date of what carries none; 0 means the local date.
         """
-        transaction = self._by_name.get(self._find(message))
+        name = self._find(message)
+        transaction = self._by_name.get(name)
         if transaction is None:
             return Refusal(Result.UNSUPPORTED, "", "a transaction of this profile")
+        moment = moment_of_second(now.wall_us // SECOND_US, self.zone)
+        asked = self._ask[name](message, moment, date_of_ours, now.wall_us)
+        return self._asked_slowly(transaction, message, now, date_of_ours) if asked is None else asked
+
+    def _asked_slowly(
+        self, transaction: Transaction, message: Message, now: Now, date_of_ours: int
+    ) -> Request | Refusal:
+        """Return the request of a message by its rows one after the other, or what is wrong with it."""
         moment = moment_of_second(now.wall_us // SECOND_US, self.zone)
         values, refusal = transaction.read(message, moment)
         date_ours = transaction.date is None

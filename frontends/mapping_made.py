@@ -7,16 +7,33 @@ functions, which know every other form and every error.  The lines hold names an
 texts of a profile are handed over as values.
 """
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Collection, Sequence
+from typing import Any, NamedTuple
 
 from frontends.mapping_rows import Chooser, Matcher, Message, Row, SerialRow, copy_of, putter
 from frontends.transforms import FieldError, Moment
+from qianzhi.domain.requests import Kind, Request
 
 Find = Callable[[Message], str]
 Take = Callable[[Message, Moment, dict[str, Any]], tuple[str, FieldError] | None]
 Give = Callable[[Message, Any, Any, Moment], None]
 Echo = Callable[[Message, Message, Moment], None]
+Ask = Callable[[Message, Moment, int, int], Request | None]
+
+
+class Asked(NamedTuple):
+    """What is the same of all requests of one transaction: `paths` must be there, with their value where one
+    is given, and so must the values of the `needed` fields; `amount_fen_max` is None where no money moves."""
+
+    kind: Kind
+    space: str
+    bank: str
+    number: str
+    numbers: Collection[str]
+    amount_fen_max: int | None
+    date_ours: bool
+    needed: frozenset[str]
+    paths: Sequence[tuple[str, str]]
 
 
 class Made:
@@ -78,7 +95,16 @@ def make_finder(chooser: Chooser) -> Find:
     return found
 
 
-def _candidates(made: Made, depth: int, choices: list[tuple[str, Matcher]]) -> None:
+def make_tester(matchers: Sequence[Matcher]) -> Callable[[Message], bool]:
+    """Return the function that tells whether a message fits any of these."""
+    made = Made("def made(message):")
+    _candidates(made, 1, [(True, matcher) for matcher in matchers])
+    made.add(1, "return False")
+    test: Callable[[Message], bool] = made.function()
+    return test
+
+
+def _candidates(made: Made, depth: int, choices: list[tuple[Any, Matcher]]) -> None:
     """Say which of these fits first; a path is looked at once for all of them."""
     known: dict[str, str] = {}
     for _, matcher in choices:
@@ -103,17 +129,58 @@ def make_echo(flat: list[str], deep: list[str], copies: list[tuple[Row, str]]) -
         told = made.name(name)
         made.add(1, f"if {told} in message:", f" v = message[{told}]")
         made.add(2, f"answer[{told}] = v if v.__class__ is str else copy_of(v)")
+    taken, given = _table_names(
+        made, [*deep, *[row.path for row, _ in copies]], [*deep, *[path for _, path in copies]]
+    )
     for path in deep:
-        made.get(1, path)
-        made.add(1, "if v is not None:", " if v.__class__ is not str: v = copy_of(v)")
-        made.put(2, path, "v")
+        _get_from(made, path, taken)
+        made.add(1, "if v is not None:", " if v.__class__ is dict or v.__class__ is list: v = copy_of(v)")
+        _put_into(made, path, given)
     for row, path in copies:
-        made.get(1, row.path)
-        made.add(1, "if v is not None:", f" v = {made.name(row.transform.write)}(v, moment, None)")
-        made.put(2, path, "v")
+        _get_from(made, row.path, taken)
+        made.add(1, "if v is not None:")
+        whole = row.transform.text == "whole"
+        write = f"v = {made.name(row.transform.write)}(v, moment, None)"
+        made.add(2, f"if v.__class__ is not str: {write}" if whole else write)
+        _put_into(made, path, given)
     made.add(1, "pass")
     echo: Echo = made.function()
     return echo
+
+
+def _table_names(made: Made, read: list[str], put: list[str]) -> tuple[dict[str, str], dict[str, str]]:
+    """Look up once the tables at the head of paths of two steps; return their names on both sides."""
+    taken: dict[str, str] = {}
+    given: dict[str, str] = {}
+    others = {path.partition(".")[0] for path in put if path.count(".") != 1}  # they may replace a table
+    for side, names, paths in (("message", taken, read), ("answer", given, put)):
+        for path in paths:
+            head, *rest = path.split(".")
+            if len(rest) == 1 and head not in names and (side == "message" or head not in others):
+                names[head] = f"{side[0]}{len(names)}"
+                made.add(1, f"{names[head]} = {side}.get({made.name(head)})")
+                made.add(1, f"if {names[head]}.__class__ is not dict: {names[head]} = None")
+    return taken, given
+
+
+def _get_from(made: Made, path: str, tables: dict[str, str]) -> None:
+    """Add the lines of `Made.get` for a path of which the table may be known."""
+    head, *rest = path.split(".")
+    if len(rest) != 1:
+        return made.get(1, path)
+    made.add(1, f"v = {tables[head]}.get({made.name(rest[0])}) if {tables[head]} is not None else None")
+    made.add(1, "if v.__class__ is str and (not v or v.isspace()): v = None")
+    return None
+
+
+def _put_into(made: Made, path: str, tables: dict[str, str]) -> None:
+    """Add the lines of `Made.put` for a path of which the table may be known."""
+    head, *rest = path.split(".")
+    if len(rest) != 1 or head not in tables:
+        return made.put(2, path, "v")
+    made.add(2, f"if {tables[head]} is None: {tables[head]} = answer[{made.name(head)}] = {{}}")
+    made.add(2, f"{tables[head]}[{made.name(rest[0])}] = v")
+    return None
 
 
 def make_constants(constants: list[tuple[str, str]]) -> Callable[[Message], None]:
@@ -154,6 +221,72 @@ def make_taker(rows: Sequence[Row | SerialRow]) -> Take:
     return take
 
 
+def make_asker(rows: Sequence[Row | SerialRow], asked: Asked) -> Ask:
+    """Return the function that makes the request of a message in which nothing is wrong, None of any other.
+
+    Whatever is missing, unreadable or refused goes the way of `make_taker`, which says so.
+    """
+    made = Made(
+        "def made(message, moment, date_of_ours, received_us):", FieldError=FieldError, Request=Request
+    )
+    made.add(1, *[f"f_{name} = {value}" for name, value in _usual(asked, made).items()], "try:")
+    for row in rows:
+        _take_into(made, row, row.field in asked.needed)
+    made.add(1, "except FieldError: return None")
+    for path, value in asked.paths:
+        made.get(1, path)
+        made.add(1, f"if v != {made.name(value)}: return None" if value else "if v is None: return None")
+    made.add(1, f"if f_bank_number not in {made.name(asked.numbers)}: return None")
+    if asked.amount_fen_max is not None:
+        made.add(1, f"if f_amount_fen > {asked.amount_fen_max}: return None")
+    made.add(1, "if not f_date or not f_serial: return None")
+    names = Request.__struct_fields__
+    last = max(names.index(name) for name in ("received_us", *[row.field for row in rows]))
+    made.add(1, f"return Request({', '.join(f'f_{name}' for name in names[: last + 1])})")
+    ask: Ask = made.function()
+    return ask
+
+
+def _usual(asked: Asked, made: Made) -> dict[str, str]:
+    """Return the expression of each field of a request where no row gives another one."""
+    names, values = Request.__struct_fields__, Request.__struct_defaults__
+    usual = zip(names[len(names) - len(values) :], values, strict=True)
+    return {
+        **{name: made.name(value) for name, value in usual},
+        "kind": made.name(asked.kind),
+        "space": made.name(asked.space),
+        "date": "date_of_ours or moment.today" if asked.date_ours else "0",
+        "serial": "''",
+        "bank": made.name(asked.bank),
+        "bank_number": made.name(asked.number),
+        "date_ours": str(asked.date_ours),
+        "received_us": "received_us",
+    }
+
+
+def _take_into(made: Made, row: Row | SerialRow, needed: bool) -> None:
+    """Add the lines that take one row's value."""
+    absent = "return None" if needed else "pass"
+    if not isinstance(row, Row):
+        made.add(2, f"v = {made.name(row.read)}(message, moment)")
+        made.add(2, f"if v is not None: f_{row.field} = v", f"else: {absent}")
+        return
+    if row.transform.read is None:
+        return
+    first, *rest = row.path.split(".")
+    made.add(2, f"v = message.get({made.name(first)})")
+    for step in rest:
+        made.add(2, f"v = v.get({made.name(step)}) if v.__class__ is dict else None")
+    plain, taken = _plain(row)
+    blank = f"if v is None or (v.__class__ is str and (not v or v.isspace())): {absent}"
+    if plain:
+        made.add(2, f"if {plain}: f_{row.field} = {taken}", f"el{blank}")
+    else:
+        made.add(2, blank)
+    made.add(2, "else:", f" f_{row.field} = {made.name(row.transform.read)}(v, moment)")
+    made.add(2, f" if f_{row.field} is None: return None")
+
+
 def _plain(row: Row) -> tuple[str, str]:
     """Return the test for the commonest form of a row's value, and what is taken then; empty for none."""
     form, width = row.transform.plain, row.transform.width
@@ -175,8 +308,15 @@ def make_giver(rows: Sequence[Row], source_of: Callable[[str], str], given: dict
     for row in rows:
         made.add(1, f"v = {source_of(row.field)}")
         made.add(1, "if v is not None and v != '':")
-        made.get(2, row.path, "answer", "old")
-        made.add(2, f"v = {made.name(row.transform.write)}(v, moment, old)", "if v is not None:")
+        if row.transform.looks:
+            made.get(2, row.path, "answer", "old")
+        write = f"v = {made.name(row.transform.write)}(v, moment, {'old' if row.transform.looks else 'None'})"
+        if row.transform.text:
+            cut = "pass" if row.transform.text == "whole" else f"v = v[-{row.transform.width}:]"
+            made.add(2, f"if v.__class__ is str: {cut}", f"else: {write}")
+        else:
+            made.add(2, write)
+        made.add(2, "if v is not None:")
         made.put(3, row.path, "v")
     made.add(1, "pass")
     give: Give = made.function()

@@ -5,7 +5,7 @@ Pure, and used by `mapping` alone, which puts them together.
 
 from typing import Any, NamedTuple
 
-from frontends.mapping_made import make_constants, make_taker
+from frontends.mapping_made import Ask, Asked, make_asker, make_constants, make_taker
 from frontends.mapping_rows import Message, Row, SerialRow, getter, putter, row_of, split_row, written
 from frontends.mapping_tables import BillsTable, MappingTables, TransactionTable
 from frontends.transforms import FieldError, Moment
@@ -74,6 +74,21 @@ class Transaction:
         self.answer = make_constants(list(constants.items()))
         said = {**tables.request.set, **written(rows.when), **rows.set}
         self.said = [(putter(path), value) for path, value in said.items()]
+
+    def asker(self, content: Content) -> Ask:
+        """Return what makes requests of messages in which nothing is wrong."""
+        asked = Asked(
+            self.kind,
+            content.space,
+            content.bank,
+            self.number or content.numbers[0],
+            self.numbers or frozenset(content.numbers),
+            content.amount_fen_max if self.kind in MONEY_KINDS else None,
+            self.date is None,
+            frozenset(field for _, field in self._needed_fields),
+            [(path, value) for path, _, value in self._needed_paths],
+        )
+        return make_asker([one_row(row) for row in self._readers], asked)
 
     def path_of(self, field: str) -> str:
         """Return where a field of the request stands, to be named in a refusal."""

@@ -178,7 +178,7 @@ def putter(path: str) -> Put:
 def copy_of(value: Any) -> Any:
     """Return a value that shares nothing with the message from which it is echoed."""
     if isinstance(value, dict):
-        return {name: copy_of(inner) for name, inner in value.items()}
+        return {name: inner if inner.__class__ is str else copy_of(inner) for name, inner in value.items()}
     return [copy_of(inner) for inner in value] if isinstance(value, list) else value
 
 

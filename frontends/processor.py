@@ -24,7 +24,7 @@ from frontends.outward_none import Way
 from frontends.processor_edge import Edge
 from frontends.processor_line import LineMessages
 from frontends.processor_outcomes import Outcomes, Turn
-from frontends.replies import KIND_NAMES, RESULT_NAMES, Replies, kind_name
+from frontends.replies import KIND_NAMES, RESULT_NAMES, Replies
 from frontends.seal import Seal
 from frontends.session import Session
 from frontends.session_rows import Saved
@@ -308,7 +308,7 @@ class Processor:
             bank_number=self._profile.numbers[0],
             received_us=turn.now.wall_us,
         )
-        flight = self._arrive(frame, arrival, block, turn)
+        flight = self._arrive(frame, arrival, block, self._flights.same(block), turn)
         if flight is not None:
             flight.deadline_us += self._outcomes.margin_us
             self._outcomes.block(flight, refusal.result, turn)
@@ -319,11 +319,12 @@ class Processor:
     def _admit(self, frame: Frame, arrival: Arrival, request: Request, turn: Turn) -> None:
         """Join, answer, shed, hold, refuse or forward a request."""
         refusal, now = None, turn.now
-        if self._flights.same(request) is None:
+        same = self._flights.same(request)
+        if same is None:
             refusal = self._edge.refusal(request, now)
             if refusal is not None and self._edge.sheds(request, refusal):
                 return self._replies.shed(arrival, request, refusal, self._trace(), now, turn.out)
-        flight = self._arrive(frame, arrival, request, turn)
+        flight = self._arrive(frame, arrival, request, same, turn)
         if flight is None:
             return None
         if refusal is None:
@@ -332,12 +333,14 @@ class Processor:
             return self._outcomes.hold(flight, turn)
         return self._outcomes.refuse(flight, refusal, turn)
 
-    def _arrive(self, frame: Frame, arrival: Arrival, request: Request, turn: Turn) -> Flight | None:
-        """Record what came; return its new flight, or None when it has joined one or is answered already."""
-        now, out, key = turn.now, turn.out, request.key.text
-        flight = self._flights.same(request)
+    def _arrive(
+        self, frame: Frame, arrival: Arrival, request: Request, flight: Flight | None, turn: Turn
+    ) -> Flight | None:
+        """Record what came; return its new flight, or None when it has joined one (`flight`) or is answered
+        already."""
+        now, out, key = turn.now, turn.out, request.key_text
         trace = flight.trace if flight is not None else self._trace()
-        self._replies.record_in(frame, kind_name(request), key, trace, now, out)
+        self._replies.record_in(frame, KIND_NAMES[request.kind], key, trace, now, out)
         if flight is not None:
             self._join(flight, arrival, turn)
         elif request.kind is Kind.STATUS and self._flights.money_under_way(request):
@@ -348,7 +351,7 @@ class Processor:
             deadline_us = now.mono_us + self._outcomes.reply_us - self._outcomes.margin_us
             if frame.expires_us:
                 deadline_us = min(deadline_us, now.mono_us + frame.expires_us - now.wall_us)
-            return self._flights.open(arrival, request, trace, deadline_us)
+            return self._flights.open(arrival, request, trace, deadline_us, None, key)
         return None
 
     def _join(self, flight: Flight, arrival: Arrival, turn: Turn) -> None:

@@ -41,6 +41,9 @@ REFUSALS = {
 # What the core says of a key that can never be approved any more, blocked or of a date that takes none.
 CLOSED = frozenset({Result.BLOCKED, Result.BAD_DATE, Result.DATE_CLOSED, Result.TOO_OLD})
 
+KIND_NUMBERS = {kind: int(kind) for kind in Kind}
+PRIORITIES = {kind: int(kind in PRIORITY_KINDS) for kind in Kind}
+
 _encode = msgspec.msgpack.Encoder().encode
 _decode_reply = msgspec.msgpack.Decoder(Reply).decode
 
@@ -65,6 +68,7 @@ class Outcomes:
         self._flights = flights
         self._replies = replies
         self._hop = hop
+        self._find = flights.find
         self.reply_us = int(profile.limits.reply_seconds * SECOND_US)
         self.margin_us = min(MARGIN_US_MAX, self.reply_us // 10)
 
@@ -78,7 +82,23 @@ class Outcomes:
             if not outcomes:
                 return turn.out.effects()
             for outcome in outcomes:
-                self._settle(outcome, turn)
+                if outcome.status is not Status.OK or not self._answer(outcome, turn):
+                    self._settle(outcome, turn)
+
+    def _answer(self, outcome: Outcome, turn: Turn) -> bool:
+        """Tell what the core has said, where it is plain; False leaves all else to `_settle`."""
+        flight = self._find(outcome.ticket)
+        if flight is None or flight.stage is Stage.BLOCKING or self._has_partner:
+            return False
+        try:
+            reply = _decode_reply(outcome.body)
+        except UNREADABLE:
+            return False
+        if reply.result is Result.UNKNOWN:
+            return False
+        self._flights.end(flight)
+        self._replies.answer(flight, reply, turn.now, turn.out)
+        return True
 
     def forward(self, flight: Flight, turn: Turn) -> None:
         """Send a flight on its way, as what it is or as the block of its key."""
@@ -118,8 +138,7 @@ class Outcomes:
         self.forward(flight, turn)
 
     def _settle(self, outcome: Outcome, turn: Turn) -> None:
-        ticket = outcome.ticket
-        flight = self._flights.find(ticket) if isinstance(ticket, int) else None
+        flight = self._find(outcome.ticket)
         if flight is None:
             turn.out.count("qianzhi_late_replies_total", self._bank)
         elif outcome.status is Status.OK:
@@ -219,10 +238,10 @@ def job_of(flight: Flight, request: Request) -> Job:
     return Job(
         flight.ticket,
         request.bank_number,
-        int(kind),
+        KIND_NUMBERS[kind],
         zlib.crc32((request.phone or request.serial).encode()),
         flight.deadline_us,
-        int(kind in PRIORITY_KINDS),
+        PRIORITIES[kind],
         flight.trace,
         flight.key_text,
         _encode(request),

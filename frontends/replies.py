@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 KIND_NAMES = {kind: kind.name.lower() for kind in Kind}  # as labels; an enum makes its names anew each time
 RESULT_NAMES = {result: result.name.lower() for result in Result}
+_event = tuple.__new__  # what a named tuple's own function does, without its call
 REQUESTS = "qianzhi_requests_total"
 BAD_FRAMES = "qianzhi_bad_frames_total"
 NOT_REJECTED = header.NOT_REJECTED.encode("ascii")
@@ -41,8 +42,10 @@ class Replies:
     def __init__(self, profile: "Profile", seal: Seal) -> None:
         self._profile = profile
         self._bank = profile.name
-        self._codec = profile.codec
-        self._seal = seal
+        self._codec, self._mask = profile.codec, profile.codec.mask
+        self._encode = seal.encode
+        self._reply_message, self._is_last_word = profile.mapping.reply_message, profile.mapping.is_last_word
+        self._code_of = profile.results.code_of
         self._queued = profile.transport.redelivers
         self._ends = self._queued or profile.transport.connection == "short"
         self._has_header = "header.reject_code" in profile.codec.paths()
@@ -58,8 +61,8 @@ class Replies:
 
     def record_in(self, frame: Frame, kind: str, key: str, trace: str, now: Now, out: Outbox) -> None:
         """Record a frame as it came, masked."""
-        data = {"frame": self._codec.mask(frame.body, decoded=True), "conn": str(frame.source), "kind": kind}
-        out.record(Event(now.wall_us, "in", key, trace, data))
+        data = {"frame": self._mask(frame.body, decoded=True), "conn": str(frame.source), "kind": kind}
+        out.rows.append(_event(Event, (now.wall_us, "in", key, trace, data)))
 
     # Answers
 
@@ -89,27 +92,30 @@ class Replies:
         """
         try:
             answer = self._answer_to(arrival, reply, now)
-            last = arrival.request or self._profile.mapping.is_last_word(arrival.message, answer, reply, now)
-            if not last:
+            if arrival.request is None and not self._is_last_word(arrival.message, answer, reply, now):
                 return self._unanswerable(arrival.source, key, trace, now, out, forwarded=forwarded)
-            frame = self._seal.encode(answer, arrival.mac_key, now)
+            frame = self._encode(answer, arrival.mac_key, now)
         except (EncodeError, ValueError) as error:
             where = error.path if isinstance(error, EncodeError) else ""
             out.alarm("answer_unwritable", key=key, field=where)
             return self.say_nothing(arrival.source, "answer_unwritable", key, trace, now, out)
+        source, told = arrival.source, reply.result
         took_us = now.mono_us - arrival.came_us
-        kind, result = kind_name(arrival.request), RESULT_NAMES[reply.result]
+        kind, result = kind_name(arrival.request), RESULT_NAMES[told]
         data = {
-            "code": self._profile.results.code_of(reply.result),
+            "code": self._code_of(told),
             "result": result,
-            "frame": self._codec.mask(frame, decoded=True),
-            "conn": str(arrival.source),
+            "frame": self._mask(frame, decoded=True),
+            "conn": str(source),
             "us": took_us,
         }
-        out.record(Event(now.wall_us, "out", key, trace, data))
-        out.send(arrival.source, frame)
+        out.rows.append(_event(Event, (now.wall_us, "out", key, trace, data)))
+        out.send(source, frame)
         out.count(REQUESTS, self._bank, kind, result)
-        self._times.setdefault(kind, []).append(took_us)
+        times = self._times.get(kind)
+        if times is None:
+            times = self._times[kind] = []
+        times.append(took_us)
         return None
 
     def shed(
@@ -118,8 +124,8 @@ class Replies:
         """Refuse at the edge what has no flight; its row is short, and the only one."""
         key = request.key.text
         try:
-            answer = self._profile.mapping.reply_message(arrival.message, request, Reply(refusal), now)
-            frame = self._seal.encode(answer, arrival.mac_key, now)
+            answer = self._reply_message(arrival.message, request, Reply(refusal), now)
+            frame = self._encode(answer, arrival.mac_key, now)
         except (EncodeError, ValueError) as error:
             where = error.path if isinstance(error, EncodeError) else ""
             out.alarm("answer_unwritable", key=key, field=where)
@@ -203,7 +209,7 @@ class Replies:
         self.dismiss(source, out)
 
     def _answer_to(self, arrival: Arrival, reply: Reply, now: Now) -> Message:
-        answer = self._profile.mapping.reply_message(arrival.message, arrival.request, reply, now)
+        answer = self._reply_message(arrival.message, arrival.request, reply, now)
         unproved = arrival.request is None and arrival.mac_key is None
         if unproved and self._profile.mac_required(answer):
             return self._without_words_of_a_stranger(answer)

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from frontends.mapping_made import make_tester
 from frontends.mapping_rows import Message
 from frontends.session_keys import Keys
 from qianzhi.runtime.now import Now
@@ -16,11 +17,10 @@ class Seal:
     """Proves what comes in under the keys that may be used now, and seals what goes out."""
 
     def __init__(self, profile: "Profile", keys: Keys) -> None:
-        self._profile = profile
         self._keys = keys
         self._encode = profile.codec.encode
         self._sealer = Sealer(profile.mac, profile.codec) if profile.mac is not None else None
-        self._required = profile.mac_required
+        self._required = make_tester(profile.protected)
 
     def verify(self, message: Message, body: bytes, now: Now) -> MacKey | None:
         """Return the key under which this message stands, None where it needs no MAC.

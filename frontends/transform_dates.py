@@ -37,7 +37,7 @@ def _mmdd(argument: str) -> Transform:
         rest = old[4:] if isinstance(old, str) and len(old) == width else "0" * (width - 4)
         return f"{value % 10_000:04d}{rest}"
 
-    return Transform(read, write, width)
+    return Transform(read, write, width, looks=True)
 
 
 def _date8(argument: str) -> Transform:
@@ -81,7 +81,7 @@ def _date_head(argument: str) -> Transform:
         rest = old[8:] if isinstance(old, str) and len(old) == width else "0" * (width - 8)
         return f"{value:08d}{rest}"
 
-    return Transform(read, write, width)
+    return Transform(read, write, width, looks=True)
 
 
 def _existing(text: str, form: str) -> int:
@@ -114,7 +114,7 @@ def _stamp(argument: str) -> Transform:
         dated = isinstance(old, str) and len(old) == len(text)
         return old[: -len(TIME)] + text[-len(TIME) :] if dated else text
 
-    return Transform(None, write, len(argument))
+    return Transform(None, write, len(argument), looks=True)
 
 
 def _date_mmdd(argument: str) -> Transform:

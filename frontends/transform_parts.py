@@ -46,13 +46,16 @@ class Transform(NamedTuple):
 
     `read` is None where the wire value says less than the domain's; `write` gives None where a value has no
     form.  `plain` says what `read` makes of the commonest form: `digits` of that width as they are, or a
-    `number` of at most so many digits.
+    `number` of at most so many digits.  `looks` says that `write` looks at what stands at the path already,
+    `text` what it writes for a text: the whole of it, or its last `width` characters.
     """
 
     read: Read | None
     write: Write
     width: int = 0
     plain: Literal["", "digits", "number"] = ""
+    looks: bool = False
+    text: Literal["", "whole", "tail"] = ""
 
 
 def is_digits(text: str) -> bool:

@@ -7,6 +7,7 @@ knows a message, a bank or a clock: the instant is given as a `Moment`.  Dates a
 """
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 from frontends.transform_dates import DATES
@@ -38,7 +39,7 @@ def transform_of(text: str) -> Transform:
 
 def _text(argument: str) -> Transform:
     no_argument(argument)
-    return Transform(lambda raw, _: string_of(raw).strip(" "), lambda value, _, __: str(value))
+    return Transform(lambda raw, _: string_of(raw).strip(" "), lambda value, _, __: str(value), text="whole")
 
 
 def _digits(argument: str) -> Transform:
@@ -50,7 +51,7 @@ def _digits(argument: str) -> Transform:
             raise FieldError(f"{width} digits")
         return text
 
-    return Transform(read, lambda value, _, __: str(value), width, "digits")
+    return Transform(read, lambda value, _, __: str(value), width, "digits", text="whole")
 
 
 def _word(argument: str) -> Transform:
@@ -62,7 +63,7 @@ def _word(argument: str) -> Transform:
             raise FieldError(f"1 to {width} ASCII letters and digits")
         return text
 
-    return Transform(read, lambda value, _, __: str(value), width)
+    return Transform(read, lambda value, _, __: str(value), width, text="whole")
 
 
 def _fen(argument: str) -> Transform:
@@ -165,7 +166,7 @@ def _spaces_right(argument: str) -> Transform:
 def _tail(argument: str) -> Transform:
     """The last characters of a longer value; what was cut off cannot be read back."""
     width = width_of(argument)
-    return Transform(None, lambda value, _, __: str(value)[-width:], width)
+    return Transform(None, lambda value, _, __: str(value)[-width:], width, text="tail")
 
 
 def _balance(argument: str) -> Transform:
@@ -180,11 +181,18 @@ def _balance(argument: str) -> Transform:
             raise FieldError("a balance with sign and amount")
         return int(entry["amount"]) * (-1 if entry.get("sign") == "D" else 1)
 
+    account, amounts, currency = parts
+
     def write(value: int, _: Moment, __: Any) -> list[dict[str, str]]:
-        sign = "D" if value < 0 else "C"
-        amount = _whole(abs(value), 12)
-        names = ("account_type", "amount_type", "currency", "sign", "amount")
-        return [dict(zip(names, (*parts, sign, amount), strict=True))]
+        return [
+            {
+                "account_type": account,
+                "amount_type": amounts,
+                "currency": currency,
+                "sign": "D" if value < 0 else "C",
+                "amount": _whole(abs(value), 12),
+            }
+        ]
 
     return Transform(read, write)
 
@@ -193,13 +201,14 @@ def _response_mti(argument: str) -> Transform:
     """The message type that answers another: 0200 gives 0210, 0820 gives 0830."""
     no_argument(argument)
 
-    def write(value: Any, _: Moment, __: Any) -> str:
-        text = str(value)
-        if len(text) == 4 and is_digits(text) and int(text[2]) % 2 == 0:
-            return f"{text[:2]}{int(text[2]) + 1}{text[3]}"
-        return text
+    return Transform(None, lambda value, _, __: _answering(str(value)), 4)
 
-    return Transform(None, write, 4)
+
+@lru_cache(maxsize=256)  # there are few, and each message asks
+def _answering(mti: str) -> str:
+    if len(mti) == 4 and is_digits(mti) and int(mti[2]) % 2 == 0:
+        return f"{mti[:2]}{int(mti[2]) + 1}{mti[3]}"
+    return mti
 
 
 def _head(argument: str) -> Transform:
@@ -210,7 +219,7 @@ def _head(argument: str) -> Transform:
 
 def _whole(value: int, width: int) -> str:
     """Write a number of fixed width; an invariant of ours, since a cut amount would be another amount."""
-    text = str(value).rjust(width, "0")
+    text = str(value).zfill(width)
     if value < 0 or (width and len(text) > width):
         raise ValueError(f"a number that does not fit {width} digits cannot be written")
     return text

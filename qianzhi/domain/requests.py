@@ -110,6 +110,11 @@ class Request(msgspec.Struct, array_like=True, frozen=True, gc=False):
         """The key that this request is about."""
         return Key(self.space, self.date, self.serial)
 
+    @property
+    def key_text(self) -> str:
+        """That key as operators write it."""
+        return f"{self.space}/{self.date:08d}/{self.serial}"
+
 
 class Bill(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """One month's bill as quoted: `total_fen` is principal plus the late fee 违约金 of today."""

@@ -13,9 +13,10 @@ from collections import deque
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from heapq import heapify, heappop, heappush
 from itertools import count
-from typing import Annotated, NamedTuple
+from typing import Annotated
 
 import annotated_types
+import msgspec
 
 from qianzhi.link.messages import NOT_TAKEN, Answer, Envelope, Status
 from qianzhi.link.peers import STRIDE, TRIAL_US, WEIGHT, Peer, able_of, choose, least_of
@@ -40,7 +41,7 @@ class HopLimits:
     body_bytes_max: int = 262_144
 
 
-class Job(NamedTuple):
+class Job(msgspec.Struct, frozen=True, gc=False):
     """One request to be passed on.
 
     `ticket` comes back with the outcome; `deadline_us` is monotonic; `attempt` is what the hop before said
@@ -59,7 +60,7 @@ class Job(NamedTuple):
     attempt: int = 1
 
 
-class Outcome(NamedTuple):
+class Outcome(msgspec.Struct, frozen=True, gc=False):
     """What became of a job; every job gets exactly one.
 
     `certain` says that the job was certainly not passed on, and then `status` says why; a status of not
@@ -75,19 +76,16 @@ class Outcome(NamedTuple):
     peer: str
 
 
-class _Work:
+class _Work(msgspec.Struct, gc=False):
     """A job under way; `maybe_forwarded` once a peer died that held it."""
 
-    __slots__ = ("deadline_us", "done", "job", "maybe_forwarded", "number", "peer", "sends")
-
-    def __init__(self, job: Job) -> None:
-        self.job = job
-        self.deadline_us = job.deadline_us
-        self.sends = 0
-        self.peer = ""
-        self.number = 0
-        self.maybe_forwarded = False
-        self.done = False
+    job: Job
+    deadline_us: int
+    sends: int = 0
+    peer: str = ""
+    number: int = 0
+    maybe_forwarded: bool = False
+    done: bool = False
 
 
 class Hop:
@@ -182,7 +180,7 @@ class Hop:
             if peer is None:
                 self._refuse(job, Status.BUSY)
                 continue
-            work = _Work(job)
+            work = _Work(job, job.deadline_us)
             self._live += 1
             heappush(self._deadlines, (job.deadline_us, next(self._numbers), work))
             self._send(work, peer, now, batches)

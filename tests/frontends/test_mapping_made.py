@@ -1,5 +1,6 @@
 """The lines made from a profile's rows do what the rows do one by one: names, requests, faults, answers."""
 
+import contextlib
 import copy
 
 import pytest
@@ -7,12 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from frontends.mapping import REPLY_NUMBERS, WITH_NUMBERS, _names, source_of
-from frontends.mapping_made import make_constants, make_echo, make_finder, make_giver, make_taker
-from frontends.mapping_parts import one_row
+from frontends.mapping_made import make_constants, make_echo, make_finder, make_giver, make_taker, make_tester
+from frontends.mapping_parts import Refusal, one_row
 from frontends.mapping_rows import Chooser, copy_of, getter, putter, row_of, split_row
 from frontends.transforms import FieldError, moment_of_second
 from qianzhi.domain.requests import Bill, Kind, Reply, Request
 from qianzhi.domain.results import Result
+from qianzhi.runtime.now import Now
 from qianzhi.wire.codec import put_path
 from tests.frontends.conftest import CONFIG, WALL_US, profile_of
 
@@ -93,6 +95,43 @@ def test_a_request_is_taken_as_row_by_row(bank, data):
             field: type(value) for field, value in wanted.items()
         }
         assert (unread and (unread[0], unread[1].expected, unread[1].result)) == fault
+
+
+@pytest.mark.parametrize("bank", BANKS)
+@given(data=st.data())
+@settings(max_examples=40, deadline=None)
+def test_what_must_carry_a_mac_is_found_as_row_by_row(bank, data):
+    profile = profile_of(bank)
+    message = messages(data, profile.table)
+    assert make_tester(profile.protected)(message) is profile.mac_required(message)
+
+
+@pytest.mark.parametrize("bank", [bank for bank in BANKS if profile_of(bank).mapping._transactions])
+@given(data=st.data())
+@settings(max_examples=60, deadline=None)
+def test_a_request_made_at_a_stroke_is_that_of_its_rows(bank, data):
+    """What a bank says, with some of it spoilt: one way makes the request of the other, or leaves it to it."""
+    profile = profile_of(bank)
+    mapping, now = profile.mapping, Now(1_000_000, WALL_US)
+    transaction = data.draw(st.sampled_from(mapping._transactions))
+    number = transaction.number or profile.numbers[0]
+    request = Request(
+        transaction.kind, profile.space, 20261122, "000017", bank, number, "13800000001", 5_000, "1", own_serial="000018"
+    )  # fmt: skip
+    plain = mapping.request_message(request, now, name=transaction.name)
+    spoilt = copy.deepcopy(plain)
+    for path, value in data.draw(
+        st.dictionaries(st.sampled_from(paths_of(profile.table)), AWKWARD, max_size=2)
+    ).items():
+        with contextlib.suppress(TypeError):
+            put_path(spoilt, path, copy.deepcopy(value))
+    ask = mapping._ask[f"request:{transaction.name}"]
+    for message in (plain, spoilt):
+        for ours in (0, 20261121):
+            slowly = mapping._asked_slowly(transaction, message, now, ours)
+            found = ask(message, MOMENT, ours, now.wall_us)
+            assert found is None or (found == slowly and repr(found) == repr(slowly))
+            assert found is not None or message is spoilt or isinstance(slowly, Refusal)
 
 
 @pytest.mark.parametrize("bank", BANKS)

@@ -4,6 +4,7 @@ from itertools import count
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from qianzhi.link.hop import Hop, HopLimits, Job
 from qianzhi.link.messages import Answer, Envelope, Status
@@ -201,7 +202,7 @@ def test_what_is_refused_at_once_says_why() -> None:
     spent.submit([job(1, left_us=999)], NOW)
     assert only_outcome(spent) == (Status.EXPIRED, True, 0)
     large = pair(body_bytes_max=10)
-    large.submit([job(1)._replace(body=b"x" * 11)], NOW)
+    large.submit([replace(job(1), body=b"x" * 11)], NOW)
     assert only_outcome(large) == (Status.NO_ROUTE, True, 0)
 
 
@@ -385,7 +386,7 @@ def test_a_slow_peer_that_answers_after_all_is_given_more_time_and_a_new_connect
     for expected_us in (1_000_000, 2_000_000, 4_000_000, 4_000_000):
         assert peer.state(later) == "silent"
         hop.on_answers("node1", [Answer(held.id, Status.OK)], later)
-        while "node1" not in (found := sends(hop.submit([job(1)._replace(deadline_us=10**12)], later))):
+        while "node1" not in (found := sends(hop.submit([replace(job(1), deadline_us=10**12)], later))):
             pass
         held = found["node1"][0]
         assert peer.state(later.after(expected_us - 1)) == "up"
