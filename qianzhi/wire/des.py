@@ -32,7 +32,7 @@ class Cipher(Protocol):
         one."""
 
     def retail(self, other: Any, data: bytes) -> bytes:
-        """Return the retail MAC of data of any length, with a cipher of the same kind under the right half."""
+        """Return the retail MAC of data of any length; `other` is the cipher of the right half."""
 
 
 class PycryptoCipher:

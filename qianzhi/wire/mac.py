@@ -319,7 +319,8 @@ class Sealer:
             text = self._authenticate(key, gather(message))[: self._mac_bytes].hex().upper()
         except EncodeError as error:
             raise MacError("the message has no bytes that its MAC could cover") from error
-        if hmac.compare_digest(text.encode("ascii") if self._binary else text, found):
+        given = found if isinstance(found, bytes) else found.encode("ascii")
+        if hmac.compare_digest(text.encode("ascii"), given):
             return key
         raise MacError("the MAC is wrong")
 

@@ -110,13 +110,14 @@ def test_what_must_carry_a_mac_is_found_as_row_by_row(bank, data):
 @given(data=st.data())
 @settings(max_examples=60, deadline=None)
 def test_a_request_made_at_a_stroke_is_that_of_its_rows(bank, data):
-    """What a bank says, with some of it spoilt: one way makes the request of the other, or leaves it to it."""
+    """What a bank says, with some of it spoilt: one way makes the other's request, or leaves it alone."""
     profile = profile_of(bank)
     mapping, now = profile.mapping, Now(1_000_000, WALL_US)
     transaction = data.draw(st.sampled_from(mapping._transactions))
     number = transaction.number or profile.numbers[0]
     request = Request(
-        transaction.kind, profile.space, 20261122, "000017", bank, number, "13800000001", 5_000, "1", own_serial="000018"
+        transaction.kind, profile.space, 20261122, "000017", bank, number, "13800000001", 5_000, "1",
+        own_serial="000018",
     )  # fmt: skip
     plain = mapping.request_message(request, now, name=transaction.name)
     spoilt = copy.deepcopy(plain)

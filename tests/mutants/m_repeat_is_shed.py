@@ -3,7 +3,7 @@
 RULE = 7
 FILE = "frontends/processor.py"
 OLD = """\
-        if self._flights.same(request) is None:
+        if same is None:
 """
 NEW = """\
         if request is not None:

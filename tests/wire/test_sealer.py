@@ -1,4 +1,4 @@
-"""What is decided once for a spec and a codec seals and proves exactly as what is decided for each message."""
+"""What is decided once for a spec and a codec seals and proves as what is decided for each message."""
 
 import copy
 
