@@ -21,6 +21,11 @@ cdef extern from "Python.h":
     object PyByteArray_FromStringAndSize(const char *data, Py_ssize_t size)
     bint PyObject_RichCompareBool(object one, object other, int how) except -1
     enum: Py_EQ
+    void Py_DECREF(PyObject *one)
+    void Py_INCREF(PyObject *one)
+    PyObject *new_text "PyUnicode_New"(Py_ssize_t size, Py_UCS4 largest) except NULL
+    PyObject *new_bytes "PyBytes_FromStringAndSize"(const char *data, Py_ssize_t size) except NULL
+    int set_item "PyDict_SetItem"(PyObject *table, PyObject *name, PyObject *value) except -1
 
 cdef enum:
     DIGITS = 1
@@ -626,6 +631,7 @@ cdef class Reader:
     """Reads the fields of one bitmap; see `iso_plan.make_reader`."""
 
     cdef Field *fields
+    cdef PyObject **keys  # what `names` holds
     cdef Py_ssize_t count
     cdef list names, decoders, nests
     cdef dict bare, headed  # what a message of this shape has, without values: copying is the quickest way to one
@@ -638,13 +644,16 @@ cdef class Reader:
         self.bare = dict.fromkeys(["mti", *self.names])
         self.headed = dict.fromkeys(["header", "mti", *self.names])
         self.fields = <Field *>PyMem_Malloc(max(1, self.count) * sizeof(Field))
-        if self.fields is NULL:
+        self.keys = <PyObject **>PyMem_Malloc(max(1, self.count) * sizeof(PyObject *))
+        if self.fields is NULL or self.keys is NULL:
             raise MemoryError
         for at, item in enumerate(items):
             self.fields[at] = form_of(item.quick)
+            self.keys[at] = <PyObject *>self.names[at]
 
     def __dealloc__(self):
         PyMem_Free(self.fields)
+        PyMem_Free(self.keys)
 
     def __call__(self, bytes body not None, Py_ssize_t at, Py_ssize_t end, dict message not None):
         if at < 0 or end > PyBytes_GET_SIZE(body):
@@ -655,44 +664,70 @@ cdef class Reader:
         cdef Py_ssize_t number, stop
         cdef object value
         cdef const Field *field = self.fields
+        cdef const unsigned char *data = <const unsigned char *>PyBytes_AS_STRING(body)
+        cdef PyObject *quick
         for number in range(self.count):
             stop = at
-            value = None
             if field.quick:
-                value = quick_value(field, body, &stop, end)
-            elif self.nests[number] is not None:
-                value = (<Nest>self.nests[number]).read(body, &stop, end)
+                quick = quick_pointer(field, data, &stop, end)
+                if quick is not NULL:
+                    try:
+                        set_item(<PyObject *>message, self.keys[number], quick)
+                    finally:
+                        Py_DECREF(quick)
+                    at = stop
+                    field += 1
+                    continue
+                value = None
+            else:
+                value = self.nests[number]
+                if value is not None:
+                    value = (<Nest>value).read(body, &stop, end)
             if value is None:
                 value, stop = (<object>self.decoders[number])(body, at, end)
             at = stop
-            PyDict_SetItem(message, self.names[number], value)
+            set_item(<PyObject *>message, self.keys[number], <PyObject *>value)
             field += 1
         return at
 
 
-cdef object quick_value(const Field *field, bytes body, Py_ssize_t *at, Py_ssize_t end):
+cdef inline object quick_value(const Field *field, bytes body, Py_ssize_t *at, Py_ssize_t end):
     """Return a value of the commonest form and move `at` behind it; None for any other."""
-    cdef const unsigned char *data = <const unsigned char *>PyBytes_AS_STRING(body)
+    cdef PyObject *found = quick_pointer(field, <const unsigned char *>PyBytes_AS_STRING(body), at, end)
+    if found is NULL:
+        return None
+    value = <object>found
+    Py_DECREF(found)
+    return value
+
+
+cdef PyObject *quick_pointer(
+    const Field *field, const unsigned char *data, Py_ssize_t *at, Py_ssize_t end
+) except? NULL:
+    """Return a new reference to a value of the commonest form and move `at` behind it; NULL for any other."""
     cdef Py_ssize_t begin = at[0], size = field.size, start, stop
     cdef object value
+    cdef PyObject *text
     if field.prefix:
         if begin + field.prefix > end:
-            return None
+            return NULL
         size = length_at(field, data + begin)
         begin += field.prefix
         if size < 0 or size > field.limit:
-            return None
+            return NULL
     stop = begin + ((size + 1) >> 1 if field.packed else size)
     if stop > end:
-        return None
+        return NULL
     if field.packed:
         value = unpacked(data + begin, size, field.packed) if size else None
-        if value is not None:
-            at[0] = stop
-        return value
+        if value is None:
+            return NULL
+        at[0] = stop
+        Py_INCREF(<PyObject *>value)
+        return <PyObject *>value
     if field.kind == BYTES:
         at[0] = stop
-        return PyBytes_FromStringAndSize(<const char *>data + begin, size)
+        return new_bytes(<const char *>data + begin, size)
     start = begin
     if field.strip and field.side == RIGHT:
         while stop > start and data[stop - 1] == <unsigned char>field.fill:
@@ -701,9 +736,11 @@ cdef object quick_value(const Field *field, bytes body, Py_ssize_t *at, Py_ssize
         while start < stop and data[start] == <unsigned char>field.fill:
             start += 1
     if start == stop or not all_of(data + start, stop - start, field.kind):
-        return None
+        return NULL
     at[0] = begin + size
-    return text_of(data + start, stop - start)
+    text = new_text(stop - start, 127)
+    memcpy(PyUnicode_DATA(<object>text), data + start, stop - start)
+    return text
 
 
 cdef struct Count:
