@@ -185,7 +185,12 @@ class Flights:
                 others.append(flight)
         elif request.kind is Kind.REVERSAL:
             self._close_to_repeats(request)
-        self._wait(arrival, flight)
+        tickets = self._by_source.get(arrival.source)
+        if tickets is None:
+            self._by_source[arrival.source] = {ticket}
+        else:
+            tickets.add(ticket)
+        self.waiting += 1
         return flight
 
     def join(self, flight: Flight, arrival: Arrival) -> None:

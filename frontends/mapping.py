@@ -98,6 +98,7 @@ class Mapping:
         self._stamps = [
             row_of("now", f"{path}|{split_row(text)[1]}") for path, text in tables.request.stamp.items()
         ]
+        self.dates_ours = any(each.date is None for each in self._transactions)  # may be asked for
         self._own_serial = row_of("own_serial", tables.request.serial)
         lines = tables.management.items()
         self._dates = {name: row_of("date", rows.date) for name, rows in lines if rows.date}

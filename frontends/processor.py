@@ -278,7 +278,9 @@ class Processor:
         now = turn.now
         if mac_key is not None:
             self._session.on_good_mac(mac_key, now, turn.out)
-        asked = self._profile.mapping.request_of(message, now, self._session.business_date(now))
+        mapping = self._profile.mapping
+        date_of_ours = self._session.business_date(now) if mapping.dates_ours else 0
+        asked = mapping.request_of(message, now, date_of_ours)
         if not isinstance(asked, Refusal):
             return self._admit(
                 frame, Arrival(frame.source, message, asked, mac_key, now.mono_us), asked, turn

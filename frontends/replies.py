@@ -91,8 +91,12 @@ class Replies:
         `forwarded` says that something of it has left the house, so that it may not be put aside.
         """
         try:
-            answer = self._answer_to(arrival, reply, now)
-            if arrival.request is None and not self._is_last_word(arrival.message, answer, reply, now):
+            request = arrival.request
+            if request is not None:
+                answer = self._reply_message(arrival.message, request, reply, now)
+            else:
+                answer = self._answer_to(arrival, reply, now)
+            if request is None and not self._is_last_word(arrival.message, answer, reply, now):
                 return self._unanswerable(arrival.source, key, trace, now, out, forwarded=forwarded)
             frame = self._encode(answer, arrival.mac_key, now)
         except (EncodeError, ValueError) as error:
@@ -101,7 +105,7 @@ class Replies:
             return self.say_nothing(arrival.source, "answer_unwritable", key, trace, now, out)
         source, told = arrival.source, reply.result
         took_us = now.mono_us - arrival.came_us
-        kind, result = kind_name(arrival.request), RESULT_NAMES[told]
+        kind, result = "none" if request is None else KIND_NAMES[request.kind], RESULT_NAMES[told]
         data = {
             "code": self._code_of(told),
             "result": result,

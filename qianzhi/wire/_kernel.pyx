@@ -594,7 +594,12 @@ cdef class Masker:
                 at += self.sizes[number]
                 continue
             begin, stop = at, end
+            nest = self.nests[number]
             if not self.secret[number]:
+                if nest is not None and nest.bounds(body, &begin, &stop):
+                    at = stop
+                    continue
+                begin, stop = at, end
                 if self.fields[number].prefix and begin + self.fields[number].prefix <= end:
                     size = length_at(&self.fields[number], data + begin)
                     begin += self.fields[number].prefix
@@ -614,7 +619,6 @@ cdef class Masker:
                     at = stop
                     continue
                 stop = end
-            nest = self.nests[number]
             if (
                 nest is not None
                 and not self.items[number].about.sensitive

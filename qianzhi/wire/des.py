@@ -150,6 +150,8 @@ class DesKey:
         self.bytes = len(key)
         self._left = make(key[:8])
         self._right = make(key[8:]) if len(key) == 16 else self._left
+        # The retail MAC (ANSI X9.19) of data of any length: X9.9 under the left half, the last block in 3DES.
+        self.chain_retail: Callable[[bytes], bytes] = partial(self._left.retail, self._right)
 
     def __repr__(self) -> str:
         return f"DesKey({self.bytes} bytes)"
@@ -175,10 +177,6 @@ class DesKey:
     def chain_single(self, data: bytes) -> bytes:
         """Return the last block of DES-CBC under the left half (ANSI X9.9); `data` is padded with zeros."""
         return self._left.chain(_padded(data))
-
-    def chain_retail(self, data: bytes) -> bytes:
-        """Return the retail MAC (ANSI X9.19): X9.9 under the left half, the last block in 3DES."""
-        return self._left.retail(self._right, data)
 
     def chain_triple(self, data: bytes) -> bytes:
         """Return the last block of 3DES-CBC with a zero initial vector; `data` is padded with zeros."""
