@@ -13,8 +13,9 @@ import msgspec
 from qianzhi.domain.requests import MONEY_KINDS, Key, Kind, Reply, Request
 from qianzhi.domain.results import Result
 
-_ENCODER = msgspec.msgpack.Encoder()
+_encode = msgspec.msgpack.Encoder().encode
 _DECODER = msgspec.msgpack.Decoder(Reply)
+_KINDS: dict[int, str] = {kind: f"{int(kind)}\x1f" for kind in Kind}  # how the content of each begins
 
 
 class State(IntEnum):
@@ -67,7 +68,7 @@ def content_of(request: Request) -> bytes:
     Never its time, MAC or repeat flag.  The texts are printable, so the separator cannot occur in them.
     """
     parts = (
-        f"{int(request.kind)}\x1f{request.phone}\x1f{request.amount_fen}\x1f{request.bank_number}\x1f"
+        f"{_KINDS[request.kind]}{request.phone}\x1f{request.amount_fen}\x1f{request.bank_number}\x1f"
         f"{request.bill}"
     )
     return hashlib.sha256(parts.encode()).digest()[:16]
@@ -130,7 +131,7 @@ def agrees(request: Request, row: Row) -> bool:
 
 def encode(reply: Reply) -> bytes:
     """Return a reply as it is kept."""
-    return _ENCODER.encode(reply)
+    return _encode(reply)
 
 
 def kept(data: bytes) -> Reply:

@@ -4,7 +4,7 @@ Pure: the desk is one batch's working copy and is thrown away when the batch is 
 nothing of keys and repeats; whoever calls it has settled that a request is new.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -29,6 +29,9 @@ from qianzhi.ledger.invariant import invariant
 from qianzhi.ledger.sheet import Sheet
 from qianzhi.runtime.now import Now
 
+_new = tuple.__new__  # makes a named tuple of all its fields, for half of what calling its class costs
+_DONE, _CLOSED, _CREDIT, _RECHARGE = Posted.DONE, PhoneState.CLOSED, Code.CREDIT, Kind.RECHARGE
+
 
 class Job(NamedTuple):
     """A recharge or bill payment to be made; `bill` is the serial that a payment quotes."""
@@ -39,6 +42,14 @@ class Job(NamedTuple):
     amount_fen: int
     bank_number: str
     bill: str = ""
+
+
+class Recharged(NamedTuple):
+    """A recharge that was approved: its work order, and the balance and name of who has the money."""
+
+    order: str
+    balance_fen: int
+    name: str
 
 
 class Outcome(NamedTuple):
@@ -86,8 +97,13 @@ class Desk:
         self._bills = dict(self._was)
         self._months = _by_book(self._was.values())
         self._standings = {standing.order: standing for standing in loaded.standings}
-        self._made: dict[str, tuple[Order, Subscriber, list[Leg]]] = {}
+        self._made: dict[str, tuple[Order, Subscriber, Sequence[Leg]]] = {}
         self._house = loaded.house
+        self._clearing = {
+            name.owner: account
+            for name, account in loaded.house.items()
+            if name.kind == CLEARING and name.part == part
+        }
         self._serials = loaded.serials
         self._sheet = sheet
         self._tariff = tariff
@@ -120,6 +136,30 @@ class Desk:
         if job.kind is Kind.PAY:
             return self._pay(job, subscriber)
         return self._recharge(job, subscriber)
+
+    def recharge(self, key: Key, phone: str, amount_fen: int, bank_number: str) -> Recharged | None:
+        """Carry out a recharge as nearly all are: approved, and its one posting the bank's money to the book.
+
+        None says that this one may not be such (no phone in service, bills or arrears to be paid from it):
+        nothing was changed, and `credit` carries it out or refuses it.  What it does is what `credit` does.
+        """
+        subscriber, clearing = self._subscribers.get(phone), self._clearing.get(bank_number)
+        if subscriber is None or clearing is None:
+            return None
+        _, state, name, book, account, arrears = subscriber
+        sheet, posted_us = self._sheet, self._now[1]
+        owed = sheet.balance_fen(arrears)
+        if owed < 0 or state is _CLOSED or book in self._months:
+            return None
+        serial = next(self._serials)
+        posted = sheet.post_one(serial, clearing, account, amount_fen, _CREDIT, posted_us, key[1])
+        if posted is not _DONE:
+            _refused(posted)
+        fields = (serial, _RECHARGE, key, phone, book, amount_fen, bank_number, posted_us, None)
+        order = _new(Order, fields)
+        self._changes.orders.append(order)
+        self._made[serial] = (order, subscriber, ())
+        return _new(Recharged, (serial, sheet.free_fen(account) + owed, name))
 
     def reverse(self, original: str, key: Key, bank_number: str, kind: Kind = Kind.REVERSAL) -> Outcome:
         """Undo exactly what an order did: bills open again, late fees go back, the money to clearing.
@@ -228,6 +268,7 @@ class Desk:
         if serial not in self._made:
             return self._standings[serial]
         order, subscriber, legs = self._made[serial]
+        legs = legs or [self._credit_leg(order, subscriber)]
         write_offs = tuple(one for one in self._changes.write_offs if one.order == serial)
         return Standing(
             *(serial, order.phone, order.book, subscriber.account, subscriber.arrears, order.amount_fen),
@@ -235,7 +276,7 @@ class Desk:
             write_offs,
         )
 
-    def _credit_leg(self, job: Job, subscriber: Subscriber) -> Leg:
+    def _credit_leg(self, job: Job | Order, subscriber: Subscriber) -> Leg:
         clearing = self._house[Name(CLEARING, job.bank_number, self._part)]
         return Leg(clearing, subscriber.account, job.amount_fen, Code.CREDIT)
 
@@ -254,7 +295,8 @@ class Desk:
 
     def _post(self, serial: str, legs: list[Leg], date: int = 0) -> None:
         posted = self._sheet.post(serial, legs, self._now, date)
-        invariant(posted is Posted.DONE, f"the ledger refused what billing had checked: {posted.name}")
+        if posted is not _DONE:
+            _refused(posted)
 
     def _balance_fen(self, account: int, arrears: int) -> int:
         return self._sheet.free_fen(account) + self._sheet.balance_fen(arrears)
@@ -262,6 +304,10 @@ class Desk:
     def _open_bills(self, book: int) -> list[MonthBill]:
         bills = (self._bills[serial] for serial in self._months.get(book, ()))
         return [bill for bill in bills if bill.paid_by is None]
+
+
+def _refused(posted: Posted) -> None:
+    invariant(posted is _DONE, f"the ledger refused what billing had checked: {posted.name}")
 
 
 def _by_book(bills: Iterable[MonthBill]) -> dict[int, list[str]]:

@@ -12,7 +12,7 @@ from sqlalchemy import TextClause, text
 from qianzhi.billing.bills import MonthBill
 from qianzhi.billing.books import PhoneState, Subscriber
 from qianzhi.billing.desk import Changes
-from qianzhi.billing.orders import Standing, WriteOff, order_serial
+from qianzhi.billing.orders import Standing, WriteOff, order_serials
 from qianzhi.ledger.invariant import invariant
 from qianzhi.ledger.store import (
     Ask,
@@ -221,7 +221,7 @@ def serials_of(prefix: str, numbers: Sequence[int], n: int) -> Iterator[str]:
     """Return the serials of the `n` work orders for which these numbers were taken."""
     if len(numbers) < n:  # a counter's row gives the first one alone
         numbers = range(numbers[0], numbers[0] + n)
-    return (order_serial(prefix, number) for number in numbers)
+    return order_serials(prefix, numbers)
 
 
 def add_subscribers(connection: Connection, subscribers: Sequence[Subscriber], opened_us: int) -> None:

@@ -27,6 +27,8 @@ from qianzhi.ledger.entries import (
 from qianzhi.ledger.invariant import invariant
 from qianzhi.runtime.now import Now
 
+_new = tuple.__new__  # makes a named tuple of all its fields, for half of what calling its class costs
+_DONE = Outcome.DONE
 AMOUNT_FEN_CAP = 10**15  # sums of such amounts stay far from the 63 bits of a database's integer
 
 
@@ -86,10 +88,30 @@ class Sheet:
             transfers.append(Transfer(reference, code, debit, credit, amount_fen, posted_us, None, date))
         return Outcome.DONE
 
+    def post_one(
+        self, reference: str, debit: int, credit: int, amount_fen: int, code: int, posted_us: int, date: int
+    ) -> Outcome:
+        """Make one transfer, as `post` makes a list of one leg."""
+        accounts, moved = self._accounts, self._moved
+        if not 0 < amount_fen <= AMOUNT_FEN_CAP or debit == credit:
+            return Outcome.BAD_AMOUNT
+        if debit not in accounts or credit not in accounts:
+            return Outcome.NO_ACCOUNT
+        if accounts[debit][3] is not None and self._sinks(debit, -amount_fen):
+            return Outcome.BELOW_FLOOR
+        moved[debit] = moved.get(debit, 0) - amount_fen
+        moved[credit] = moved.get(credit, 0) + amount_fen
+        transfer = (reference, code, debit, credit, amount_fen, posted_us, None, date)
+        self._changes.transfers.append(_new(Transfer, transfer))
+        return _DONE
+
     def changes(self) -> Changes:
         """Return all that is to be written; the deltas sum to zero, because every transfer balances."""
         moved, set_aside = self._moved, self._set_aside
         invariant(sum(moved.values()) == 0, "a batch's balances must sum to zero")
+        if not set_aside:
+            self._changes.deltas = {account: _new(Delta, (fen, 0)) for account, fen in moved.items() if fen}
+            return self._changes
         deltas = {account: Delta(fen, set_aside.get(account, 0)) for account, fen in moved.items()}
         for account in set_aside.keys() - moved.keys():
             deltas[account] = Delta(0, set_aside[account])
