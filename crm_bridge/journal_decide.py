@@ -130,7 +130,7 @@ class Journal:
     def _till(self) -> Till:
         terms = self._terms
         return Till(
-            *(self._rows, self._changed, self._tally, self._fences),
+            *(self._rows, self._changed, self._tally, self._fences.closed_through),
             *(self._takes, terms.amount_fen_max, self._now.wall_us, self._part),
         )
 

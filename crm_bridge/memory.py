@@ -15,7 +15,7 @@ from crm_bridge.journal_totals import Day, Totals
 from qianzhi.billing.bills import MonthBill
 from qianzhi.billing.books import Subscriber
 from qianzhi.billing.desk import Loaded
-from qianzhi.billing.orders import Order, Standing, WriteOff, order_serial
+from qianzhi.billing.orders import Order, Standing, WriteOff, order_serials
 from qianzhi.domain.requests import Key
 from qianzhi.ledger.entries import Account, Leg, Name, Transfer
 from qianzhi.ledger.invariant import invariant
@@ -60,7 +60,7 @@ class Memory:
     def take_serials(self, count: int) -> Iterator[str]:
         """Return new serials of work orders; those that are not used stay gaps."""
         first, self.next_order = self.next_order, self.next_order + count
-        return (order_serial(self._prefix, number) for number in range(first, first + count))
+        return iter(order_serials(self._prefix, range(first, first + count)))
 
     def account_of(self, name: Name) -> int:
         """Return the number of a house account, opened where it is missing."""
@@ -119,7 +119,7 @@ class MemoryTransaction:
             return False
         if any(breaks[row.key].changes != row.changes - 1 for row in changes.journal.changed_breaks):
             return False
-        if any(row.key in rows for row in inserts):
+        if any(row[:3] in rows for row in inserts):
             return False
         if any(row.key not in rows or rows[row.key].state is not State.APPROVED for row in reversals):
             return False
@@ -154,7 +154,7 @@ class MemoryTransaction:
             reserved = account.reserved_fen + delta.reserved_fen
             above = account.floor_fen is None or balance - reserved >= account.floor_fen
             invariant(above, "no balance lies below its floor")
-            memory.accounts[number] = account._replace(balance_fen=balance, reserved_fen=reserved)
+            memory.accounts[number] = Account(number, balance, reserved, account.floor_fen)
 
     def _breaks(self, wanted: Wanted, fences: Mapping[str, int]) -> list[Break]:
         memory = self._memory

@@ -44,12 +44,7 @@ class Job(NamedTuple):
     bill: str = ""
 
 
-class Recharged(NamedTuple):
-    """A recharge that was approved: its work order, and the balance and name of who has the money."""
-
-    order: str
-    balance_fen: int
-    name: str
+Recharged = tuple[str, int, str]  # a recharge that was approved: work order, balance and name of its phone
 
 
 class Outcome(NamedTuple):
@@ -109,6 +104,7 @@ class Desk:
         self._tariff = tariff
         self._today = today
         self._now = now
+        self._posted_us = now.wall_us
         self._part = part
         self._changes = Changes()
 
@@ -147,19 +143,19 @@ class Desk:
         if subscriber is None or clearing is None:
             return None
         _, state, name, book, account, arrears = subscriber
-        sheet, posted_us = self._sheet, self._now[1]
-        owed = sheet.balance_fen(arrears)
-        if owed < 0 or state is _CLOSED or book in self._months:
+        sheet, posted_us = self._sheet, self._posted_us
+        balance_fen = sheet.free_with(account, arrears)
+        if balance_fen is None or state is _CLOSED or book in self._months:
             return None
         serial = next(self._serials)
         posted = sheet.post_one(serial, clearing, account, amount_fen, _CREDIT, posted_us, key[1])
         if posted is not _DONE:
             _refused(posted)
-        fields = (serial, _RECHARGE, key, phone, book, amount_fen, bank_number, posted_us, None)
-        order = _new(Order, fields)
-        self._changes.orders.append(order)
-        self._made[serial] = (order, subscriber, ())
-        return _new(Recharged, (serial, sheet.free_fen(account) + owed, name))
+        order = (serial, _RECHARGE, key, phone, book, amount_fen, bank_number, posted_us, None)
+        made = _new(Order, order)
+        self._changes.orders.append(made)
+        self._made[serial] = (made, subscriber, ())
+        return serial, balance_fen + amount_fen, name
 
     def reverse(self, original: str, key: Key, bank_number: str, kind: Kind = Kind.REVERSAL) -> Outcome:
         """Undo exactly what an order did: bills open again, late fees go back, the money to clearing.

@@ -1,6 +1,6 @@
 """Work orders 工单: what one posting was for, which bills it wrote off 销帐, and what its transfers mean."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from enum import IntEnum
 from typing import NamedTuple
 
@@ -71,10 +71,10 @@ class Standing(NamedTuple):
     write_offs: tuple[WriteOff, ...]
 
 
-def order_serials(prefix: str, numbers: Iterable[int]) -> Iterator[str]:
-    """Yield the serials of these work orders, each as `order_serial` has it."""
+def order_serials(prefix: str, numbers: Iterable[int]) -> list[str]:
+    """Return the serials of these work orders, each as `order_serial` has it."""
     width = ORDER_CHARS - len(prefix)
-    return (prefix + str(number).zfill(width) for number in numbers)
+    return [prefix + str(number).zfill(width) for number in numbers]
 
 
 def order_serial(prefix: str, number: int) -> str:

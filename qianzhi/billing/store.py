@@ -221,7 +221,7 @@ def serials_of(prefix: str, numbers: Sequence[int], n: int) -> Iterator[str]:
     """Return the serials of the `n` work orders for which these numbers were taken."""
     if len(numbers) < n:  # a counter's row gives the first one alone
         numbers = range(numbers[0], numbers[0] + n)
-    return order_serials(prefix, numbers)
+    return iter(order_serials(prefix, numbers))
 
 
 def add_subscribers(connection: Connection, subscribers: Sequence[Subscriber], opened_us: int) -> None:

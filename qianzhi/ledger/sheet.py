@@ -48,7 +48,8 @@ class Sheet:
 
     def __init__(self, accounts: Iterable[Account], pendings: Iterable[Pending] = ()) -> None:
         self._accounts = {account.id: account for account in accounts}
-        self._moved: dict[int, int] = {}  # what was added to balances, and to what is reserved of them
+        # What was added to balances, and to what is reserved of them.
+        self._moved = dict.fromkeys(self._accounts, 0)
         self._set_aside: dict[int, int] = {}
         self._pendings: dict[str, Pending] = {}
         self._settled: set[str] = set()
@@ -68,6 +69,19 @@ class Sheet:
         one = self._accounts[account]
         reserved = one.reserved_fen + self._set_aside.get(account, 0)
         return one.balance_fen + self._moved.get(account, 0) - reserved
+
+    def free_with(self, account: int, beside: int) -> int | None:
+        """Return how much is free of an account and stands beside it; None where beside it is less than
+        nothing.
+        """
+        accounts, moved = self._accounts, self._moved
+        balance_beside = accounts[beside][1] + moved[beside]
+        if balance_beside < 0:
+            return None
+        _, balance, reserved, _ = accounts[account]
+        if self._set_aside:
+            reserved += self._set_aside.get(account, 0)
+        return balance + moved[account] - reserved + balance_beside
 
     def do(self, command: Command, now: Now) -> Outcome:
         """Carry out one command, wholly or not at all."""
@@ -99,8 +113,8 @@ class Sheet:
             return Outcome.NO_ACCOUNT
         if accounts[debit][3] is not None and self._sinks(debit, -amount_fen):
             return Outcome.BELOW_FLOOR
-        moved[debit] = moved.get(debit, 0) - amount_fen
-        moved[credit] = moved.get(credit, 0) + amount_fen
+        moved[debit] -= amount_fen
+        moved[credit] += amount_fen
         transfer = (reference, code, debit, credit, amount_fen, posted_us, None, date)
         self._changes.transfers.append(_new(Transfer, transfer))
         return _DONE
