@@ -9,7 +9,6 @@ reversals, status queries and blocks, for which a tenth is reserved.
 import zlib
 from collections import Counter
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 import msgspec
@@ -193,6 +192,7 @@ class Bridge:
         works: list[list[Work]] = [[] for _ in waiting]
         refused: list[Answer] = []
         effects: Effects = []
+        space, date, prefix = "", -1, ""  # how the key's text of the last request began
         for envelope in items:
             try:
                 request = _decode(envelope.body)
@@ -209,7 +209,10 @@ class Bridge:
                     refused.append(Answer(envelope.id, status))
                     continue
             waiting[writer] += 1
-            key = f"{request.space}/{_day(request.date)}/{request.serial}"
+            if request.date != date or request.space != space:
+                space, date = request.space, request.date
+                prefix = f"{space}/{date:08d}/"  # as `Key.text`
+            key = prefix + request.serial
             ticket = _Ticket(asker, envelope.id, envelope.trace, key, kind, mono_us)
             works[writer].append(Work(ticket, request, mono_us + budget_ms * 1000))
         effects += [Send(("writer", number), list_of) for number, list_of in enumerate(works) if list_of]
@@ -311,9 +314,3 @@ def lane(request: Request, writers: int) -> int:
 
 def _counts(name: str, figures: dict[tuple[str, ...], int]) -> Sequence[Count]:
     return [Count(name, labels, n) for labels, n in figures.items()]
-
-
-@lru_cache(maxsize=512)
-def _day(date: int) -> str:
-    """Return a business date as it stands in a key's text (`Key.text`)."""
-    return f"{date:08d}"

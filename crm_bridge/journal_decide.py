@@ -115,9 +115,9 @@ class Journal:
 
     def changes(self) -> Changes:
         """Return what is to be written; a row that is new and reversed at once is written once."""
-        changed = sorted(self._changed)
-        inserts = [self._rows[key] for key in changed if key not in self._loaded]
-        reversals = [self._rows[key] for key in changed if key in self._loaded]
+        changed, rows, loaded = sorted(self._changed), self._rows, self._loaded
+        inserts = [rows[key] for key in changed if not loaded or key not in loaded]
+        reversals = [rows[key] for key in changed if key in loaded] if loaded else []
         new, other = self._breaks.changed()
         return Changes(inserts, reversals, self._tally.added(), self._fences.raised(), new, other)
 

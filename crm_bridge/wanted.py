@@ -46,7 +46,7 @@ class _Found:
     def __init__(self, part: str, quarantine: bool) -> None:
         self._part = part
         self._quarantine = quarantine
-        self._keys: dict[Key, None] = {}  # as they came: mostly in their order already
+        self._keys: list[Key] = []  # as they came: mostly in their order already, some more than once
         self._reversals: set[Key] = set()
         self._breaks: set[Key] = set()
         self._phones: set[str] = set()
@@ -60,7 +60,7 @@ class _Found:
     def take_plain(self, plain: Plain) -> None:
         """Take over what plain recharges name."""
         keys = [key for key in plain.keys if key is not None]
-        self._keys.update(dict.fromkeys(keys))
+        self._keys += keys
         self._phones.update(plain.phones)
         self._numbers.update(plain.numbers)
         self._orders += len(keys)
@@ -80,9 +80,9 @@ class _Found:
 
     def _take_keyed(self, request: Request, calendar: Calendar) -> None:
         named = named_keys(request, calendar)
-        self._keys.update(dict.fromkeys(named))
+        self._keys += named
         if request.kind is Kind.VOID and request.own_serial:
-            self._keys.update(dict.fromkeys(void_key(key, request.own_serial) for key in named))
+            self._keys += [void_key(key, request.own_serial) for key in named]
         if request.kind in UNDOING_KINDS:
             self._reversals.update(named)
             self._orders += 1
@@ -103,7 +103,10 @@ class _Found:
         house += [Name(SUSPENSE, number, self._part) for number in sorted(self._suspended)]
         if self._numbers:
             house += [Name(RECEIVABLE, "", self._part), Name(LATE_FEES, "", self._part)]
-        keys = sorted(self._keys)
+        keys = sorted(dict.fromkeys(self._keys))
+        spaces, serials = {key[0] for key in keys}, [(key[0], key[2]) for key in keys]
+        if len({key[1] for key in keys}) > 1:  # else they are in order, and all different, as the keys are
+            serials = sorted(set(serials))
         return Wanted(
             keys=keys,
             reversals=frozenset(self._reversals),
@@ -112,8 +115,8 @@ class _Found:
             house=house,
             orders_max=self._orders,
             days=sorted(self._days),
-            serials=sorted(dict.fromkeys([(space, serial) for space, _, serial in keys])),
-            spaces=sorted({key[0] for key in keys} | {space for space, _ in self._closes}),
+            serials=serials,
+            spaces=sorted(spaces | {space for space, _ in self._closes}),
             closes=sorted(self._closes),
             breaks=frozenset(self._breaks),
             part=self._part,

@@ -4,7 +4,7 @@ Pure: the desk is one batch's working copy and is thrown away when the batch is 
 nothing of keys and repeats; whoever calls it has settled that a request is new.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -92,7 +92,7 @@ class Desk:
         self._bills = dict(self._was)
         self._months = _by_book(self._was.values())
         self._standings = {standing.order: standing for standing in loaded.standings}
-        self._made: dict[str, tuple[Order, Subscriber, Sequence[Leg]]] = {}
+        self._made: dict[str, tuple[Order, Subscriber, list[Leg]]] = {}
         self._house = loaded.house
         self._clearing = {
             name.owner: account
@@ -107,6 +107,7 @@ class Desk:
         self._posted_us = now.wall_us
         self._part = part
         self._changes = Changes()
+        self._orders = self._changes.orders
 
     def owed(self, phone: str) -> Outcome:
         """Say what a phone owes today, oldest month first; nothing owed is an answer of its own.
@@ -151,10 +152,8 @@ class Desk:
         posted = sheet.post_one(serial, clearing, account, amount_fen, _CREDIT, posted_us, key[1])
         if posted is not _DONE:
             _refused(posted)
-        order = (serial, _RECHARGE, key, phone, book, amount_fen, bank_number, posted_us, None)
-        made = _new(Order, order)
-        self._changes.orders.append(made)
-        self._made[serial] = (made, subscriber, ())
+        made = (serial, _RECHARGE, key, phone, book, amount_fen, bank_number, posted_us, None)
+        self._orders.append(_new(Order, made))
         return serial, balance_fen + amount_fen, name
 
     def reverse(self, original: str, key: Key, bank_number: str, kind: Kind = Kind.REVERSAL) -> Outcome:
@@ -261,10 +260,14 @@ class Desk:
 
     def _standing(self, serial: str) -> Standing:
         """Return what stands under an order, loaded or made in this batch."""
-        if serial not in self._made:
+        if serial in self._standings:
             return self._standings[serial]
-        order, subscriber, legs = self._made[serial]
-        legs = legs or [self._credit_leg(order, subscriber)]
+        if serial in self._made:
+            order, subscriber, legs = self._made[serial]
+        else:
+            order = {order.serial: order for order in self._orders}[serial]
+            subscriber = self._subscribers[order.phone]
+            legs = [self._credit_leg(order, subscriber)]
         write_offs = tuple(one for one in self._changes.write_offs if one.order == serial)
         return Standing(
             *(serial, order.phone, order.book, subscriber.account, subscriber.arrears, order.amount_fen),
