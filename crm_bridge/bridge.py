@@ -226,13 +226,13 @@ class Bridge:
         self._waiting[writer] -= len(batch.done)
         answers: dict[str, list[Answer]] = {}
         rows: list[Event] = []
-        results: dict[tuple[str, ...], int] = {}
+        results: list[tuple[str, ...]] = []
         house: Effects = []
         asker, mine = None, None
         mono_us, wall_us = now
         for done in batch.done:
             ticket, status, reply = done.ticket, done.status, done.reply
-            if isinstance(ticket, _HouseTicket):
+            if type(ticket) is _HouseTicket:
                 house += self._answer_house(ticket, status, reply, now)
                 if ticket.request.space == EVERY_SPACE:
                     continue  # our own timer's question: nothing was asked for
@@ -242,22 +242,20 @@ class Bridge:
                 if mine is not None:
                     mine.append(Answer(ticket.id, status, _encode(reply) if reply is not None else b""))
             kind = _KINDS[ticket.kind]
-            outcome = _OUTCOMES[reply.result] if reply is not None else status.name.lower()
-            labels = (kind, outcome)
-            results[labels] = results.get(labels, 0) + 1
-            data = {
-                "kind": kind,
-                "result": outcome,
-                "order": reply.order if reply is not None else "",
-                "took_us": mono_us - ticket.arrived_us,
-            }
+            if reply is not None:
+                outcome, order = _OUTCOMES[reply.result], reply.order
+            else:
+                outcome, order = status.name.lower(), ""
+            results.append((kind, outcome))
+            took_us = mono_us - ticket.arrived_us
+            data = {"kind": kind, "result": outcome, "order": order, "took_us": took_us}
             rows.append(_new(Event, (wall_us, "core", ticket.key, ticket.trace, data)))
         effects: Effects = [Send(("peer", peer), list_of) for peer, list_of in answers.items()]
         effects += house
         # The journal is the core's record; these rows only help to follow a request, so they come last.
         effects.append(Record(rows))
         self._settled += len(rows)
-        effects += _counts("qianzhi_core_results_total", results)
+        effects += _counts("qianzhi_core_results_total", Counter(results))
         effects += _counts("qianzhi_core_retries_total", {(why,): n for why, n in batch.retries.items()})
         return effects + list(batch.alarms)
 
