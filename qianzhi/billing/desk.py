@@ -149,10 +149,11 @@ class Desk:
         if balance_fen is None or state is _CLOSED or book in self._months:
             return None
         serial = next(self._serials)
-        posted = sheet.post_one(serial, clearing, account, amount_fen, _CREDIT, posted_us, key[1])
+        space, date, asked = key
+        posted = sheet.post_one(serial, clearing, account, amount_fen, _CREDIT, posted_us, date)
         if posted is not _DONE:
             _refused(posted)
-        made = (serial, _RECHARGE, key, phone, book, amount_fen, bank_number, posted_us, None)
+        made = (serial, _RECHARGE, space, date, asked, phone, book, amount_fen, bank_number, posted_us, None)
         self._orders.append(_new(Order, made))
         return serial, balance_fen + amount_fen, name
 
@@ -182,7 +183,7 @@ class Desk:
             Order(
                 serial,
                 kind,
-                key,
+                *key,
                 standing.phone,
                 standing.book,
                 standing.amount_fen,
@@ -248,7 +249,7 @@ class Desk:
             legs += self._bill_legs(bill, subscriber.account)
         self._post(serial, legs, job.key.date)
         kind, key, phone, amount_fen, bank_number, _ = job
-        order = Order(serial, kind, key, phone, subscriber.book, amount_fen, bank_number, self._now.wall_us)
+        order = Order(serial, kind, *key, phone, subscriber.book, amount_fen, bank_number, self._now.wall_us)
         self._changes.orders.append(order)
         self._made[serial] = (order, subscriber, legs)
         for bill in paid:

@@ -36,17 +36,27 @@ UNDO = 100
 
 
 class Order(NamedTuple):
-    """One work order: `reverses` names the order that it undoes, None for an original."""
+    """One work order as its row stands in the database, under the request's key (`key_serial` its serial).
+
+    `reverses` names the order that it undoes, None for an original.
+    """
 
     serial: str
     kind: Kind
-    key: Key
+    space: str
+    business_date: int
+    key_serial: str
     phone: str
     book: int
     amount_fen: int
     bank_number: str
     posted_us: int
     reverses: str | None = None
+
+    @property
+    def key(self) -> Key:
+        """The key of the request that it was made for."""
+        return Key(self.space, self.business_date, self.key_serial)
 
 
 class WriteOff(NamedTuple):
