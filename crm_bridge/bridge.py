@@ -16,6 +16,7 @@ import msgspec
 from crm_bridge.closer import Closer
 from crm_bridge.journal_fences import EVERY_SPACE
 from qianzhi.domain.requests import PRIORITY_KINDS, Kind, Reply, Request
+from qianzhi.domain.results import Result
 from qianzhi.link.events import DrainNotice, Hello
 from qianzhi.link.messages import UNREADABLE, Answer, Envelope, Status
 from qianzhi.runtime.effects import Alarm, Close, Count, Effects, Event, Record, Send
@@ -26,9 +27,12 @@ RESERVED_PART = 10  # one in so many places of a writer's list is kept for prior
 
 _decode = msgspec.msgpack.Decoder(Request).decode
 _encode = msgspec.msgpack.Encoder().encode
+_new = tuple.__new__  # makes a named tuple of all its fields, for half of what calling its class costs
+_OUTCOMES: dict[int, str] = {result: result.name.lower() for result in Result}
+_KINDS: dict[int, str] = {kind: kind.name.lower() for kind in Kind}
 
 
-class Work(NamedTuple):
+class Work(msgspec.Struct, frozen=True, gc=False):
     """One request for a writer; its credit may not be claimed after `deadline_us` (monotonic).
 
     `ticket` says whose it is and means nothing to the writer.
@@ -39,7 +43,7 @@ class Work(NamedTuple):
     deadline_us: int
 
 
-class Done(NamedTuple):
+class Done(msgspec.Struct, frozen=True, gc=False):
     """How a writer settled one piece of work: `reply` stands with Status.OK alone."""
 
     ticket: Any
@@ -67,24 +71,21 @@ class _Asker:
         self.name = name
 
 
-class _Ticket:
-    """Whose request a piece of work is, and when it came.  Compared by identity."""
+class _Ticket(msgspec.Struct, eq=False, gc=False):
+    """Whose request a piece of work is, and when it came (monotonic).  Compared by identity."""
 
-    __slots__ = ("arrived", "asker", "id", "key", "kind", "trace")
-
-    def __init__(self, asker: _Asker, envelope: Envelope, request: Request, arrived: Now) -> None:
-        self.asker = asker
-        self.id = envelope.id
-        self.trace = envelope.trace
-        self.key = request.key.text
-        self.kind = request.kind
-        self.arrived = arrived
+    asker: _Asker
+    id: int
+    trace: str
+    key: str
+    kind: Kind
+    arrived_us: int
 
 
 class _HouseTicket:
     """A request of the house: of an operator, who knows it by `token`, or of our own timer (None)."""
 
-    __slots__ = ("arrived", "key", "kind", "request", "token", "trace")
+    __slots__ = ("arrived_us", "key", "kind", "request", "token", "trace")
 
     def __init__(self, token: Any, request: Request, arrived: Now) -> None:
         self.token = token
@@ -92,7 +93,7 @@ class _HouseTicket:
         self.request = request
         self.key = request.key.text
         self.kind = request.kind
-        self.arrived = arrived
+        self.arrived_us = arrived.mono_us
 
 
 class Bridge:
@@ -186,9 +187,12 @@ class Bridge:
         asker = self._askers.get(peer)
         if asker is None:
             return []
-        works: list[list[Work]] = [[] for _ in self._waiting]
+        waiting, open_max, writers = self._waiting, self._open_max, len(self._waiting)
+        mono_us, draining, writer = now.mono_us, self._draining, 0
+        works: list[list[Work]] = [[] for _ in waiting]
         refused: list[Answer] = []
         effects: Effects = []
+        space, date, prefix = "", -1, ""  # how the key's text of the last request began
         for envelope in items:
             try:
                 request = _decode(envelope.body)
@@ -196,14 +200,21 @@ class Bridge:
                 refused.append(Answer(envelope.id, Status.NO_ROUTE))
                 effects.append(Alarm("unreadable_request", {"peer": peer, "trace": envelope.trace}))
                 continue
-            writer = lane(request, len(works))
-            status = self._refusal(request.kind, envelope, writer)
-            if status is not None:
-                refused.append(Answer(envelope.id, status))
-                continue
-            self._waiting[writer] += 1
-            deadline_us = now.mono_us + envelope.budget_ms * 1000
-            works[writer].append(Work(_Ticket(asker, envelope, request, now), request, deadline_us))
+            if writers != 1:
+                writer = lane(request, writers)
+            kind, budget_ms = request.kind, envelope.budget_ms
+            if draining or kind in PRIORITY_KINDS or budget_ms <= 0 or waiting[writer] >= open_max:
+                status = self._refusal(kind, envelope, writer)
+                if status is not None:
+                    refused.append(Answer(envelope.id, status))
+                    continue
+            waiting[writer] += 1
+            if request.date != date or request.space != space:
+                space, date = request.space, request.date
+                prefix = f"{space}/{date:08d}/"  # as `Key.text`
+            key = prefix + request.serial
+            ticket = _Ticket(asker, envelope.id, envelope.trace, key, kind, mono_us)
+            works[writer].append(Work(ticket, request, mono_us + budget_ms * 1000))
         effects += [Send(("writer", number), list_of) for number, list_of in enumerate(works) if list_of]
         if refused:
             effects.append(Send(("peer", peer), refused))
@@ -215,28 +226,44 @@ class Bridge:
         self._waiting[writer] -= len(batch.done)
         answers: dict[str, list[Answer]] = {}
         rows: list[Event] = []
-        results: Counter[tuple[str, ...]] = Counter()
+        results: list[tuple[str, ...]] = []
         house: Effects = []
+        asker, mine = None, None
+        mono_us, wall_us = now
         for done in batch.done:
-            ticket: _Ticket | _HouseTicket = done.ticket
-            if isinstance(ticket, _HouseTicket):
-                house += self._answer_house(ticket, done.status, done.reply, now)
+            ticket, status, reply = done.ticket, done.status, done.reply
+            if type(ticket) is _HouseTicket:
+                house += self._answer_house(ticket, status, reply, now)
                 if ticket.request.space == EVERY_SPACE:
                     continue  # our own timer's question: nothing was asked for
-            elif self._askers.get(ticket.asker.name) is ticket.asker:
-                body = _encode(done.reply) if done.reply is not None else b""
-                answers.setdefault(ticket.asker.name, []).append(Answer(ticket.id, done.status, body))
-            self._settled += 1
-            outcome = done.reply.result.name if done.reply is not None else done.status.name
-            results[ticket.kind.name.lower(), outcome.lower()] += 1
-            rows.append(_event(ticket, done, outcome, now))
+            else:
+                if ticket.asker is not asker:
+                    asker, mine = ticket.asker, self._answers_for(ticket.asker, answers)
+                if mine is not None:
+                    mine.append(Answer(ticket.id, status, _encode(reply) if reply is not None else b""))
+            kind = _KINDS[ticket.kind]
+            if reply is not None:
+                outcome, order = _OUTCOMES[reply.result], reply.order
+            else:
+                outcome, order = status.name.lower(), ""
+            results.append((kind, outcome))
+            took_us = mono_us - ticket.arrived_us
+            data = {"kind": kind, "result": outcome, "order": order, "took_us": took_us}
+            rows.append(_new(Event, (wall_us, "core", ticket.key, ticket.trace, data)))
         effects: Effects = [Send(("peer", peer), list_of) for peer, list_of in answers.items()]
         effects += house
         # The journal is the core's record; these rows only help to follow a request, so they come last.
         effects.append(Record(rows))
-        effects += _counts("qianzhi_core_results_total", results)
+        self._settled += len(rows)
+        effects += _counts("qianzhi_core_results_total", Counter(results))
         effects += _counts("qianzhi_core_retries_total", {(why,): n for why, n in batch.retries.items()})
         return effects + list(batch.alarms)
+
+    def _answers_for(self, asker: _Asker, answers: dict[str, list[Answer]]) -> list[Answer] | None:
+        """Return the list in which an asker's answers go back, None of one that is gone."""
+        if self._askers.get(asker.name) is not asker:
+            return None
+        return answers.setdefault(asker.name, [])
 
     def _ask_house(self, items: Sequence[tuple[Any, Request]], now: Now) -> Effects:
         works: list[list[Work]] = [[] for _ in self._waiting]
@@ -283,15 +310,5 @@ def lane(request: Request, writers: int) -> int:
     return zlib.crc32((request.phone or request.key.text).encode("utf-8", "replace")) % writers
 
 
-def _counts(name: str, figures: "Counter[tuple[str, ...]] | dict[tuple[str, ...], int]") -> Sequence[Count]:
+def _counts(name: str, figures: dict[tuple[str, ...], int]) -> Sequence[Count]:
     return [Count(name, labels, n) for labels, n in figures.items()]
-
-
-def _event(ticket: _Ticket | _HouseTicket, done: Done, outcome: str, now: Now) -> Event:
-    data = {
-        "kind": ticket.kind.name.lower(),
-        "result": outcome.lower(),
-        "order": done.reply.order if done.reply is not None else "",
-        "took_us": now.mono_us - ticket.arrived.mono_us,
-    }
-    return Event(now.wall_us, "core", ticket.key, ticket.trace, data)

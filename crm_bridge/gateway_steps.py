@@ -14,6 +14,7 @@ from crm_bridge.batch import Books, Changes
 from crm_bridge.gateway_errors import RaceError
 from crm_bridge.journal_dates import Calendar
 from crm_bridge.journal_decide import Journal, Kept, Terms
+from crm_bridge.plain import NOTHING_PLAIN, plain_of, still_plain
 from crm_bridge.steps import Committing, Loading, Saving, Steps
 from crm_bridge.wanted import wants
 from qianzhi.billing.bills import Tariff
@@ -95,7 +96,8 @@ class SteppedGateway:
         clock_us, now = now.wall_us, self._steady(now)
         rules, part = self._rules, self._part
         calendar = Calendar(now, rules.zone, clock_us)
-        wanted = wants(requests, calendar, part, quarantine=quarantine)
+        plain, asked = NOTHING_PLAIN if quarantine else plain_of(requests), requests
+        wanted = wants(requests, calendar, part, plain, quarantine=quarantine)
         with self._books.transaction() as transaction:
             yield Loading(wanted)
             batch = transaction.load(wanted, now.wall_us)
@@ -104,9 +106,10 @@ class SteppedGateway:
             desk = Desk(batch.billing, sheet, rules.tariff, calendar.today, now, part)
             kept = Kept(batch.rows, batch.totals, batch.fences, batch.breaks, batch.due)
             journal = Journal(kept, desk, calendar, rules.terms, now, part)
-            replies = (
-                [journal.quarantine(one) for one in requests] if quarantine else journal.decide(requests)
-            )
+            if quarantine:
+                replies = [journal.quarantine(one) for one in requests]
+            else:
+                replies = journal.decide(requests, still_plain(plain, asked, requests), desk.recharge)
             changes = Changes(journal.changes(), desk.changes(), sheet.changes())
             yield Saving()
             if not transaction.save(changes, part):

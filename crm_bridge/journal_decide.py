@@ -5,8 +5,7 @@ Works on what the store loaded and changes only its own copy, so that a batch ma
 start.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import NamedTuple, Protocol
+from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 
@@ -23,11 +22,16 @@ from crm_bridge.journal import (
     standing_of,
     void_key,
 )
-from crm_bridge.journal_breaks import Break, Breaks
+from crm_bridge.journal_breaks import Breaks
 from crm_bridge.journal_dates import Calendar
-from crm_bridge.journal_fences import Due, Fence, Fences
+from crm_bridge.journal_fences import Fences
+from crm_bridge.journal_given import Changes as Changes
+from crm_bridge.journal_given import Counter as Counter
+from crm_bridge.journal_given import Kept as Kept
+from crm_bridge.journal_given import Terms as Terms
 from crm_bridge.journal_house import House
-from crm_bridge.journal_totals import Day, Tally, Totals
+from crm_bridge.journal_totals import Tally
+from crm_bridge.plain import Recharge, Till
 from qianzhi.billing.desk import Job, Outcome
 from qianzhi.domain.requests import KEYLESS_KINDS, Key, Kind, Reply, Request
 from qianzhi.domain.results import Result
@@ -41,61 +45,6 @@ _ANY_DATE = KEYLESS_KINDS | {Kind.CLOSE, Kind.MEND}
 HOUR_US = 3_600_000_000
 
 
-class Terms(NamedTuple):
-    """What the core's settings say to a decision; amounts in fen."""
-
-    amount_fen_max: int
-    keep_days: int
-    repeat_hours: int
-    fence_minutes: int = 0
-    kept_after: int = 0  # of this date and before it rows may be gone, whatever keep_days says by now
-
-
-class Counter(Protocol):
-    """Where money requests go: billing's desk, or what stands in for the one behind a remote core."""
-
-    def owed(self, phone: str) -> Outcome:
-        """Say what a phone owes today."""
-
-    def credit(self, job: Job) -> Outcome:
-        """Carry out a recharge or a bill payment, or refuse it for a business reason."""
-
-    def reverse(self, order: str, key: Key, bank_number: str, kind: Kind = Kind.REVERSAL) -> Outcome:
-        """Undo what stands under an order; a VOID only while its money is unspent."""
-
-    def suspend(self, reference: str, bank_number: str, amount_fen: int) -> int:
-        """Move an amount from a bank's clearing to suspense; return how much stands there by that."""
-
-    def restore(self, reference: str, bank_number: str, amount_fen: int) -> None:
-        """Move it back."""
-
-
-class Kept(NamedTuple):
-    """What the journal's tables say of all that a batch may touch; `unsettled` counts, for each space and
-    date, outcomes that a remote core has not told yet.
-    """
-
-    rows: Iterable[Row] = ()
-    totals: Iterable[tuple[Day, Totals]] = ()
-    fences: Mapping[str, int] = {}
-    breaks: Iterable[Break] = ()
-    due: tuple[Due, ...] = ()
-    unsettled: Mapping[tuple[str, int], int] = {}
-
-
-class Changes(NamedTuple):
-    """What a batch writes into the journal: new rows in the order of their keys, reversed ones, what both
-    add to the totals; fences raised; breaks that are new, and those that changed.
-    """
-
-    inserts: Sequence[Row] = ()
-    reversals: Sequence[Row] = ()
-    totals: Sequence[tuple[Day, Totals]] = ()
-    fences: Sequence[Fence] = ()
-    breaks: Sequence[Break] = ()
-    changed_breaks: Sequence[Break] = ()
-
-
 class Journal:
     """One batch's working copy of the journal, with the desk that its money requests go to."""
 
@@ -104,7 +53,7 @@ class Journal:
     ) -> None:
         self._rows = {row.key: row for row in known.rows}
         self._loaded = frozenset(self._rows)
-        self._changed: set[Key] = set()
+        self._changed: dict[Key, None] = {}  # as they were settled: mostly in their order already
         self._tally = Tally(known.totals)
         self._fences, self._breaks = Fences(known.fences), Breaks(known.breaks)
         self._unsettled = known.unsettled
@@ -118,14 +67,22 @@ class Journal:
         self._part = part
         self.alarms: list[Alarm] = self._house.alarms
 
-    def decide(self, requests: Iterable[Request]) -> list[Reply]:
-        """Return each request's reply, in the order given."""
-        replies = []
-        for request in requests:
-            refused = refusal(request)
-            if refused is None and request.kind not in _ANY_DATE and self._too_old(request.date):
-                refused = Result.TOO_OLD  # its row may be there still, and is about to go: the same for all
-            replies.append(Reply(refused) if refused is not None else _DECIDE[request.kind](self, request))
+    def decide(
+        self,
+        requests: Sequence[Request],
+        plain: Sequence[Key | None] = (),
+        recharge: Recharge = lambda key, phone, amount_fen, bank_number: None,
+    ) -> list[Reply]:
+        """Return each request's reply, in the order given.
+
+        `plain` are the keys of those that may be plain recharges, which the desk approves by `recharge`.
+        """
+        if not plain:
+            return [self._decided(request) for request in requests]
+        till, replies = self._till(), list[Reply]()
+        for request, key in zip(requests, plain, strict=True):
+            reply = till.settle(request, key, recharge) if key is not None else None
+            replies.append(self._decided(request) if reply is None else reply)
         return replies
 
     def quarantine(self, request: Request) -> Reply:
@@ -158,9 +115,9 @@ class Journal:
 
     def changes(self) -> Changes:
         """Return what is to be written; a row that is new and reversed at once is written once."""
-        changed = sorted(self._changed)
-        inserts = [self._rows[key] for key in changed if key not in self._loaded]
-        reversals = [self._rows[key] for key in changed if key in self._loaded]
+        changed, rows, loaded = sorted(self._changed), self._rows, self._loaded
+        inserts = [rows[key] for key in changed if not loaded or key not in loaded]
+        reversals = [rows[key] for key in changed if key in loaded] if loaded else []
         new, other = self._breaks.changed()
         return Changes(inserts, reversals, self._tally.added(), self._fences.raised(), new, other)
 
@@ -169,6 +126,24 @@ class Journal:
         for key in keys:
             if self._fences.closed(key.space, key.date) and key in self._rows:
                 self._house.refund_due(self._rows[key])
+
+    def _till(self) -> Till:
+        terms = self._terms
+        return Till(
+            *(self._rows, self._changed, self._tally, self._fences.closed_through),
+            *(self._takes, terms.amount_fen_max, self._now.wall_us, self._part),
+        )
+
+    def _takes(self, date: int) -> bool:
+        """Say whether a date takes new keys as long as it is not closed: see `_too_old`, `_date_refusal`."""
+        ahead = self._calendar.days_ahead(date)
+        return ahead is not None and -1 <= ahead <= min(1, self._terms.keep_days) and not self._too_old(date)
+
+    def _decided(self, request: Request) -> Reply:
+        refused = refusal(request)
+        if refused is None and request.kind not in _ANY_DATE and self._too_old(request.date):
+            refused = Result.TOO_OLD  # its row may be there still, and is about to go: the same for all
+        return Reply(refused) if refused is not None else _DECIDE[request.kind](self, request)
 
     def _close(self, request: Request) -> Reply:
         after = self._fences.through(request.space)
@@ -236,7 +211,7 @@ class Journal:
         if key is not None and reply.result is Result.SPENT:
             reply = msgspec.structs.replace(reply, settled_us=self._now.wall_us)
             self._rows[key] = new_row(request, key, State.REFUSED, reply, self._now.wall_us, self._part)
-            self._changed.add(key)
+            self._changed[key] = None
         return reply
 
     def _reversal(self, request: Request) -> Reply:
@@ -287,7 +262,7 @@ class Journal:
             reversal_reply=encode(reply),
             reversed_us=self._now.wall_us,
         )
-        self._changed.add(row.key)
+        self._changed[row.key] = None
         self._tally.reverse(row.bank_number, row.business_date, row.amount_fen)
         return reply
 
@@ -363,7 +338,7 @@ class Journal:
         key = key or request.key
         invariant(key not in self._rows, "a key is settled once")
         self._rows[key] = new_row(request, key, state, reply, self._now.wall_us, self._part)
-        self._changed.add(key)
+        self._changed[key] = None
         if state is State.APPROVED:
             self._tally.approve(request.bank_number, key.date, request.amount_fen)
         return reply

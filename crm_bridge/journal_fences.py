@@ -46,12 +46,12 @@ class Fences:
 
     def __init__(self, loaded: Mapping[str, int] | None = None) -> None:
         """`loaded` gives, for every space that the batch names, through which date it is closed."""
-        self._through = dict(loaded or {})
+        self.closed_through = dict(loaded or {})
         self._raised: list[Fence] = []
 
     def through(self, space: str) -> int:
         """Return the last closed date of a space, 0 where none is."""
-        return self._through.get(space, 0)
+        return self.closed_through.get(space, 0)
 
     def closed(self, space: str, date: int) -> bool:
         """Say whether a business date of a space is closed; once closed it stays so."""
@@ -59,7 +59,7 @@ class Fences:
 
     def rise(self, space: str, date: int, now_us: int, by: str) -> None:
         """Close all dates of a space up to this one."""
-        self._through[space] = date
+        self.closed_through[space] = date
         self._raised.append(Fence(space, date, now_us, by))
 
     def raised(self) -> list[Fence]:

@@ -43,15 +43,22 @@ class Tally:
         self._loaded = dict(loaded)
         self._added: dict[tuple[str, int], list[int]] = {}
 
+    def sums(self, bank_number: str, date: int) -> list[int]:
+        """Return what the batch adds to a day, to be added to: a day asked for is one that is written."""
+        sums = self._added.get((bank_number, date))
+        if sums is None:
+            sums = self._added[bank_number, date] = [0, 0, 0, 0]
+        return sums
+
     def approve(self, bank_number: str, date: int, amount_fen: int) -> None:
         """Count an approved original."""
-        sums = self._sums(bank_number, date)
+        sums = self.sums(bank_number, date)
         sums[0] += 1
         sums[1] += amount_fen
 
     def reverse(self, bank_number: str, date: int, amount_fen: int) -> None:
         """Count the reversal of an original of that day; it stays among the approved ones."""
-        sums = self._sums(bank_number, date)
+        sums = self.sums(bank_number, date)
         sums[2] += 1
         sums[3] += amount_fen
 
@@ -71,12 +78,6 @@ class Tally:
     def added(self) -> list[tuple[Day, Totals]]:
         """Return what the batch adds, in a fixed order."""
         return [(Day(*day), Totals(*sums)) for day, sums in sorted(self._added.items())]
-
-    def _sums(self, bank_number: str, date: int) -> list[int]:
-        sums = self._added.get((bank_number, date))
-        if sums is None:
-            sums = self._added[bank_number, date] = [0, 0, 0, 0]
-        return sums
 
 
 def day_of(request: Request) -> Day:

@@ -15,7 +15,7 @@ from crm_bridge.journal_totals import Day, Totals
 from qianzhi.billing.bills import MonthBill
 from qianzhi.billing.books import Subscriber
 from qianzhi.billing.desk import Loaded
-from qianzhi.billing.orders import Order, Standing, WriteOff, order_serial
+from qianzhi.billing.orders import Order, Standing, WriteOff, order_serials
 from qianzhi.domain.requests import Key
 from qianzhi.ledger.entries import Account, Leg, Name, Transfer
 from qianzhi.ledger.invariant import invariant
@@ -60,7 +60,7 @@ class Memory:
     def take_serials(self, count: int) -> Iterator[str]:
         """Return new serials of work orders; those that are not used stay gaps."""
         first, self.next_order = self.next_order, self.next_order + count
-        return (order_serial(self._prefix, number) for number in range(first, first + count))
+        return iter(order_serials(self._prefix, range(first, first + count)))
 
     def account_of(self, name: Name) -> int:
         """Return the number of a house account, opened where it is missing."""
@@ -89,8 +89,7 @@ class MemoryTransaction:
         orders = [row.order_serial for row in rows if row.order_serial and row.key in wanted.reversals]
         standings = [self._standing(order) for order in orders]
         accounts = set(house.values())
-        for subscriber in subscribers:
-            accounts |= {subscriber.account, subscriber.arrears}
+        accounts.update([one.account for one in subscribers], [one.arrears for one in subscribers])
         for standing in standings:
             accounts |= {standing.account, standing.arrears}
             accounts.update(*((leg.debit, leg.credit) for leg in standing.legs))
@@ -119,7 +118,7 @@ class MemoryTransaction:
             return False
         if any(breaks[row.key].changes != row.changes - 1 for row in changes.journal.changed_breaks):
             return False
-        if any(row.key in rows for row in inserts):
+        if not rows.keys().isdisjoint([row[:3] for row in inserts]):
             return False
         if any(row.key not in rows or rows[row.key].state is not State.APPROVED for row in reversals):
             return False
@@ -140,21 +139,21 @@ class MemoryTransaction:
             memory.breaks[one.key] = one
         for day, more in changes.journal.totals:
             memory.totals[day, part] = memory.totals.get((day, part), Totals()).plus(more)
-        for order in changes.billing.orders:
-            invariant(order.serial not in memory.orders, "a work order's serial is used once")
-            memory.orders[order.serial] = order
+        orders = {order.serial: order for order in changes.billing.orders}
+        unused = len(orders) == len(changes.billing.orders) and memory.orders.keys().isdisjoint(orders)
+        invariant(unused, "a work order's serial is used once")
+        memory.orders.update(orders)
         memory.write_offs += changes.billing.write_offs
         for serial, before, now in changes.billing.bills:
             invariant(memory.bills[serial].paid_by == before, "a bill changes only from the state it was in")
             memory.bills[serial] = memory.bills[serial]._replace(paid_by=now)
         memory.transfers += changes.ledger.transfers
         for number, delta in changes.ledger.deltas.items():
-            account = memory.accounts[number]
-            balance = account.balance_fen + delta.balance_fen
-            reserved = account.reserved_fen + delta.reserved_fen
-            above = account.floor_fen is None or balance - reserved >= account.floor_fen
-            invariant(above, "no balance lies below its floor")
-            memory.accounts[number] = account._replace(balance_fen=balance, reserved_fen=reserved)
+            _, balance, reserved, floor = memory.accounts[number]
+            balance, reserved = balance + delta[0], reserved + delta[1]
+            if floor is not None:
+                invariant(balance - reserved >= floor, "no balance lies below its floor")
+            memory.accounts[number] = tuple.__new__(Account, (number, balance, reserved, floor))
 
     def _breaks(self, wanted: Wanted, fences: Mapping[str, int]) -> list[Break]:
         memory = self._memory

@@ -33,6 +33,7 @@ HURT_US = 300_000  # a connection that was lost and is there again at once is no
 # How long a batch without any time left is still tried: a reversal or a block is worth more late than never.
 PATIENCE_SECONDS = 10
 QUARANTINE_ATTEMPTS = 5
+_OK = Status.OK
 CONTESTED_MAX = 2  # executions of a whole batch that others stand in the way of
 
 
@@ -127,13 +128,20 @@ class Settling:
             status = Status.EXPIRED if outcome.certain else Status.UNKNOWN
             self._alarms.append(Alarm("core_unavailable", {"requests": len(works), "status": status.name}))
             return [Done(work.ticket, status, None) for work in works]
-        return [Done(work.ticket, Status.OK, reply) for work, reply in zip(works, outcome, strict=True)]
+        return [Done(work.ticket, _OK, reply) for work, reply in zip(works, outcome, strict=True)]
 
     def _execute(self, works: Sequence[Work], give_up_us: int) -> Steps[list[Reply] | _Exhausted | None]:
         """Execute a batch, again and again while its failures allow it; a credit whose time is over becomes
         the block of its key (money rule 5).  None says that it is to be halved, because others stand in its
         way: two bridges that are late would otherwise make each other later with ever longer batches.
         """
+        requests = [work.request for work in works]
+        soonest_us = min(work.deadline_us for work in works)
+
+        def asked() -> list[Request]:
+            now = self._around.now()
+            return requests if now.mono_us < soonest_us else [in_time(work, now) for work in works]
+
         contested = 0
         pause_seconds = FIRST_PAUSE_SECONDS
         began_us = self._around.now().mono_us
@@ -141,8 +149,7 @@ class Settling:
             now = self._around.now()
             try:
                 self._around.require()
-                asked = self._asked(works)
-                return (yield from self._core.executing(asked, now, lambda: self._asked(works)))
+                return (yield from self._core.executing(asked(), now, asked))
             except (CommitUnknownError, RetryableError) as error:
                 contested += isinstance(error, RetryableError) and error.trouble is Trouble.CONFLICT
                 if isinstance(error, CommitUnknownError):
@@ -160,10 +167,6 @@ class Settling:
                 return _Exhausted(self._certain)
             yield Pause(pause_seconds)
             pause_seconds = min(2 * pause_seconds, LONGEST_PAUSE_SECONDS)
-
-    def _asked(self, works: Sequence[Work]) -> list[Request]:
-        now = self._around.now()
-        return [in_time(work, now) for work in works]
 
     def _quarantine(self, work: Work, cause: Exception) -> Steps[Done]:
         """Block the key of a request that fails alone, so that it is settled; where that fails, say

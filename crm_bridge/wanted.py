@@ -1,6 +1,7 @@
 """What a list of requests may touch, worked out before anything is loaded.  Pure."""
 
 from collections.abc import Iterable
+from itertools import zip_longest
 
 from crm_bridge.batch import Wanted
 from crm_bridge.gateway_checks import refusal
@@ -9,6 +10,7 @@ from crm_bridge.journal_breaks import MANUAL, SAF, seats
 from crm_bridge.journal_dates import Calendar
 from crm_bridge.journal_fences import EVERY_SPACE
 from crm_bridge.journal_totals import Day, day_of
+from crm_bridge.plain import NOTHING_PLAIN, Plain
 from qianzhi.billing.orders import CLEARING, LATE_FEES, RECEIVABLE, SUSPENSE
 from qianzhi.domain.requests import MONEY_KINDS, Key, Kind, Request
 from qianzhi.ledger.entries import Name
@@ -17,14 +19,23 @@ UNDOING_KINDS = frozenset({Kind.REVERSAL, Kind.VOID})
 BREAK_KINDS = frozenset({Kind.BREAK, Kind.MEND})
 
 
-def wants(requests: Iterable[Request], calendar: Calendar, part: str, *, quarantine: bool = False) -> Wanted:
+def wants(
+    requests: Iterable[Request],
+    calendar: Calendar,
+    part: str,
+    plain: Plain = NOTHING_PLAIN,
+    *,
+    quarantine: bool = False,
+) -> Wanted:
     """Return what a list may touch; requests that cannot be looked at name nothing.
 
+    `plain` says what was found to be plain of just this list, so that it need not be looked at again.
     `quarantine` says that the keys are to be blocked, which opens breaks.
     """
     found = _Found(part, quarantine)
-    for request in requests:
-        if refusal(request) is None:
+    found.take_plain(plain)
+    for request, key in zip_longest(requests, plain.keys):
+        if key is None and refusal(request) is None:
             found.take(request, calendar)
     return found.wanted()
 
@@ -35,7 +46,7 @@ class _Found:
     def __init__(self, part: str, quarantine: bool) -> None:
         self._part = part
         self._quarantine = quarantine
-        self._keys: set[Key] = set()
+        self._keys: list[Key] = []  # as they came: mostly in their order already, some more than once
         self._reversals: set[Key] = set()
         self._breaks: set[Key] = set()
         self._phones: set[str] = set()
@@ -45,6 +56,14 @@ class _Found:
         self._days: set[Day] = set()
         self._closes: set[tuple[str, int]] = set()
         self._orders = self._due_through = 0
+
+    def take_plain(self, plain: Plain) -> None:
+        """Take over what plain recharges name."""
+        keys = [key for key in plain.keys if key is not None]
+        self._keys += keys
+        self._phones.update(plain.phones)
+        self._numbers.update(plain.numbers)
+        self._orders += len(keys)
 
     def take(self, request: Request, calendar: Calendar) -> None:
         """Look at one request."""
@@ -61,9 +80,9 @@ class _Found:
 
     def _take_keyed(self, request: Request, calendar: Calendar) -> None:
         named = named_keys(request, calendar)
-        self._keys.update(named)
+        self._keys += named
         if request.kind is Kind.VOID and request.own_serial:
-            self._keys.update(void_key(key, request.own_serial) for key in named)
+            self._keys += [void_key(key, request.own_serial) for key in named]
         if request.kind in UNDOING_KINDS:
             self._reversals.update(named)
             self._orders += 1
@@ -84,16 +103,20 @@ class _Found:
         house += [Name(SUSPENSE, number, self._part) for number in sorted(self._suspended)]
         if self._numbers:
             house += [Name(RECEIVABLE, "", self._part), Name(LATE_FEES, "", self._part)]
+        keys = sorted(dict.fromkeys(self._keys))
+        spaces, serials = {key[0] for key in keys}, [(key[0], key[2]) for key in keys]
+        if len({key[1] for key in keys}) > 1:  # else they are in order, and all different, as the keys are
+            serials = sorted(set(serials))
         return Wanted(
-            keys=sorted(self._keys),
+            keys=keys,
             reversals=frozenset(self._reversals),
             phones=frozenset(self._phones),
             bills=frozenset(self._bills - {""}),
             house=house,
             orders_max=self._orders,
             days=sorted(self._days),
-            serials=sorted({(key.space, key.serial) for key in self._keys}),
-            spaces=sorted({key.space for key in self._keys} | {space for space, _ in self._closes}),
+            serials=serials,
+            spaces=sorted(spaces | {space for space, _ in self._closes}),
             closes=sorted(self._closes),
             breaks=frozenset(self._breaks),
             part=self._part,

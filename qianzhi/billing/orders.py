@@ -1,5 +1,6 @@
 """Work orders 工单: what one posting was for, which bills it wrote off 销帐, and what its transfers mean."""
 
+from collections.abc import Iterable
 from enum import IntEnum
 from typing import NamedTuple
 
@@ -35,17 +36,27 @@ UNDO = 100
 
 
 class Order(NamedTuple):
-    """One work order: `reverses` names the order that it undoes, None for an original."""
+    """One work order as its row stands in the database, under the request's key (`key_serial` its serial).
+
+    `reverses` names the order that it undoes, None for an original.
+    """
 
     serial: str
     kind: Kind
-    key: Key
+    space: str
+    business_date: int
+    key_serial: str
     phone: str
     book: int
     amount_fen: int
     bank_number: str
     posted_us: int
     reverses: str | None = None
+
+    @property
+    def key(self) -> Key:
+        """The key of the request that it was made for."""
+        return Key(self.space, self.business_date, self.key_serial)
 
 
 class WriteOff(NamedTuple):
@@ -68,6 +79,12 @@ class Standing(NamedTuple):
     amount_fen: int
     legs: tuple[Leg, ...]
     write_offs: tuple[WriteOff, ...]
+
+
+def order_serials(prefix: str, numbers: Iterable[int]) -> list[str]:
+    """Return the serials of these work orders, each as `order_serial` has it."""
+    width = ORDER_CHARS - len(prefix)
+    return [prefix + str(number).zfill(width) for number in numbers]
 
 
 def order_serial(prefix: str, number: int) -> str:

@@ -12,7 +12,7 @@ from sqlalchemy import TextClause, text
 from qianzhi.billing.bills import MonthBill
 from qianzhi.billing.books import PhoneState, Subscriber
 from qianzhi.billing.desk import Changes
-from qianzhi.billing.orders import Standing, WriteOff, order_serial
+from qianzhi.billing.orders import Order, Standing, WriteOff, order_serials
 from qianzhi.ledger.invariant import invariant
 from qianzhi.ledger.store import (
     Ask,
@@ -50,10 +50,6 @@ _ORDER = typed(
     "kind business_date book amount_fen posted_us", "serial space key_serial phone bank_number reverses"
 )
 _WRITE_OFF = {"order": "text", "bill": "text", "principal_fen": "bigint", "late_fee_fen": "bigint"}
-_ORDER_COLUMNS = (
-    *("serial", "kind", "space", "business_date", "key_serial", "phone", "book", "amount_fen"),
-    *("bank_number", "posted_us", "reverses"),
-)
 _STATES = {int(state): state for state in PhoneState}
 _BILL = "b.serial, b.book, b.month, b.principal_fen, b.due_date, b.paid_by"
 
@@ -221,7 +217,7 @@ def serials_of(prefix: str, numbers: Sequence[int], n: int) -> Iterator[str]:
     """Return the serials of the `n` work orders for which these numbers were taken."""
     if len(numbers) < n:  # a counter's row gives the first one alone
         numbers = range(numbers[0], numbers[0] + n)
-    return (order_serial(prefix, number) for number in numbers)
+    return iter(order_serials(prefix, numbers))
 
 
 def add_subscribers(connection: Connection, subscribers: Sequence[Subscriber], opened_us: int) -> None:
@@ -247,13 +243,9 @@ def save(connection: Connection, changes: Changes) -> None:
 def saving(connection: Connection, changes: Changes) -> dict[str, Ask | None]:
     """Ask for a batch's changes to be written, as `save` does; `check_saved` looks at what came of it."""
     statements = sql(connection)
-    orders = [
-        (one.serial, int(one.kind), *one.key, one.phone, one.book, one.amount_fen, *one[6:])
-        for one in changes.orders
-    ]
     bills = sorted(changes.bills)
     return {
-        "orders": writing(connection, statements.add_orders, _ORDER_COLUMNS, orders),
+        "orders": writing(connection, statements.add_orders, Order._fields, changes.orders),
         "write_offs": writing(connection, statements.add_write_offs, WriteOff._fields, changes.write_offs),
         "bills": writing(connection, statements.mark_bills, ("serial", "before", "now"), bills),
     }

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+import msgspec
 import pytest
 
 from crm_bridge.audit import audit_books
@@ -285,7 +286,7 @@ def test_while_one_batch_commits_the_next_one_gathers_up_to_its_bound() -> None:
     writer.start()
     works = bench.works(101)
     deadline_us = clock.now().mono_us + 60 * SECOND_US
-    works = [work._replace(deadline_us=deadline_us) for work in works]
+    works = [msgspec.structs.replace(work, deadline_us=deadline_us) for work in works]
     writer.give(works[:1])
     assert core.entered.wait(20)
     for work in works[1:]:
