@@ -139,8 +139,13 @@ class Dispatcher:
         closed = self.closed  # nobody comes or goes meanwhile
         share = self._shares.of(asker.bank) if asker.hello.role == "front" else None
         for envelope in items:
-            target = self._target(asker, envelope)
-            refusal = self._refusal(asker, envelope, target, share, closed, now)
+            target = asker.targets.get((envelope.to, envelope.kind), "")
+            if share is not None and target == BRIDGES and not closed:
+                reason = self._shares.admit(share, envelope.priority > 0, now)
+                refusal = self._refuse(asker, Status.BUSY, f"busy_{reason}") if reason else None
+            else:
+                target = self._target(asker, envelope)
+                refusal = self._refusal(asker, envelope, target, share, closed, now)
             if refusal is not None:
                 answers.append(Answer(envelope.id, refusal))
                 continue
@@ -281,7 +286,7 @@ class Dispatcher:
         answers: dict[str, list[Answer]] = {}
         for outcome in outcomes:
             ticket: Ticket = outcome.ticket  # type: ignore[assignment]  # ours, as submitted
-            asker, envelope, share, _, errand = ticket
+            asker, share, errand = ticket.asker, ticket.share, ticket.errand
             if share is not None:
                 self._shares.release(share)
             if outcome.attempts:
@@ -293,9 +298,10 @@ class Dispatcher:
                 result = "asker_gone"
             else:
                 name = asker.hello.name
-                if name not in answers:
-                    answers[name] = []
-                answers[name].append(Answer(envelope.id, outcome.status, outcome.body))
+                of_asker = answers.get(name)
+                if of_asker is None:
+                    of_asker = answers[name] = []
+                of_asker.append(Answer(ticket.envelope.id, outcome.status, outcome.body))
             counted = (asker.bank, result)
             counts[counted] = counts.get(counted, 0) + 1
         effects: Effects = [Record(rows)] if rows else []

@@ -16,14 +16,14 @@ TOKEN = SECOND_US  # one request, in the unit of the bucket: what a rate of 1 pe
 class Share:
     """One bank's counters at this node."""
 
-    __slots__ = ("_limits", "_normal", "_tokens", "_tokens_us", "bank", "in_flight")
+    __slots__ = ("_limits", "_tokens", "_tokens_us", "bank", "in_flight", "normal")
 
     def __init__(self, bank: str, limits: BankLimits) -> None:
         self.bank = bank
         self.in_flight = 0
         self._limits = limits
         most = limits.in_flight
-        self._normal = most - max(1, most // 10) if most > 1 else most  # without the priority's tenth
+        self.normal = most - max(1, most // 10) if most > 1 else most  # without the priority's tenth
         self._tokens = limits.burst * TOKEN
         self._tokens_us: int | None = None
 
@@ -31,10 +31,6 @@ class Share:
     def limits(self) -> BankLimits:
         """What the bank may hold here."""
         return self._limits
-
-    def has_place(self, priority: bool) -> bool:
-        """Whether one more is within the in-flight limit, of which a tenth is kept for priority."""
-        return self.in_flight < (self._limits.in_flight if priority else self._normal)
 
     def take_token(self, now: Now) -> bool:
         """Take one request out of the rate's bucket, or say that it is empty."""
@@ -92,7 +88,10 @@ class Shares:
         Priority is held only to the bank's whole in-flight limit.  The rate comes last, so that a request
         that is refused for another reason does not use it up.
         """
-        if not share.has_place(priority):
+        if not priority:
+            if share.in_flight >= share.normal:
+                return "in_flight"
+        elif share.in_flight >= share.limits.in_flight:
             return "in_flight"
         if not priority:
             if share.in_flight >= self._promise and self._in_flight + self._promised >= self._room > 0:
