@@ -51,13 +51,14 @@ def plain_of(requests: Sequence[Request]) -> Plain:
             and not request.date_ours
             and request.bill == request.own_serial == request.reason == ""
             and type(serial) is type(phone) is str
-            and 0 < len(serial) <= TEXT_CHARS_MAX
-            and 0 < len(phone) <= TEXT_CHARS_MAX
-            and (serial + phone).isprintable()
+            and serial
+            and phone
+            and len(both := serial + phone) <= TEXT_CHARS_MAX
+            and both.isprintable()
             and type(date) is type(amount) is type(received) is type(stamp) is int
             and type(count) is type(reversed_count) is type(reversed_fen) is int
             and not (stamp or count or reversed_count or reversed_fen)
-            and -AMOUNT_FEN_CAP <= amount <= AMOUNT_FEN_CAP
+            and 0 < amount <= AMOUNT_FEN_CAP
             and 0 <= received < TIME_US_CAP
             and (
                 (

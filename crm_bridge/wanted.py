@@ -1,6 +1,6 @@
 """What a list of requests may touch, worked out before anything is loaded.  Pure."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from itertools import zip_longest
 
 from crm_bridge.batch import Wanted
@@ -20,7 +20,7 @@ BREAK_KINDS = frozenset({Kind.BREAK, Kind.MEND})
 
 
 def wants(
-    requests: Iterable[Request],
+    requests: Sequence[Request],
     calendar: Calendar,
     part: str,
     plain: Plain = NOTHING_PLAIN,
@@ -33,7 +33,8 @@ def wants(
     `quarantine` says that the keys are to be blocked, which opens breaks.
     """
     found = _Found(part, quarantine)
-    found.take_plain(plain)
+    if found.take_plain(plain) == len(requests):
+        return found.wanted()
     for request, key in zip_longest(requests, plain.keys):
         if key is None and refusal(request) is None:
             found.take(request, calendar)
@@ -57,13 +58,14 @@ class _Found:
         self._closes: set[tuple[str, int]] = set()
         self._orders = self._due_through = 0
 
-    def take_plain(self, plain: Plain) -> None:
-        """Take over what plain recharges name."""
+    def take_plain(self, plain: Plain) -> int:
+        """Take over what plain recharges name; return how many there are."""
         keys = [key for key in plain.keys if key is not None]
         self._keys += keys
         self._phones.update(plain.phones)
         self._numbers.update(plain.numbers)
         self._orders += len(keys)
+        return len(keys)
 
     def take(self, request: Request, calendar: Calendar) -> None:
         """Look at one request."""

@@ -81,10 +81,20 @@ class Standing(NamedTuple):
     write_offs: tuple[WriteOff, ...]
 
 
+_ENDINGS = [f"{number:03d}" for number in range(1000)]
+
+
 def order_serials(prefix: str, numbers: Iterable[int]) -> list[str]:
-    """Return the serials of these work orders, each as `order_serial` has it."""
-    width = ORDER_CHARS - len(prefix)
-    return [prefix + str(number).zfill(width) for number in numbers]
+    """Return the serials of these work orders, each as `order_serial` has it: numbers that follow each other
+    mostly begin alike.
+    """
+    found, thousand, head = [], -1, ""
+    for number in numbers:
+        if number // 1000 != thousand:
+            thousand = number // 1000
+            head = order_serial(prefix, thousand * 1000)[:-3]
+        found.append(head + _ENDINGS[number % 1000])
+    return found
 
 
 def order_serial(prefix: str, number: int) -> str:

@@ -78,10 +78,9 @@ class Sheet:
         balance_beside = accounts[beside][1] + moved[beside]
         if balance_beside < 0:
             return None
-        _, balance, reserved, _ = accounts[account]
-        if self._set_aside:
-            reserved += self._set_aside.get(account, 0)
-        return balance + moved[account] - reserved + balance_beside
+        one = accounts[account]
+        free = one[1] + moved[account] - one[2] + balance_beside
+        return free - self._set_aside.get(account, 0) if self._set_aside else free
 
     def do(self, command: Command, now: Now) -> Outcome:
         """Carry out one command, wholly or not at all."""

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qianzhi.billing.bills import MonthBill, Tariff, due_date, late_fee_fen, quote
-from qianzhi.billing.orders import order_serial
+from qianzhi.billing.orders import order_serial, order_serials
 
 TARIFF = Tariff(per_day=5, free_days=3)
 
@@ -55,3 +55,12 @@ def test_late_fees_only_grow(principal, rate, first, more):
 def test_a_work_order_has_twelve_characters():
     assert order_serial("Q", 1) == "Q00000000001"
     assert order_serial("", 123456789012) == "123456789012"
+
+
+@pytest.mark.parametrize("prefix", ["", "Q", "ABC"])
+def test_many_work_orders_are_called_as_each_alone(prefix):
+    numbers = [*range(12), *range(990, 1_012), 10**9 - 1, 10**8, 7, *range(99_998, 100_003), 5_000, 5_001]
+    assert order_serials(prefix, numbers) == [order_serial(prefix, number) for number in numbers]
+    assert order_serials(prefix, range(1_999, 2_002)) == [
+        order_serial(prefix, n) for n in range(1_999, 2_002)
+    ]
