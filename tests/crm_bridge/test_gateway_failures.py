@@ -135,17 +135,27 @@ def test_an_unknown_commit_is_settled_by_looking_up(core, run, ask, url, monkeyp
     assert (reply.result, reply.stored, totals(url).orders) == (Result.APPROVED, reached, 1)
 
 
-def test_a_failing_request_writes_nothing_and_is_quarantined_alone(core, run, ask, url, noon, monkeypatch):
-    real = Desk.credit
+@pytest.mark.parametrize("more", [{}, {"own_serial": "7"}], ids=["straight", "general"])
+def test_a_failing_request_writes_nothing_and_is_quarantined_alone(
+    core, run, ask, url, noon, monkeypatch, more
+):
+    credit, recharge = Desk.credit, Desk.recharge
 
     def choke(desk, job):
-        outcome = real(desk, job)
+        outcome = credit(desk, job)
         if job.key.serial == "2":
             raise ZeroDivisionError
         return outcome
 
+    def choke_straight(desk, key, *given):
+        made = recharge(desk, key, *given)
+        if key.serial == "2":
+            raise ZeroDivisionError
+        return made
+
     monkeypatch.setattr(Desk, "credit", choke)
-    bad = ask(Kind.RECHARGE, "2", PHONE, 200)
+    monkeypatch.setattr(Desk, "recharge", choke_straight)
+    bad = ask(Kind.RECHARGE, "2", PHONE, 200, **more)
     with pytest.raises(ZeroDivisionError):
         run(ask(Kind.RECHARGE, "1", PHONE, 100), bad)
     assert find_journal(url, "1") == []
