@@ -229,10 +229,11 @@ class Iso8583Codec:
         return item.encode(value) if with_prefix else item.bare(value)
 
     def gatherer(
-        self, paths: list[str], with_prefix: Container[str], take: Mapping[str, int], joining: Joining
-    ) -> Gather | None:
+        self, paths: list[str], with_prefix: Container[str], take: Mapping[str, int], joining: Joining,
+        slow: Gather,
+    ) -> Gather | None:  # fmt: skip
         """Return what gathers the bytes of these fields for a MAC, as `field_bytes` would one by one; None
-        where one of them is a part of another.
+        where one of them is a part of another, so that `slow` has to.
         """
         fields = []
         for path in paths:

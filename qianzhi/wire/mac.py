@@ -8,6 +8,7 @@ message that stands before or after it on the wire.
 import dataclasses
 import hmac
 from collections.abc import Callable
+from functools import partial
 from typing import Literal, NamedTuple
 
 from qianzhi.runtime.table import table
@@ -15,9 +16,8 @@ from qianzhi.wire.algorithms import ALGORITHMS, DIGESTS, KEY_BYTES, MAC_BYTES, a
 from qianzhi.wire.codec import Codec, Side
 from qianzhi.wire.des import BLOCK_BYTES
 from qianzhi.wire.errors import EncodeError, MacError
-from qianzhi.wire.iso8583 import Iso8583Codec
 from qianzhi.wire.items import Message
-from qianzhi.wire.mac_plan import Gather, Joining
+from qianzhi.wire.mac_plan import Gather, Gathers, Joining
 from qianzhi.wire.mackey import MacKey
 from qianzhi.wire.paths import get_path, put_path
 from qianzhi.wire.text import SELECTIONS
@@ -162,8 +162,11 @@ def _covered(spec: MacSpec, paths: list[str], message: Message, codec: Codec, bo
         body = body or codec.encode(_blanked(spec, message, codec))
         return b"".join([codec.covered(body, spec.field, side) for side in SIDES[spec.covers]])
     gather = _gatherer(spec, paths, codec)
-    if gather is not None:
-        return gather(message)
+    return _one_by_one(spec, paths, message, codec) if gather is None else gather(message)
+
+
+def _one_by_one(spec: MacSpec, paths: list[str], message: Message, codec: Codec) -> bytes:
+    """Return the listed fields' bytes, each asked of the codec."""
     select = SELECTIONS[spec.selection]
     texts: list[bytes] = []
     for path in paths:
@@ -176,18 +179,20 @@ def _covered(spec: MacSpec, paths: list[str], message: Message, codec: Codec, bo
 
 
 def _gatherer(spec: MacSpec, paths: list[str], codec: Codec) -> Gather | None:
-    """Return what gathers a list of fields of a card message at a stroke, None for other dialects.
+    """Return what gathers a list of fields at a stroke, None where the dialect has no such thing.
 
     A codec keeps what was made, and with it whatever names it, so that nothing else can have its place.
     """
-    if not paths or not isinstance(codec, Iso8583Codec):
+    known = getattr(codec, "gatherers", None)
+    if not paths or known is None:
         return None
-    kept = codec.gatherers.get((id(spec), id(paths)))
-    if kept is None:
+    kept: tuple[Gather | None, object, object] | None = known.get((id(spec), id(paths)))
+    if kept is None and isinstance(codec, Gathers):
         joining = Joining(spec.selection, spec.join.encode("ascii"), spec.absent == "empty")
-        gather = codec.gatherer(paths, spec.with_prefix, spec.take, joining)
+        slow = partial(_one_by_one, spec, paths, codec=codec)
+        gather = codec.gatherer(paths, spec.with_prefix, spec.take, joining, slow)
         kept = codec.gatherers[id(spec), id(paths)] = (gather, spec, paths)
-    return kept[0]
+    return None if kept is None else kept[0]
 
 
 def _blanked(spec: MacSpec, message: Message, codec: Codec) -> Message:
@@ -274,9 +279,11 @@ class Sealer:
 
     def __init__(self, spec: MacSpec, codec: Codec) -> None:
         self._spec, self._codec = spec, codec
-        self._field, self._chosen_at = spec.field, spec.choose_by
+        self._chosen_at = spec.choose_by
+        *tables, self._field = spec.field.split(".")
+        self._table = tables[0] if tables else ""  # that the field stands in
         self._gathers: dict[str, Gather | None] = {}
-        self._binary = codec.binary(spec.field)
+        self._binary, self._lower, self._named = codec.binary(spec.field), spec.case == "lower", False
         self._other: Gather | None = None  # of the messages that no list names
         if spec.algorithm not in ALGORITHMS or not self._is_plain():
             return
@@ -287,32 +294,37 @@ class Sealer:
         for chosen, paths in spec.lists.items():
             self._gathers[chosen] = _gatherer(spec, paths, codec)
         self._other = self._gathers.get(DEFAULT_LIST)
+        self._named = len(self._gathers) > 1 or self._other is None
 
     def _is_plain(self) -> bool:
         spec = self._spec
-        hexadecimal = spec.form in HEX_FORMS and spec.case == "upper"
-        return hexadecimal and spec.covers == "fields" and "." not in spec.choose_by + spec.field
+        return spec.form in HEX_FORMS and spec.covers == "fields" and spec.field.count(".") < 2
 
     def _gather_of(self, message: Message) -> Gather | None:
-        chosen = message.get(self._chosen_at)
-        return self._gathers.get(chosen, self._other) if chosen.__class__ is str else None
+        if not self._named:
+            return self._other
+        chosen = get_path(message, self._chosen_at)
+        return self._gathers.get(chosen, self._other) if chosen.__class__ is str else self._other
 
     def make(self, message: Message, key: MacKey) -> None:
         """Put the MAC into the message; raises EncodeError and KeyCheckError as `make_mac` does."""
         gather = self._gather_of(message)
-        if gather is None or key.bytes not in self._key_bytes:
+        table = message.get(self._table) if self._table else message
+        if gather is None or key.bytes not in self._key_bytes or table.__class__ is not dict:
             return make_mac(self._spec, message, self._codec, key)
         data = gather(message)
         mac = key.des.chain_retail(data) if self._retail else self._authenticate(key, data)
-        text = mac[: self._mac_bytes].hex().upper()
-        message[self._field] = text.encode("ascii") if self._binary else text
+        text = mac[: self._mac_bytes].hex()
+        text = text if self._lower else text.upper()
+        table[self._field] = text.encode("ascii") if self._binary else text
         return None
 
     def verify(self, message: Message, keys: list[MacKey], body: bytes) -> MacKey | None:
         """Return the key under which the message's MAC is right, None where it needs none; raises MacError as
         `verify_mac` does."""
         gather = self._gather_of(message)
-        found = message.get(self._field)
+        table = message.get(self._table) if self._table else message
+        found = table.get(self._field) if table.__class__ is dict else None
         if gather is None or len(keys) != 1 or found.__class__ is not (bytes if self._binary else str):
             return verify_mac(self._spec, message, self._codec, keys, body)
         key = keys[0]
@@ -323,7 +335,8 @@ class Sealer:
         except EncodeError as error:
             raise MacError("the message has no bytes that its MAC could cover") from error
         mac = key.des.chain_retail(data) if self._retail else self._authenticate(key, data)
-        text = mac[: self._mac_bytes].hex().upper()
+        text = mac[: self._mac_bytes].hex()
+        text = text if self._lower else text.upper()
         given = found if isinstance(found, bytes) else found.encode("ascii")
         if hmac.compare_digest(text.encode("ascii"), given):
             return key

@@ -4,8 +4,8 @@ Listed fields are written as they stand on the wire, cut, cleaned as the dialect
 are is worked out once for each list; `_kernel` does the same compiled, and `kernel` says which is used.
 """
 
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Container, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from qianzhi.wire.items import Message, Nest, Quick
 from qianzhi.wire.text import SELECTIONS
@@ -32,6 +32,23 @@ class Joining(NamedTuple):
     selection: str
     join: bytes
     empty: bool
+
+
+@runtime_checkable
+class Gathers(Protocol):
+    """A codec that gathers fields at a stroke; `gatherers` keeps what was made, with what it was made for."""
+
+    gatherers: dict[tuple[int, int], tuple[Gather | None, object, object]]
+
+    def gatherer(
+        self,
+        paths: list[str],
+        with_prefix: Container[str],
+        take: Mapping[str, int],
+        joining: Joining,
+        slow: Gather,
+    ) -> Gather | None:
+        """Return what gathers these fields as `slow` does one by one; None where it cannot."""
 
 
 def make_gatherer(fields: Sequence[Covered], joining: Joining) -> Gather:

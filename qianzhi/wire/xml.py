@@ -6,14 +6,17 @@ size, depth and the number of elements are bounded before and while parsing.
 """
 
 import re
+from collections.abc import Container, Mapping
 from itertools import zip_longest
 
 from lxml import etree
 
 from qianzhi.wire.errors import EncodeError, Reason, RemoteProtocolError, shown
 from qianzhi.wire.items import FieldView, Message, Side, mask_bytes
+from qianzhi.wire.mac_plan import Gather, Joining
 from qianzhi.wire.paths import get_path
-from qianzhi.wire.xml_elements import Element, Reader, texts_of, write, wrong
+from qianzhi.wire.xml_elements import Element, Reader, make_writer, texts_of, write, wrong
+from qianzhi.wire.xml_quick import QuickReader, make_gatherer
 
 # Charsets by the names that declarations use; others are refused.
 CHARSETS = {"gbk": "gbk", "gb2312": "gbk", "gb18030": "gb18030", "utf-8": "utf-8", "utf8": "utf-8"}
@@ -45,6 +48,9 @@ class XmlCodec:
         self._bytes_max = bytes_max
         self._elements_max = elements_max
         self._parser = _make_parser()
+        self._quick = QuickReader(root)
+        self._write = make_writer(root)
+        self.gatherers: dict[tuple[int, int], tuple[Gather | None, object, object]] = {}  # `mac` keeps them
         self._by_path = {element.path: element for element in root.everything() if element.path}
         self._names = {element.name.encode("ascii") for element in root.everything()}
         self._leaves: dict[bytes, str] = {}
@@ -65,7 +71,11 @@ class XmlCodec:
         Elements that are absent are absent in the message, empty ones are empty text.  `charset` is set when
         the message does not come in the dialect's own, so that an answer made from it goes back in the same.
         """
-        root, charset = self._root_of(body)
+        charset, start, text = self._text_of(body)
+        quick = self._quick.read(text) if charset == self._charset else None
+        if quick is not None:
+            return quick
+        root = self._parsed(text, start)
         message: Message = {"charset": charset.upper()} if charset != self._charset else {}
         try:
             Reader(body).fill(message, root, self._root)
@@ -74,8 +84,8 @@ class XmlCodec:
             raise
         return message
 
-    def _root_of(self, body: bytes) -> tuple[etree._Element, str]:
-        """Parse a body within its bounds; return the root element and the charset."""
+    def _text_of(self, body: bytes) -> tuple[str, int, str]:
+        """Return the charset of a body within its bounds, where its declaration ends, and its text."""
         if len(body) > self._bytes_max:
             expected = f"at most {self._bytes_max} bytes"
             raise wrong("message", 0, expected, str(len(body)), Reason.LENGTH_TOO_LARGE)
@@ -84,10 +94,14 @@ class XmlCodec:
         if text.count("<") > 2 * self._elements_max:
             expected = f"at most {self._elements_max} elements"
             raise wrong("message", start, expected, "more", Reason.LENGTH_TOO_LARGE)
+        return charset, start, text
+
+    def _parsed(self, text: str, start: int) -> etree._Element:
+        """Parse a text; return the root element."""
         root = _parse(text, start, self._parser)
         if root.tag != self._root.name:
             raise wrong("message", start, f"<{self._root.name}>", shown(str(root.tag)))
-        return root, charset
+        return root
 
     def _read_declaration(self, body: bytes) -> tuple[str, int]:
         """Return the charset that the declaration names (the dialect's own where none does) and where it
@@ -120,9 +134,11 @@ class XmlCodec:
         if charset is None:
             raise EncodeError("charset", "GBK or UTF-8", shown(named))
         declared = self._declared or charset != self._charset
-        pieces = [f'<?xml version="1.0" encoding="{charset.upper()}"?>'] if declared else []
+        head = [f'<?xml version="1.0" encoding="{charset.upper()}"?>'] if declared else []
+        pieces = [*head]
         table = {name: value for name, value in message.items() if name != "charset"}
-        write(self._root, table, pieces)
+        if not self._write(table, pieces):
+            write(self._root, table, pieces := head)
         try:
             body = "".join(pieces).encode(charset)
         except UnicodeEncodeError as error:
@@ -148,6 +164,17 @@ class XmlCodec:
             return " ".join(texts_of(element, value)).encode(charset)
         except UnicodeEncodeError as error:
             raise EncodeError(path, f"{charset} text", f"a character that {charset} lacks") from error
+
+    def gatherer(
+        self, paths: list[str], with_prefix: Container[str], take: Mapping[str, int], joining: Joining,
+        slow: Gather,
+    ) -> Gather | None:  # fmt: skip
+        """Return what joins the texts of these elements for a MAC, as `slow` does one by one."""
+        if take or joining.selection != "none":
+            return None
+        leaves = {path for path, element in self._by_path.items() if not element.children}
+        join = joining.join.decode("ascii")
+        return make_gatherer(paths, leaves, self._charset, join, joining.empty, slow)
 
     def covered(self, body: bytes, path: str, side: Side) -> bytes:
         """Raise EncodeError: a document's MAC covers listed elements, never the bytes around one of them."""
@@ -246,7 +273,8 @@ class XmlCodec:
     def _fault(self, body: bytes) -> RemoteProtocolError | None:
         """Return what keeps a body from being XML of this dialect's root, None when nothing does."""
         try:
-            self._root_of(body)
+            _, start, text = self._text_of(body)
+            self._parsed(text, start)
         except RemoteProtocolError as error:
             return error
         return None

@@ -1,5 +1,6 @@
 """The elements of an XML dialect: reading a parsed tree into a message, and writing a message as text."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -92,6 +93,43 @@ class Reader:
     ) -> RemoteProtocolError:
         offset = max(self._body.find(b"<" + element.name.encode("ascii")), 0)
         return wrong(element.path or "message", offset, expected, found, reason)
+
+
+Write = Callable[[Any, list[str]], bool]
+
+
+def make_writer(element: Element) -> Write:
+    """Return what appends an element with its content to pieces as `write` does, where all of it has its
+    commonest form; it returns False where anything has not, and then `write` has to begin anew.
+    """
+    head, tail = f"<{element.name}>", f"</{element.name}>"
+    if not element.children:
+        fits, length = TYPES[element.type].check, element.length
+
+        def leaf(value: Any, pieces: list[str]) -> bool:
+            if value.__class__ is not str or len(value) > length or (value and not fits(value)):
+                return False
+            pieces += (head, value if value.isalnum() else value.translate(_ESCAPES), tail)
+            return True
+
+        return leaf
+    rows = [(child.name, child.repeats, make_writer(child)) for child in element.children]
+
+    def table(value: Any, pieces: list[str]) -> bool:
+        if value.__class__ is not dict:
+            return False
+        found = 0
+        pieces.append(head)
+        for name, repeats, put in rows:
+            inner = value.get(name, ...)
+            if inner is not ...:
+                if repeats or not put(inner, pieces):
+                    return False
+                found += 1
+        pieces.append(tail)
+        return found == len(value)
+
+    return table
 
 
 def write(element: Element, value: Any, pieces: list[str]) -> None:
