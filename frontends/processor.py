@@ -279,8 +279,8 @@ class Processor:
         if mac_key is not None:
             self._session.on_good_mac(mac_key, now, turn.out)
         mapping = self._profile.mapping
-        date_of_ours = self._session.business_date(now) if mapping.dates_ours else 0
-        asked = mapping.request_of(message, now, date_of_ours)
+        date = self._session.business_date(now) if mapping.dates_ours else 0
+        asked = mapping.request_of(message, now, date)
         if not isinstance(asked, Refusal):
             return self._admit(
                 frame, Arrival(frame.source, message, asked, mac_key, now.mono_us), asked, turn
@@ -338,8 +338,7 @@ class Processor:
     def _arrive(
         self, frame: Frame, arrival: Arrival, request: Request, flight: Flight | None, turn: Turn
     ) -> Flight | None:
-        """Record what came; return its new flight, or None when it has joined one (`flight`) or is answered
-        already."""
+        """Record what came; return its new flight, None when it joined this one or is answered already."""
         now, out, key = turn.now, turn.out, request.key_text
         trace = flight.trace if flight is not None else self._trace()
         self._replies.record_in(frame, KIND_NAMES[request.kind], key, trace, now, out)
