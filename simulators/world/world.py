@@ -241,6 +241,8 @@ class World:
             acting = self.operators.left or self.house.left
             if all(bank.settled for bank in self.banks) and not acting and not self.kept_open():
                 kernel.run(kernel.now_us + QUIET_US)
+                while kernel.now_us < end_us and any(count for _, count in self.broker.left()):
+                    kernel.run(kernel.now_us + SECOND_US)  # a late frame has only just come
                 return
         raise self._never_ended()
 
