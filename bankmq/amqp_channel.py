@@ -14,6 +14,7 @@ from pika import BasicProperties
 from bankmq.amqp_messages import AmqpMessage, Properties, Publication, Queue, Topology
 from bankmq.amqp_pika import AmqpConnection, plain_reason
 from bankmq.amqp_window import ConfirmWindow, Outcome
+from bankmq.amqp_wire import Confirmed, Delivered, plain_properties
 from qianzhi.runtime import clock
 
 MISSING = 404  # NOT_FOUND: there is no such queue, where one was only looked at
@@ -62,6 +63,7 @@ class AmqpChannel:
         self._tags = tags
         self._deliveries: dict[int, int] = {}  # our tag to the channel's, in the order of delivery
         self._consumers: dict[str, str] = {}
+        self._queues: dict[str, str] = {}  # the same, by the consumer's tag
         self._messages: list[AmqpMessage] = []
         self._settled: list[Outcome] = []
         self._steps = _steps(topology)
@@ -91,13 +93,15 @@ class AmqpChannel:
             # Of one consumer, not of the channel (global): that is how RabbitMQ reads it, and 4.3 knows no
             # other.
             self._channel.basic_qos(prefetch_count=prefetch)
-            take = self._taker(queue)
-            self._consumers[queue] = self._channel.basic_consume(queue, take)
+            tag = self._channel.basic_consume(queue, self._taker(queue))
+            self._consumers[queue] = tag
+            self._queues[tag] = queue
 
     def cancel(self, queue: str) -> None:
         """Consume no more; pika gives back what is still on its way."""
         tag = self._consumers.pop(queue, None)
         if tag is not None:
+            self._queues.pop(tag, None)
             self._channel.basic_cancel(tag, callback=lambda _: None)
 
     def publish(self, items: list[Publication]) -> None:
@@ -113,9 +117,10 @@ class AmqpChannel:
         while self._waiting and self._window.room > 0 and self._connection.writable:
             item = self._waiting.popleft()
             self._window.publish(item.ticket, item.properties.message_id or "", now_us)
-            self._channel.basic_publish(
-                item.exchange, item.routing_key, item.body, to_pika(item.properties), mandatory=True
-            )
+            if not self._connection.publish(self._channel.channel_number, item):
+                self._channel.basic_publish(
+                    item.exchange, item.routing_key, item.body, to_pika(item.properties), mandatory=True
+                )
 
     def acknowledge(self, tags: list[int]) -> None:
         """Acknowledge; where these are the oldest deliveries, with one frame."""
@@ -151,6 +156,7 @@ class AmqpChannel:
 
     def _on_open(self, channel: Any) -> None:
         self._channel = channel
+        self._connection.take_on(channel.channel_number, self._take_quick)
         channel.add_on_close_callback(self._on_closed)
         channel.add_on_cancel_callback(self._on_cancelled)
         channel.add_on_return_callback(self._on_returned)
@@ -172,7 +178,9 @@ class AmqpChannel:
             self._owner.channel_ready()
         self._owner.depths_known(self.depths)
 
-    def _on_closed(self, _channel: Any, error: Any) -> None:
+    def _on_closed(self, channel: Any, error: Any) -> None:
+        self._connection.take_on(channel.channel_number, None)
+        self._queues.clear()
         self.open = False
         self._deliveries.clear()
         self._consumers.clear()
@@ -191,6 +199,7 @@ class AmqpChannel:
         for queue, tag in list(self._consumers.items()):
             if tag == frame.method.consumer_tag:
                 del self._consumers[queue]
+                self._queues.pop(tag, None)
                 self._owner.consumer_cancelled(queue)
 
     def _on_confirm(self, frame: Any) -> None:
@@ -199,21 +208,34 @@ class AmqpChannel:
         self._settled += self._window.on_confirm(method.delivery_tag, method.multiple, taken)
         self.flush()
 
+    def _take_quick(self, item: Delivered | Confirmed) -> bool:
+        """Take a message or a confirm that pika has not seen; one of nobody here is left to it."""
+        if isinstance(item, Confirmed):
+            self._settled += self._window.on_confirm(item.number, item.multiple)
+            self.flush()
+            return True
+        queue = self._queues.get(item.consumer)
+        if queue is None:
+            return False
+        self._take(queue, item.number, item.properties, item.redelivered, item.body)
+        return True
+
     def _on_returned(self, _channel: Any, _method: Any, properties: Any, _body: bytes) -> None:
         self._window.on_returned(properties.message_id)
 
     def _taker(self, queue: str) -> Callable[[Any, Any, Any, bytes], None]:
         def take(_channel: Any, method: Any, properties: Any, body: bytes) -> None:
-            tag = next(self._tags)
-            self._deliveries[tag] = method.delivery_tag
-            read = from_pika(properties)
-            failures = read.headers.get("x-delivery-count", 0)
-            failures = failures if isinstance(failures, int) else 0
-            # Where the queue does not count, the flag says at least that it was not the first time.
-            failures = max(failures, int(method.redelivered))
-            self._messages.append(AmqpMessage(tag, queue, body, read, failures))
+            self._take(queue, method.delivery_tag, from_pika(properties), method.redelivered, body)
 
         return take
+
+    def _take(self, queue: str, number: int, read: Properties, redelivered: bool, body: bytes) -> None:
+        tag = next(self._tags)
+        self._deliveries[tag] = number
+        failures = read.headers.get("x-delivery-count", 0)
+        failures = failures if isinstance(failures, int) else 0
+        # Where the queue does not count, the flag says at least that it was not the first time.
+        self._messages.append(AmqpMessage(tag, queue, body, read, max(failures, int(redelivered))))
 
 
 Step = tuple[str, Callable[[Any, Callable[[Any], None]], None]]
@@ -275,22 +297,7 @@ def to_pika(properties: Properties) -> BasicProperties:
 
 def from_pika(read: BasicProperties) -> Properties:
     """Return pika's properties as ours; what is not of its type is left out."""
-    expiration = read.expiration
-    headers = read.headers or {}
-    kept = {
-        name: value
-        for name, value in headers.items()
-        if isinstance(name, str) and isinstance(value, str | int)
-    }
-    return Properties(
-        message_id=read.message_id,
-        correlation_id=read.correlation_id,
-        reply_to=read.reply_to if isinstance(read.reply_to, str) else None,
-        expiration_ms=int(expiration) if str(expiration).isascii() and str(expiration).isdigit() else None,
-        timestamp=read.timestamp,
-        priority=read.priority,
-        content_type=read.content_type if isinstance(read.content_type, str) else None,
-        content_encoding=read.content_encoding if isinstance(read.content_encoding, str) else None,
-        persistent=read.delivery_mode == 2,
-        headers=kept,
-    )
+    return plain_properties(
+        read.message_id, read.correlation_id, read.reply_to, read.expiration, read.timestamp, read.priority,
+        read.content_type, read.content_encoding, read.delivery_mode, read.headers,
+    )  # fmt: skip

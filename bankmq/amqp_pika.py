@@ -11,6 +11,7 @@ pika is touched here and in `amqp_channel` alone.  Four things are put right:
 
 import logging
 import struct
+from collections.abc import Callable
 from decimal import DecimalException
 from typing import Any, Protocol
 
@@ -22,8 +23,11 @@ from twisted.internet.interfaces import IPushProducer
 from twisted.python.failure import Failure
 from zope.interface import implementer  # type: ignore[import-untyped]
 
+from bankmq.amqp_messages import Publication
+from bankmq.amqp_wire import BrokenError, Confirmed, Delivered, Item, Others, publication, split
 from qianzhi.runtime import clock
 
+Taker = Callable[[Delivered | Confirmed], bool]
 UNREADABLE_HEADERS = "unreadable"
 ABORT_SECONDS = 2.0
 
@@ -76,6 +80,9 @@ class AmqpConnection(TwistedProtocolConnection):  # type: ignore[misc]  # pika h
         self._aborting: Any = None
         self._full = False
         self.blocked = False
+        self._takers: dict[int, Taker] = {}
+        self._rest = b""  # of a frame, or a message, that has not come whole
+        self._broken = False  # what came is no AMQP, so that pika gets all
         self.made_us = self.heard_us = clock.now().mono_us
         self.ready.addErrback(lambda _: None)
         self._impl._adapter_disconnect_stream = self._disconnect
@@ -119,10 +126,47 @@ class AmqpConnection(TwistedProtocolConnection):  # type: ignore[misc]  # pika h
         """Parse what came, then let the owner work on all of it at once."""
         self.heard_us = clock.now().mono_us
         try:
-            super().dataReceived(data)
+            self._read(self._rest + data if self._rest else data)
         except _MALFORMED as error:
             self.give_up(f"the broker sent what cannot be read ({type(error).__name__})")
         self._owner.connection_read()
+
+    def _read(self, data: bytes) -> None:
+        """Take messages and confirms out of what came, and give pika the rest, a whole frame at least."""
+        items: list[Item] = [Others(0, len(data))]
+        self._rest = b""
+        if not self._broken:
+            try:
+                items, stop = split(data, pika.data.decode_table)
+                self._rest = data[stop:]
+            except BrokenError:
+                self._broken = True
+        for item in items:
+            if isinstance(item, Others) or not self._taken(item):
+                super().dataReceived(data[item.start : item.stop])
+
+    def _taken(self, item: Delivered | Confirmed) -> bool:
+        taker = self._takers.get(item.channel)
+        if taker is None or not taker(item):
+            return False
+        self._impl.bytes_received += item.stop - item.start  # by which a dead broker is known
+        self._impl.frames_received += 1
+        return True
+
+    def take_on(self, channel: int, taker: Taker | None) -> None:
+        """Give a channel's messages and confirms to `taker` as far as it says that they are its own; None
+        for no more."""
+        if taker is None:
+            self._takers.pop(channel, None)
+        else:
+            self._takers[channel] = taker
+
+    def publish(self, channel: int, item: Publication) -> bool:
+        """Write a publication; False where pika has to."""
+        frames = publication(channel, item, self._impl._body_max_length)
+        if frames is not None:
+            self._impl._output_marshaled_frames([frames])
+        return frames is not None
 
     def connectionLost(self, reason: Failure) -> None:
         """Tell the owner, with the first reason that was given."""
