@@ -229,10 +229,9 @@ class Flights:
         self._forget_content(flight)
         if flight.request.kind in MONEY_KINDS:
             others = self._money[flight.key]
-            if len(others) == 1:
+            others.remove(flight)
+            if not others:
                 del self._money[flight.key]
-            else:
-                others.remove(flight)
         if self._held_ordinary:
             self._held_ordinary.discard(ticket)
         self.waiting -= len(flight.arrivals)

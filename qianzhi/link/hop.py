@@ -76,7 +76,7 @@ class Outcome(msgspec.Struct, frozen=True, gc=False):
     peer: str
 
 
-class _Work(msgspec.Struct, gc=False):
+class _Work(msgspec.Struct, gc=False, eq=False):
     """A job under way; `maybe_forwarded` once a peer died that held it."""
 
     job: Job
