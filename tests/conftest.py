@@ -30,6 +30,9 @@ from simulators.servers.rabbitmq import Broker
 install_reactor()  # before anything imports Twisted's default one
 
 
+SAID_MAX = 4_000  # characters
+
+
 class AtOnce:
     """Names each failing test where it fails: a run that is cut off has said what it found."""
 
@@ -40,6 +43,9 @@ class AtOnce:
         if report.failed:
             self._terminal.write_line("")
             self._terminal.write_line(f"{report.nodeid}: {report.when} failed")
+            crash = getattr(report.longrepr, "reprcrash", None)
+            if crash is not None:
+                self._terminal.write_line(f"{crash.path}:{crash.lineno}: {crash.message[:SAID_MAX]}")
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:

@@ -82,9 +82,10 @@ class RabbitBank:
         user, password = login or (node.admin_user, node.admin_password)
         credentials = pika.PlainCredentials(user, password)
         self.names = names
-        self.connection = pika.BlockingConnection(
-            pika.ConnectionParameters(node.host, node.port, vhost, credentials, heartbeat=0)
+        parameters = pika.ConnectionParameters(
+            node.host, node.port, vhost, credentials, heartbeat=0, blocked_connection_timeout=WAIT_SECONDS
         )
+        self.connection = pika.BlockingConnection(parameters)
         self.channel = self.connection.channel()
         self._read: dict[str, Any] = {}
         self.reply_to = f"{names.reply}.1"

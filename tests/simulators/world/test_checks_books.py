@@ -152,7 +152,7 @@ def test_a_work_orders_serial_that_is_used_again_after_a_restart_is_named(bench:
     bench.memory.next_order = 1
     again = Bench().changes()
     row = again.journal.inserts[0]._replace(serial="000002")
-    orders = [order._replace(key=KEY._replace(serial="000002")) for order in again.billing.orders]
+    orders = [order._replace(key_serial="000002") for order in again.billing.orders]
     billing = dataclasses.replace(again.billing, orders=orders)
     found = refused(bench, inserting(again, row)._replace(billing=billing))
     assert found.invariant == "I13"
