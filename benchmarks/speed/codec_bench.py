@@ -163,6 +163,11 @@ def timed(pair: Pair) -> tuple[float, float]:
     return statistics.median(slices[0]), statistics.median(slices[1])
 
 
+def pyiso8583_us() -> float:
+    """Return µs of CPU that pyiso8583 needs to read the message as ASCII: how fast this machine is now."""
+    return timed(pairs(False)[0])[1]
+
+
 def rows(rounds: int) -> tuple[list[Row], dict[str, Any]]:
     """Measure both forms so many times, by turns and in processes of their own; return rows and figures."""
     found: dict[str, dict[str, list[tuple[float, float]]]] = {}
