@@ -1,5 +1,6 @@
 """The private servers: they end with their starter, keep what they were given, and name what is missing."""
 
+import contextlib
 import os
 import select
 import signal
@@ -140,10 +141,11 @@ def answer(server: socket.socket, text: bytes) -> None:
     def serve() -> None:
         while True:
             try:
-                with server.accept()[0] as connection:
-                    connection.sendall(text)
+                connection = server.accept()[0]
             except OSError:
                 return
+            with connection, contextlib.suppress(OSError):  # who only looks whether we are there resets it
+                connection.sendall(text)
 
     threading.Thread(target=serve, daemon=True).start()
 
